@@ -1,0 +1,137 @@
+//! What was asked.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::quantity::Resources;
+
+/// What kind of work an activity is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ActivityKind {
+    /// A Python recipe.
+    Python,
+    /// An R recipe.
+    R,
+    /// A recipe that a plugin provides.
+    Plugin,
+    /// Initial training of an in-memory model.
+    MlTrain,
+    /// Retraining of an in-memory model.
+    MlRetrain,
+    /// Scoring with an in-memory model.
+    MlScore,
+    /// The trivial run of `wharf config test`.
+    Test,
+}
+
+impl ActivityKind {
+    /// All kinds, in the order in which people read them.
+    pub const ALL: [Self; 7] =
+        [Self::Python, Self::R, Self::Plugin, Self::MlTrain, Self::MlRetrain, Self::MlScore, Self::Test];
+
+    /// The kind as files, components and records spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Python => "python",
+            Self::R => "r",
+            Self::Plugin => "plugin",
+            Self::MlTrain => "ml-train",
+            Self::MlRetrain => "ml-retrain",
+            Self::MlScore => "ml-score",
+            Self::Test => "test",
+        }
+    }
+}
+
+impl fmt::Display for ActivityKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Who asks, as the embedder says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Identity {
+    /// The login.
+    pub user: String,
+    /// The groups that the user is in.
+    pub groups: Vec<String>,
+}
+
+/// Whether a binding is a dataset or a managed folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BindingKind {
+    /// Rows with a schema.
+    Dataset,
+    /// Files.
+    Folder,
+}
+
+/// Where the data of a binding is: a path of the host's machine, for the file store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Place {
+    /// An absolute path: a `.csv` or `.parquet` file for a dataset, a directory for a folder.
+    pub path: PathBuf,
+}
+
+/// A name that a recipe uses, and what it stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Binding {
+    /// The name in the recipe.
+    pub name: String,
+    /// The role it plays in a plugin's recipe; `main` for others.
+    pub role: String,
+    /// Dataset or folder.
+    pub kind: BindingKind,
+    /// Where its data is.
+    pub place: Place,
+}
+
+/// What was asked: by whom, what kind of work, under which execution configuration, on which data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Activity {
+    /// What kind of work.
+    pub kind: ActivityKind,
+    /// Who asks.
+    pub requester: Identity,
+    /// The project it belongs to.
+    #[serde(default)]
+    pub project: Option<String>,
+    /// The execution configuration; without one, the project's default, else the site's.
+    #[serde(default)]
+    pub configuration: Option<String>,
+    /// The code of a Python or R recipe.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// The name of the code's file, for tracebacks; `recipe.py` when not said.
+    #[serde(default)]
+    pub code_name: Option<String>,
+    /// The parameters of a recipe, a JSON object.
+    #[serde(default)]
+    pub parameters: serde_json::Map<String, serde_json::Value>,
+    /// What it reads.
+    #[serde(default)]
+    pub inputs: Vec<Binding>,
+    /// What it writes.
+    #[serde(default)]
+    pub outputs: Vec<Binding>,
+    /// Resources that it asks for instead of its configuration's.
+    #[serde(default)]
+    pub resources: Resources,
+    /// After how many seconds it is ended.
+    #[serde(default)]
+    pub time_limit: Option<u64>,
+    /// The project's variables, as `dataiku.get_custom_variables()` gives them.
+    #[serde(default)]
+    pub variables: BTreeMap<String, String>,
+    /// Labels for the record and for the engine's object.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}

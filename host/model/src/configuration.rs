@@ -1,0 +1,130 @@
+//! Execution configurations, as the rest of the host needs them. Their files are read by the `wharf` crate.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::activity::ActivityKind;
+use crate::quantity::Resources;
+
+/// What the container may do. The defaults are the strict end of each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
+pub struct Security {
+    /// User and group ids.
+    pub user: String,
+    /// Docker's `--privileged`.
+    pub privileged: bool,
+    /// Docker's `no-new-privileges`.
+    pub no_new_privileges: bool,
+    /// Docker's `--read-only`; the working folder and `/tmp` stay writable.
+    pub read_only_root: bool,
+    /// Capabilities that are dropped.
+    pub drop_capabilities: Vec<String>,
+    /// Capabilities that are added after the drop.
+    pub add_capabilities: Vec<String>,
+    /// Mounts from the daemon's machine: `/path:/inside:ro`.
+    pub host_mounts: Vec<String>,
+    /// The container's network.
+    pub network: String,
+}
+
+impl Default for Security {
+    fn default() -> Self {
+        Self {
+            user: "1000:1000".to_owned(),
+            privileged: false,
+            no_new_privileges: true,
+            read_only_root: false,
+            drop_capabilities: vec!["ALL".to_owned()],
+            add_capabilities: Vec::new(),
+            host_mounts: Vec::new(),
+            network: "bridge".to_owned(),
+        }
+    }
+}
+
+/// The pids limit of a container whose configuration names none.
+pub const DEFAULT_PIDS_LIMIT: i64 = 4096;
+
+/// How runner and host find each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExchangeMode {
+    /// The runner dials the host over TLS.
+    #[default]
+    DialBack,
+}
+
+/// The `[exchange]` table of a configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ExchangeSettings {
+    /// How they find each other.
+    pub mode: ExchangeMode,
+    /// The address (`host` or `host:port`) at which containers reach the host. Without it, the gateway of the
+    /// container's network.
+    pub advertise: Option<String>,
+}
+
+/// One execution configuration: where runs go, within which bounds, and who may use it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ExecutionConfiguration {
+    /// Its name: the file's.
+    pub name: String,
+    /// The base image's name: a file in `base-images/`.
+    pub base_image: String,
+    /// The registry that its images go through.
+    pub registry: Option<String>,
+    /// Resource restriction keys.
+    pub resources: Resources,
+    /// The groups that may use it; `*` is everybody, none is nobody.
+    pub allowed_groups: Vec<String>,
+    /// The permission components that must all allow.
+    pub checks: Vec<String>,
+    /// The kinds of activity that it takes; none is all.
+    pub workload_types: Vec<ActivityKind>,
+    /// What the containers may do.
+    pub security: Security,
+    /// How runner and host find each other.
+    pub exchange: ExchangeSettings,
+    /// Environment for every run.
+    pub env: BTreeMap<String, String>,
+    /// Labels for every run.
+    pub labels: BTreeMap<String, String>,
+    /// After how many seconds a run is ended, unless its activity says less.
+    pub time_limit: Option<u64>,
+    /// The engine that it runs on.
+    pub engine: Engine,
+}
+
+/// The engine of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Engine {
+    /// A Docker daemon.
+    Docker {
+        /// The daemon: `unix:///var/run/docker.sock`.
+        host: String,
+        /// The container runtime, as `docker run --runtime` takes it.
+        runtime: Option<String>,
+    },
+}
+
+impl Engine {
+    /// The word that components and records use for the kind of engine.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Docker { .. } => "docker",
+        }
+    }
+
+    /// The address that tells one engine from another.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        match self {
+            Self::Docker { host, .. } => host,
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What components answered.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::plan::Change;
+
+/// One reason for a decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reason {
+    /// The component's rule.
+    pub rule: String,
+    /// One sentence.
+    pub message: String,
+    /// The field of the plan that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+}
+
+/// What to do when a limit is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenFull {
+    /// Wait for room.
+    Wait,
+    /// Refuse.
+    Reject,
+}
+
+/// A limit that admission enforces.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Limit {
+    /// Whose runs count together.
+    pub scope: String,
+    /// `running`, `cpus` or `memory`.
+    pub counter: String,
+    /// The most at once, this run included.
+    pub maximum: u64,
+    /// What to do when it is reached.
+    pub when_full: WhenFull,
+}
+
+/// The admitted runs of one user under one configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UsageEntry {
+    /// The user.
+    pub user: String,
+    /// The configuration.
+    pub configuration: String,
+    /// How many runs.
+    pub running: u32,
+    /// The sum of their `cpus`, in billionths.
+    pub cpus: u64,
+    /// The sum of their `memory`, in bytes.
+    pub memory: u64,
+}
+
+/// How a component judged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", tag = "verdict")]
+pub enum Judgement {
+    /// Go on; with what it changed.
+    Accept {
+        /// Edits, with what each field was and became.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        changes: Vec<Receipt>,
+        /// For admission.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        limits: Vec<Limit>,
+        /// For the reader of the record.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<String>,
+    },
+    /// No.
+    Reject {
+        /// Why.
+        reasons: Vec<Reason>,
+    },
+    /// The component failed: a trap, a time-out, an answer out of bounds.
+    Error {
+        /// What happened.
+        message: String,
+        /// Whether the run goes on all the same (`on_error = "allow"`).
+        ignored: bool,
+    },
+}
+
+/// One field that a policy changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Receipt {
+    /// The edit as it was asked for.
+    pub change: Change,
+    /// The field, e.g. `resources.memory`.
+    pub field: String,
+    /// What it was; none when it wasn't there.
+    pub before: Option<String>,
+    /// What it is now; none when it is gone.
+    pub after: Option<String>,
+    /// Another component that changed the same field earlier in this run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overrides: Option<String>,
+}
+
+/// What one component answered to one question, and which component that was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Decision {
+    /// The step of the run: `permission`, `policy`, `adapter` or `image-recipe`.
+    pub step: String,
+    /// The component's name.
+    pub component: String,
+    /// The component's own version.
+    pub version: String,
+    /// SHA-256 of its file; empty when it isn't loaded.
+    pub digest: String,
+    /// SHA-256 of its settings.
+    pub settings_digest: String,
+    /// How long the call took, in microseconds.
+    pub micros: u64,
+    /// The answer.
+    #[serde(flatten)]
+    pub judgement: Judgement,
+}

@@ -1,0 +1,105 @@
+//! What happens to a run, as it happens: the only way from a run to human output, JSON and the record.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::decision::Decision;
+use crate::outcome::Outcome;
+use crate::protocol::{Stream, Usage};
+
+/// The phases that a run goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// May this user do this?
+    Permission,
+    /// Activity to job.
+    Adapter,
+    /// Job and configuration to plan, judged by policies.
+    Policies,
+    /// Waiting for room.
+    Admission,
+    /// The image is looked for, and made when it is missing.
+    Image,
+    /// The container is created and started.
+    Launch,
+    /// The recipe runs.
+    Run,
+    /// Outputs are put in place.
+    Commit,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Event {
+    /// The run.
+    pub run: String,
+    /// Counts the run's events from 1, without gaps.
+    pub seq: u64,
+    /// Milliseconds since 1970, by the host's clock.
+    pub at: u64,
+    /// What it was.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", tag = "event")]
+pub enum EventKind {
+    /// The host took the activity.
+    Submitted {
+        /// What kind of work.
+        kind: String,
+        /// By whom.
+        user: String,
+        /// Under which execution configuration.
+        configuration: String,
+    },
+    /// A host took over a run that another process of the same home had started.
+    Recovered,
+    /// A component answered.
+    Decision(Decision),
+    /// A phase began.
+    PhaseStarted {
+        /// Which.
+        phase: Phase,
+    },
+    /// A phase ended well.
+    PhaseEnded {
+        /// Which.
+        phase: Phase,
+        /// How long it took.
+        millis: u64,
+    },
+    /// Something that takes long went on.
+    Progress {
+        /// In which phase.
+        phase: Phase,
+        /// What, for a person.
+        text: String,
+    },
+    /// It waits in the queue.
+    Queued {
+        /// For what.
+        why: String,
+    },
+    /// One line of the recipe's output.
+    Log {
+        /// Counts the run's lines from 0.
+        line: u64,
+        /// From where.
+        stream: Stream,
+        /// The line; bytes that aren't UTF-8 are replaced here and kept in the stored log.
+        text: String,
+    },
+    /// What it uses now.
+    Usage(Usage),
+    /// Somebody asked to stop it.
+    StopRequested {
+        /// Who.
+        by: String,
+    },
+    /// It ended. The last event of a run.
+    Ended(Outcome),
+}

@@ -1,0 +1,160 @@
+//! The border between the host and the engines that run containers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::configuration::Security;
+use crate::quantity::Resources;
+
+/// All that an engine needs to know to run one attempt. The `wharf` crate makes it from a plan that went through
+/// permission, policies and admission; backends turn it into their own objects by pure functions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaunchSpec {
+    /// The home, as its label says it.
+    pub host: String,
+    /// The run.
+    pub run: String,
+    /// The attempt, from 1.
+    pub attempt: u32,
+    /// The image: a digest or an id, never a tag that could move.
+    pub image: String,
+    /// The command of the container: the runner.
+    pub argv: Vec<String>,
+    /// The container's environment.
+    pub env: BTreeMap<String, String>,
+    /// More of it, which must not be shown: the ticket.
+    pub secret_env: BTreeMap<String, String>,
+    /// Resource restrictions.
+    pub resources: Resources,
+    /// What the container may do.
+    pub security: Security,
+    /// Labels besides those of host, run and attempt.
+    pub labels: BTreeMap<String, String>,
+    /// The container runtime.
+    pub runtime: Option<String>,
+    /// Seconds between asking the container to end and killing it.
+    pub grace_seconds: u32,
+}
+
+/// An attempt's object at the engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Launched {
+    /// The engine's id of it.
+    pub id: String,
+    /// It was there already: created by an earlier call for the same attempt.
+    pub adopted: bool,
+}
+
+/// How a container ended, as its engine says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineEnd {
+    /// The exit code of the container's first process.
+    pub exit_code: Option<i64>,
+    /// The engine's own flag for "killed for memory": a hint, not a proof.
+    pub oom_killed: bool,
+    /// The engine's own error text, when there is one.
+    pub error: Option<String>,
+    /// The object isn't there any more.
+    pub gone: bool,
+}
+
+/// An object of ours that an engine knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// The engine's id.
+    pub id: String,
+    /// The run, from its label.
+    pub run: String,
+    /// The attempt, from its label.
+    pub attempt: u32,
+    /// Whether it runs (or is about to).
+    pub running: bool,
+}
+
+/// What an engine says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineInfo {
+    /// Its name and version, for people: `Docker 20.10.24, API 1.41`.
+    pub version: String,
+    /// `linux/amd64`.
+    pub platform: String,
+    /// CPUs of its machine.
+    pub cpus: u64,
+    /// Bytes of memory of its machine.
+    pub memory: u64,
+    /// Container runtimes that it knows.
+    pub runtimes: Vec<String>,
+    /// `1` or `2`.
+    pub cgroup_version: String,
+}
+
+/// Why an engine didn't do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// It doesn't answer.
+    #[error("the engine at {address} doesn't answer: {reason}")]
+    Unreachable {
+        /// Where.
+        address: String,
+        /// The client's words.
+        reason: String,
+    },
+    /// It lacks the image.
+    #[error("the engine has no image {image}")]
+    NoSuchImage {
+        /// Which.
+        image: String,
+    },
+    /// It refused.
+    #[error("the engine refused to {operation}: {reason}")]
+    Refused {
+        /// What was asked.
+        operation: String,
+        /// Its own words.
+        reason: String,
+    },
+    /// An object of this name is there and is not the one we meant.
+    #[error("{object} exists and was made from another specification")]
+    Conflict {
+        /// Which.
+        object: String,
+    },
+}
+
+/// An engine: launch, observe, stop, find again, clean up. What runs inside isn't its business.
+///
+/// All methods may be called again after a lost answer: they find what the first call did.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// The exact object that [`launch`](Self::launch) would create, secrets replaced by `***`. Pure.
+    fn object(&self, spec: &LaunchSpec) -> serde_json::Value;
+
+    /// Asks the engine what it is.
+    async fn info(&self) -> Result<EngineInfo, BackendError>;
+
+    /// The address of this machine as containers of that network see it, without a port.
+    async fn way_back(&self, network: &str) -> Result<String, BackendError>;
+
+    /// Creates and starts the container of an attempt. Its name follows from run and attempt, so a second call finds
+    /// the first one's object instead of making a twin.
+    async fn launch(&self, spec: &LaunchSpec) -> Result<Launched, BackendError>;
+
+    /// Returns when the container has ended. Survives lost connections by asking again; gives up, as
+    /// [`BackendError::Unreachable`], when the engine hasn't answered for a minute.
+    async fn wait(&self, id: &str) -> Result<EngineEnd, BackendError>;
+
+    /// Asks the container to end, and kills it after the grace time. Not an error when it is gone.
+    async fn stop(&self, id: &str, grace: Duration) -> Result<(), BackendError>;
+
+    /// The engine's own log of the container, at most `limit` bytes from its end.
+    async fn log_tail(&self, id: &str, limit: usize) -> Result<Vec<u8>, BackendError>;
+
+    /// Removes the container. Not an error when it is gone.
+    async fn remove(&self, id: &str) -> Result<(), BackendError>;
+
+    /// All objects with this home's label.
+    async fn find(&self, host: &str) -> Result<Vec<Found>, BackendError>;
+}

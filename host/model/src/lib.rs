@@ -1,0 +1,38 @@
+//! The types that the crates of wharf share. Plain data: no I/O, no clock, no environment.
+//!
+//! An [`Activity`] is what was asked, a [`Job`] what will be executed, a [`Plan`] where and within which bounds, and an
+//! [`Outcome`] how it ended. The types of [`protocol`] cross between host and runner.
+
+pub mod activity;
+pub mod configuration;
+pub mod decision;
+#[cfg(feature = "document")]
+pub mod document;
+pub mod event;
+pub mod fault;
+pub mod image;
+pub mod job;
+pub mod launch;
+pub mod outcome;
+pub mod plan;
+pub mod protocol;
+pub mod quantity;
+
+pub use activity::{Activity, ActivityKind, Binding, BindingKind, Identity, Place};
+pub use configuration::{ExecutionConfiguration, Security};
+pub use decision::{Decision, Judgement, Limit, Reason, UsageEntry, WhenFull};
+pub use event::{Event, EventKind, Phase};
+pub use fault::Fault;
+pub use image::{ContentKey, ImageRecipe, ImageSpec, Step};
+pub use job::{Job, JobFile};
+pub use launch::{Backend, LaunchSpec};
+pub use outcome::{Cause, Outcome};
+pub use plan::{Change, Edit, Plan};
+pub use quantity::{Quantity, Resources};
+
+/// The label that says which home (host id) an object belongs to.
+pub const LABEL_HOST: &str = "wharf.host";
+/// The label that says which run an object belongs to.
+pub const LABEL_RUN: &str = "wharf.run";
+/// The label that says which attempt of its run an object belongs to.
+pub const LABEL_ATTEMPT: &str = "wharf.attempt";

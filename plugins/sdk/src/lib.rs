@@ -1,0 +1,3 @@
+//! Skeleton.
+#[doc(hidden)]
+pub mod bindings;
