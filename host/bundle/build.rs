@@ -2,7 +2,8 @@
 //! libraries, for the crate to include.
 //!
 //! Cargo can't depend on another target's artefacts in stable releases, so this calls Cargo again, with a target folder
-//! of its own: the outer one is locked by the Cargo that runs this script.
+//! of its own, `nested` in the outer one, which is locked by the Cargo that runs this script. All profiles of the outer
+//! build share it: the guests and the runner have profiles of their own.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -19,7 +20,7 @@ const NOT_GUESTS: [&str; 1] = ["sdk"];
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(&variable("CARGO_MANIFEST_DIR")?).join("../..").canonicalize()?;
     let out = PathBuf::from(variable("OUT_DIR")?);
-    let nested = out.join("nested");
+    let nested = nested_target_dir(&out);
     let arch = variable("CARGO_CFG_TARGET_ARCH")?;
     let runner_target = format!("{arch}-unknown-linux-musl");
 
@@ -57,9 +58,28 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     run(build, "the runner")?;
 
+    // Copies, since another build may write the originals while rustc reads.
     let wasm = nested.join(GUEST_TARGET).join("guest");
-    let runner = nested.join(&runner_target).join("runner/wharf-runner");
-    fs::write(out.join("bundle.rs"), listing(&root, &guests, &wasm, &arch, &runner)?)?;
+    for guest in &guests {
+        copy(&wasm.join(guest.artefact()), &out.join(guest.artefact()))?;
+    }
+    let runner = out.join("wharf-runner");
+    copy(&nested.join(&runner_target).join("runner/wharf-runner"), &runner)?;
+    fs::write(out.join("bundle.rs"), listing(&root, &guests, &out, &arch, &runner)?)?;
+    Ok(())
+}
+
+/// `target/nested`, or a folder in `OUT_DIR` when that isn't `target/PROFILE/build/PACKAGE/out`.
+fn nested_target_dir(out: &Path) -> PathBuf {
+    let is_build = |dir: &&Path| dir.file_name().is_some_and(|name| name == "build");
+    match (out.ancestors().nth(2).filter(is_build), out.ancestors().nth(4)) {
+        (Some(_), Some(target)) => target.join("nested"),
+        _ => out.join("nested"),
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
+    fs::copy(from, to).map_err(|e| format!("{} can't be copied to {}: {e}", from.display(), to.display()))?;
     Ok(())
 }
 
@@ -68,6 +88,13 @@ struct Guest {
     folder: &'static str,
     name: String,
     path: PathBuf,
+}
+
+impl Guest {
+    /// The file that Cargo makes of it.
+    fn artefact(&self) -> String {
+        format!("{}.wasm", self.name.replace('-', "_"))
+    }
 }
 
 fn guests(root: &Path) -> Result<Vec<Guest>, Box<dyn Error>> {
@@ -135,11 +162,19 @@ fn require_target(target: &str) -> Result<(), Box<dyn Error>> {
     Err(format!("Rust's target {target} isn't installed: run `rustup target add {target}` and build again").into())
 }
 
-fn listing(root: &Path, guests: &[Guest], wasm: &Path, arch: &str, runner: &Path) -> Result<String, Box<dyn Error>> {
+fn listing(
+    root: &Path,
+    guests: &[Guest],
+    artefacts: &Path,
+    arch: &str,
+    runner: &Path,
+) -> Result<String, Box<dyn Error>> {
     let platform = match arch {
         "x86_64" => "linux/amd64",
         "aarch64" => "linux/arm64",
-        other => return Err(format!("there is no Docker platform for {other}; wharf builds on x86_64 and aarch64").into()),
+        other => {
+            return Err(format!("there is no Docker platform for {other}; wharf builds on x86_64 and aarch64").into());
+        }
     };
     let mut text = String::new();
     writeln!(text, "const RUNNERS: &[(&str, &[u8])] = &[({platform:?}, include_bytes!({runner:?}))];")?;
@@ -157,8 +192,9 @@ fn listing(root: &Path, guests: &[Guest], wasm: &Path, arch: &str, runner: &Path
     writeln!(text, "];")?;
 
     writeln!(text, "const COMPONENTS: &[ShippedComponent] = &[")?;
-    for Guest { folder, name, path } in guests {
-        let wasm = wasm.join(format!("{}.wasm", name.replace('-', "_")));
+    for guest in guests {
+        let Guest { folder, name, path } = guest;
+        let wasm = artefacts.join(guest.artefact());
         let toml = path.join(format!("{name}.toml"));
         watch_if_there(&toml);
         let toml = if toml.is_file() { format!("Some(include_str!({toml:?}))") } else { "None".to_owned() };

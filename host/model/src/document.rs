@@ -74,10 +74,12 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .into_iter()
         .map(|candidate| {
             let other = plain(candidate);
-            let score = strsim::jaro_winkler(&word, &other);
-            // One that goes on where the other stops (`mem`, `memory`) is close, however long the rest is.
+            let alike = strsim::jaro_winkler(&word, &other);
+            // One that goes on where the other stops (`mem`, `memory`) is close, however long the rest is; and so is a
+            // short word with two letters swapped, of which the measure thinks little.
             let begins = word.len() >= 3 && (other.starts_with(&word) || word.starts_with(&other));
-            (candidate, if begins { score.max(0.9) } else { score })
+            let slip = word.len() >= 3 && strsim::osa_distance(&word, &other) == 1;
+            (candidate, if begins || slip { alike.max(0.9) } else { alike })
         })
         .filter(|(_, score)| *score >= 0.8)
         .max_by(|(one, near), (other, nearer)| near.total_cmp(nearer).then(other.len().cmp(&one.len())))
@@ -128,7 +130,7 @@ fn explain(code: &str, file: &Path, text: &str, error: &toml::de::Error) -> Faul
         unknown_key(code, key, table, &quoted_after(message, key))
     } else if message.starts_with("unknown variant ") {
         let value = value_at(text, &names).unwrap_or_default();
-        unknown_value(code, key, &value, &quoted_after(message, &value))
+        unknown_value(code, &spell(&names), &value, &quoted_after(message, &value))
     } else if let Some(missing) = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
         let place = if names.is_empty() { String::new() } else { format!(" in [{}]", names.join(".")) };
         Fault::new(code, format!("`{missing}` is missing{place}"))
@@ -283,6 +285,8 @@ mod tests {
         #[serde(default)]
         color: Option<Color>,
         #[serde(default)]
+        colors: Vec<Color>,
+        #[serde(default)]
         list: Vec<String>,
         #[serde(default)]
         resources: Option<Resources>,
@@ -332,6 +336,10 @@ mod tests {
                 "name = \"a\"\ncolor = \"dark-bleu\"\n",
                 "a.toml:2: `color` is \"dark-bleu\", which isn't valid here; did you mean \"dark-blue\"?",
             ),
+            (
+                "name = \"a\"\ncolors = [\"red\", \"rde\"]\n",
+                "a.toml:2: `colors[2]` is \"rde\", which isn't valid here; did you mean \"red\"?",
+            ),
             ("keep = 1\n", "a.toml:1: `name` is missing"),
             ("name = \"a\"\n\n[resources]\nshm = \"1\"\n", "a.toml:3: `memory` is missing in [resources]"),
         ] {
@@ -358,7 +366,7 @@ mod tests {
     fn lists_what_is_valid() {
         assert_eq!(
             fault("name = \"a\"\nzzz = 1\n").hint.as_deref(),
-            Some("valid here: name, cpus, keep, on, color, list, resources, free")
+            Some("valid here: name, cpus, keep, on, color, colors, list, resources, free")
         );
         assert_eq!(fault("name = \"a\"\ncolor = \"x\"\n").hint.as_deref(), Some("valid: red, dark-blue"));
     }

@@ -34,7 +34,7 @@ pub enum Phase {
 pub struct Event {
     /// The run.
     pub run: String,
-    /// Counts the run's events from 1, without gaps.
+    /// Counts the run's events from 1, without gaps; a log line carries the number of the event before it.
     pub seq: u64,
     /// Milliseconds since 1970, by the host's clock.
     pub at: u64,

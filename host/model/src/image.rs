@@ -60,6 +60,7 @@ pub struct ContextFile {
     /// Its name in the build context.
     pub name: String,
     /// What is in it.
+    #[serde(with = "crate::contents")]
     pub contents: Vec<u8>,
 }
 

@@ -12,6 +12,7 @@ pub struct JobFile {
     /// Relative to the working folder.
     pub path: String,
     /// What is in it.
+    #[serde(with = "crate::contents")]
     pub contents: Vec<u8>,
     /// Whether it gets the execute bit.
     pub executable: bool,

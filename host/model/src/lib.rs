@@ -5,6 +5,7 @@
 
 pub mod activity;
 pub mod configuration;
+mod contents;
 pub mod decision;
 #[cfg(feature = "document")]
 pub mod document;

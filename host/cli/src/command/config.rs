@@ -1,0 +1,120 @@
+//! `wharf config`.
+
+use serde::Serialize;
+use wharf_model::{ExecutionConfiguration, Fault};
+
+use super::{Ending, run};
+use crate::arguments::GlobalArguments;
+use crate::console::{Console, Tone};
+use crate::exit_code;
+use crate::failure::fault_lines;
+use crate::resolved;
+use crate::table::Table;
+
+/// One configuration of a list, for programs.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Listed {
+    Configuration(Box<ExecutionConfiguration>),
+    Broken { name: String, fault: Fault },
+}
+
+/// What a check found, for programs.
+#[derive(Serialize)]
+struct Checked {
+    faults: Vec<Fault>,
+}
+
+pub(super) fn list(global: &GlobalArguments, console: &mut Console) -> Ending {
+    let home = resolved::existing_home(global.home.as_deref())?;
+    let configurations = home.load_configurations()?;
+    if console.is_json() {
+        let listed: Vec<Listed> = configurations
+            .into_iter()
+            .map(|(name, loaded)| match loaded {
+                Ok(configuration) => Listed::Configuration(Box::new(configuration)),
+                Err(fault) => Listed::Broken { name, fault },
+            })
+            .collect();
+        console.json_line(&listed)?;
+        return Ok(exit_code::SUCCEEDED);
+    }
+    if configurations.is_empty() {
+        console.note(&format!("no execution configuration yet: write {}/NAME.toml", home.configs_dir().display()));
+        return Ok(exit_code::SUCCEEDED);
+    }
+    let mut table = Table::new(["NAME", "ENGINE", "BASE IMAGE", "GROUPS", "RESOURCES", "STATE"]);
+    for (name, loaded) in &configurations {
+        match loaded {
+            Ok(configuration) => {
+                let resources: Vec<String> =
+                    configuration.resources.iter().map(|(key, amount)| format!("{key}={amount}")).collect();
+                table.row([
+                    name.clone(),
+                    configuration.engine.address().to_owned(),
+                    configuration.base_image.clone(),
+                    configuration.allowed_groups.join(","),
+                    resources.join(" "),
+                    "ok".to_owned(),
+                ]);
+            }
+            Err(fault) => table.row([
+                name.clone(),
+                String::new(),
+                String::new(),
+                String::new(),
+                String::new(),
+                format!("broken: {}", fault.message),
+            ]),
+        }
+    }
+    for line in table.lines(console.out()) {
+        console.line(&line)?;
+    }
+    Ok(exit_code::SUCCEEDED)
+}
+
+pub(super) fn check(global: &GlobalArguments, name: Option<&str>, console: &mut Console) -> Ending {
+    let home = resolved::existing_home(global.home.as_deref())?;
+    let faults = match name {
+        None => home.check(),
+        Some(name) => home
+            .load_configuration(name)
+            .and_then(|configuration| home.load_base_image(&configuration.base_image))
+            .err()
+            .into_iter()
+            .collect(),
+    };
+    let code = if faults.is_empty() { exit_code::SUCCEEDED } else { exit_code::CONFIGURATION };
+    if console.is_json() {
+        console.json_line(&Checked { faults })?;
+        return Ok(code);
+    }
+    for fault in &faults {
+        let head = console.out().paint(Tone::Bad, &format!("error[{}]", fault.code));
+        for line in fault_lines(&head, fault) {
+            console.line(&line)?;
+        }
+    }
+    if faults.is_empty() {
+        let what = name.unwrap_or("every file of the home");
+        let ok = console.out().paint(Tone::Good, "ok");
+        console.line(&format!("{ok}: {what}"))?;
+    }
+    Ok(code)
+}
+
+pub(super) async fn test(
+    global: &GlobalArguments,
+    name: &str,
+    user: Option<&str>,
+    groups: &[String],
+    console: &mut Console,
+) -> Ending {
+    let home = resolved::existing_home(global.home.as_deref())?;
+    let configuration = home.load_configuration(name)?;
+    // The test is about the configuration, so the one who makes it is let in unless groups are named.
+    let allowed: Vec<String> = configuration.allowed_groups.into_iter().filter(|group| group != "*").collect();
+    let requester = resolved::requester(user, if groups.is_empty() { &allowed } else { groups })?;
+    run::to_the_end(home.root(), resolved::test_activity(name, requester), console).await
+}

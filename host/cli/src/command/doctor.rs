@@ -1,0 +1,71 @@
+//! `wharf doctor`.
+
+use wharf::message::{Finding, FindingState};
+use wharf_model::Fault;
+
+use super::{Ending, open};
+use crate::arguments::GlobalArguments;
+use crate::console::{Channel, Console, Tone};
+use crate::exit_code;
+use crate::failure::Failure;
+
+pub(super) async fn execute(global: &GlobalArguments, console: &mut Console) -> Ending {
+    console.spinner().start("looking");
+    let findings = match open(global).await {
+        Ok(access) => {
+            let findings = access.diagnose().await;
+            access.shutdown().await;
+            findings.map_err(Failure::from)
+        }
+        // That a home can't be opened is what a doctor is asked about.
+        Err(Failure::Fault(fault)) => Ok(vec![closed(&fault)]),
+        Err(failure) => Err(failure),
+    };
+    console.spinner().clear();
+    let findings = findings?;
+    let bad = findings.iter().any(|finding| finding.state == FindingState::Bad);
+    if console.is_json() {
+        console.json_line(&findings)?;
+    } else {
+        for finding in &findings {
+            for line in lines(finding, console.out()) {
+                console.line(&line)?;
+            }
+        }
+    }
+    Ok(if bad { exit_code::OTHER } else { exit_code::SUCCEEDED })
+}
+
+fn closed(fault: &Fault) -> Finding {
+    Finding {
+        name: "home".to_owned(),
+        state: FindingState::Bad,
+        text: fault.to_string(),
+        hint: fault.hint.clone().or_else(|| Some(format!("wharf error {}", fault.code))),
+    }
+}
+
+fn lines(finding: &Finding, channel: Channel) -> Vec<String> {
+    let (tone, word) = match finding.state {
+        FindingState::Ok => (Tone::Good, "ok     "),
+        FindingState::Warning => (Tone::Doubtful, "warning"),
+        FindingState::Bad => (Tone::Bad, "bad    "),
+    };
+    let mut lines = vec![format!("{}  {:<14} {}", channel.paint(tone, word), finding.name, finding.text)];
+    lines.extend(finding.hint.as_ref().map(|hint| format!("         hint: {hint}")));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_home_that_cannot_be_opened_is_a_finding() {
+        let finding = closed(&Fault::new("store-damaged", "the record store is damaged").hint("put it aside"));
+        assert_eq!(
+            lines(&finding, Channel::PLAIN),
+            ["bad      home           the record store is damaged", "         hint: put it aside"]
+        );
+    }
+}

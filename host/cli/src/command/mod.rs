@@ -1,0 +1,61 @@
+//! The commands.
+
+mod base;
+mod component;
+mod config;
+mod docs;
+mod doctor;
+mod error;
+mod explain;
+mod init;
+mod logs;
+mod run;
+mod runs;
+mod stop;
+
+use std::path::Path;
+
+use wharf::{Access, HostOptions};
+
+use crate::arguments::{Arguments, BaseCommand, Command, ComponentCommand, ConfigCommand, DocsCommand, GlobalArguments};
+use crate::console::Console;
+use crate::failure::Failure;
+use crate::resolved;
+
+/// How a command ends: with an exit code, or early.
+pub(crate) type Ending = Result<u8, Failure>;
+
+/// Does what the arguments say.
+pub(crate) async fn execute(arguments: Arguments, console: &mut Console) -> Ending {
+    let Arguments { global, command } = arguments;
+    match &command {
+        Command::Init(arguments) => init::execute(&global, arguments, console),
+        Command::Run(arguments) => run::execute(&global, arguments, console).await,
+        Command::Explain(arguments) => explain::execute(&global, arguments, console).await,
+        Command::Config(ConfigCommand::List) => config::list(&global, console),
+        Command::Config(ConfigCommand::Check { name }) => config::check(&global, name.as_deref(), console),
+        Command::Config(ConfigCommand::Test { name, user, group }) => {
+            config::test(&global, name, user.as_deref(), group, console).await
+        }
+        Command::Base(BaseCommand::Build { name }) => base::build(&global, name, console).await,
+        Command::Base(BaseCommand::List) => base::list(&global, console).await,
+        Command::Component(ComponentCommand::List) => component::list(&global, console).await,
+        Command::Component(ComponentCommand::Check { files }) => component::check(files, console),
+        Command::Runs(arguments) => runs::execute(&global, arguments, console).await,
+        Command::Logs(arguments) => logs::execute(&global, arguments, console).await,
+        Command::Stop(arguments) => stop::execute(&global, arguments, console).await,
+        Command::Error(arguments) => error::execute(arguments, console),
+        Command::Doctor => doctor::execute(&global, console).await,
+        Command::Docs(DocsCommand::Cli) => docs::cli(console),
+    }
+}
+
+/// Opens the home that the arguments mean.
+async fn open(global: &GlobalArguments) -> Result<Access, Failure> {
+    let home = resolved::existing_home(global.home.as_deref())?;
+    open_at(home.root()).await
+}
+
+async fn open_at(home: &Path) -> Result<Access, Failure> {
+    Ok(Access::open(home, HostOptions::default()).await?)
+}

@@ -1,0 +1,239 @@
+//! An explanation as a person reads it.
+
+use wharf::message::Explanation;
+use wharf_model::decision::Judgement;
+use wharf_model::{Binding, BindingKind, Decision, Plan};
+
+use crate::console::{Channel, Tone, for_terminal};
+use crate::run_view::{mark, summary, verdict};
+use crate::text;
+
+/// The explanation, line by line. `whole` adds the Containerfile.
+pub(crate) fn lines(explanation: &Explanation, channel: Channel, whole: bool) -> Vec<String> {
+    let mut page = Page { lines: Vec::new(), channel };
+    page.title("configuration");
+    page.fact(&explanation.configuration, &format!("chosen by the {}", explanation.chosen_by));
+    for (step, title) in
+        [("permission", "permission"), ("adapter", "adapter"), ("policy", "policies"), ("image-recipe", "image recipe")]
+    {
+        let decisions: Vec<&Decision> = explanation.decisions.iter().filter(|decision| decision.step == step).collect();
+        if decisions.is_empty() {
+            continue;
+        }
+        page.title(title);
+        for decision in decisions {
+            page.decision(decision);
+        }
+    }
+    if !explanation.limits.is_empty() {
+        page.title("limits");
+        for limit in &explanation.limits {
+            page.line(&text::limit(limit));
+        }
+    }
+    if let Some(plan) = &explanation.plan {
+        page.plan(plan);
+    }
+    page.image(explanation);
+    if let Some(containerfile) = explanation.containerfile.as_ref().filter(|_| whole) {
+        page.title("Containerfile of the base image");
+        for line in containerfile.lines() {
+            page.line(line);
+        }
+    }
+    if let Some(object) = &explanation.object {
+        page.title(if explanation.run.is_some() { "created at the engine" } else { "would be created at the engine" });
+        for line in serde_json::to_string_pretty(object).unwrap_or_default().lines() {
+            page.line(line);
+        }
+    }
+    if let Some(outcome) = &explanation.outcome {
+        page.title(if explanation.run.is_some() { "ended" } else { "would end here" });
+        let run = explanation.run.as_deref().unwrap_or("none: nothing was created");
+        page.lines.extend(summary(channel, run, outcome, None, &[]).into_iter().map(|line| format!("  {line}")));
+    }
+    page.lines
+}
+
+struct Page {
+    lines: Vec<String>,
+    channel: Channel,
+}
+
+impl Page {
+    fn title(&mut self, text: &str) {
+        self.lines.push(self.channel.paint(Tone::Title, text));
+    }
+
+    fn line(&mut self, text: &str) {
+        self.lines.push(format!("  {text}"));
+    }
+
+    fn fact(&mut self, name: &str, text: &str) {
+        self.lines.push(format!("  {name:<14} {text}"));
+    }
+
+    fn decision(&mut self, decision: &Decision) {
+        let well = !matches!(decision.judgement, Judgement::Reject { .. } | Judgement::Error { ignored: false, .. });
+        let time = self.channel.paint(Tone::Quiet, &format!("({} µs)", decision.micros));
+        let mark = mark(self.channel, well);
+        self.line(&format!("{mark} {} {}: {}  {time}", decision.component, decision.version, verdict(decision)));
+        match &decision.judgement {
+            Judgement::Accept { changes, .. } => {
+                for receipt in changes {
+                    let show = |value: &Option<String>| match value.as_deref() {
+                        None => "(none)".to_owned(),
+                        Some("") => "(empty)".to_owned(),
+                        Some(value) => for_terminal(value),
+                    };
+                    let (before, after) = (show(&receipt.before), show(&receipt.after));
+                    let overrides = receipt.overrides.as_ref().map_or_else(String::new, |other| format!("; overrides {other}"));
+                    self.line(&format!("    {}: {before} → {after}", for_terminal(&receipt.field)));
+                    let (rule, reason) = (for_terminal(&receipt.change.rule), for_terminal(&receipt.change.reason));
+                    self.line(&format!("      {rule}: {reason}{overrides}"));
+                }
+            }
+            Judgement::Reject { reasons } => {
+                for reason in reasons {
+                    let field = reason.field.as_ref().map_or_else(String::new, |field| format!(" ({field})"));
+                    self.line(&format!("    rule {}{}", for_terminal(&reason.rule), for_terminal(&field)));
+                }
+            }
+            Judgement::Error { .. } => {}
+        }
+    }
+
+    fn plan(&mut self, plan: &Plan) {
+        self.title("plan");
+        let groups = if plan.requester.groups.is_empty() { "none".to_owned() } else { plan.requester.groups.join(", ") };
+        self.fact("requester", &format!("{} (groups: {groups})", plan.requester.user));
+        if let Some(project) = &plan.project {
+            self.fact("project", project);
+        }
+        self.fact("command", &for_terminal(&plan.job.argv.join(" ")));
+        self.fact("engine", &format!("{} at {}", plan.configuration.engine.kind(), plan.configuration.engine.address()));
+        for (key, amount) in &plan.resources {
+            self.fact("resource", &format!("{key} = {amount}"));
+        }
+        let limit = plan.time_limit.map_or_else(|| "none".to_owned(), |seconds| text::duration(seconds.saturating_mul(1_000)));
+        self.fact("time limit", &limit);
+        self.bindings("input", &plan.inputs);
+        self.bindings("output", &plan.outputs);
+        for (key, value) in &plan.labels {
+            self.fact("label", &format!("{key} = {}", for_terminal(value)));
+        }
+    }
+
+    fn bindings(&mut self, word: &str, bindings: &[Binding]) {
+        for binding in bindings {
+            let slash = if binding.kind == BindingKind::Folder { "/" } else { "" };
+            self.fact(word, &format!("{}: {}{slash}", binding.name, binding.place.path.display()));
+        }
+    }
+
+    fn image(&mut self, explanation: &Explanation) {
+        if explanation.plan.is_none() && explanation.base_key.is_none() && explanation.image_key.is_none() {
+            return;
+        }
+        self.title("image");
+        if let Some(plan) = &explanation.plan {
+            self.fact("base image", &format!("{} ({}), made by {}", plan.image.name, plan.image.origin, plan.image.made_by));
+        }
+        if let Some(key) = &explanation.base_key {
+            self.fact("base key", key);
+        }
+        if let Some(key) = &explanation.image_key {
+            self.fact("image key", key);
+        }
+        let there = match explanation.image_there {
+            Some(true) => "yes",
+            Some(false) => "no: it is built first",
+            None => "unknown: the engine can't be asked",
+        };
+        self.fact("at the engine", there);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wharf_model::decision::Receipt;
+    use wharf_model::{Cause, Change, Edit, Outcome, Reason};
+
+    fn decision(step: &str, component: &str, judgement: Judgement) -> Decision {
+        Decision {
+            step: step.to_owned(),
+            component: component.to_owned(),
+            version: "0.1.0".to_owned(),
+            digest: String::new(),
+            settings_digest: String::new(),
+            micros: 9,
+            judgement,
+        }
+    }
+
+    #[test]
+    fn every_change_is_shown_field_by_field() {
+        let receipt = Receipt {
+            change: Change {
+                edit: Edit::SetLabel("team".to_owned(), "x".to_owned()),
+                rule: "labels".to_owned(),
+                reason: "every run has a team".to_owned(),
+            },
+            field: "labels.team".to_owned(),
+            before: None,
+            after: Some("x".to_owned()),
+            overrides: Some("other".to_owned()),
+        };
+        let reason =
+            Reason { rule: "ceiling".to_owned(), message: "8g is over 4g".to_owned(), field: Some("resources.memory".to_owned()) };
+        let explanation = Explanation {
+            run: None,
+            configuration: "docker-local".to_owned(),
+            chosen_by: "project".to_owned(),
+            decisions: vec![
+                decision("permission", "allowed-groups", Judgement::Accept { changes: vec![], limits: vec![], warnings: vec![] }),
+                decision("policy", "labels", Judgement::Accept { changes: vec![receipt], limits: vec![], warnings: vec![] }),
+                decision("policy", "ceiling", Judgement::Reject { reasons: vec![reason] }),
+            ],
+            plan: None,
+            limits: vec![],
+            base_key: None,
+            image_key: None,
+            image_there: None,
+            containerfile: None,
+            object: None,
+            outcome: Some(Outcome {
+                cause: Cause::Rejected,
+                sentence: "rejected by ceiling: 8g is over 4g".to_owned(),
+                whose: wharf_model::outcome::Whose::Component,
+                retry_helps: false,
+                advice: None,
+                evidence: Default::default(),
+                exit_code: None,
+                error_tail: vec![],
+                log: None,
+                usage: None,
+            }),
+        };
+        assert_eq!(
+            lines(&explanation, Channel::TERMINAL, false),
+            [
+                "configuration",
+                "  docker-local   chosen by the project",
+                "permission",
+                "  ✓ allowed-groups 0.1.0: allowed  (9 µs)",
+                "policies",
+                "  ✓ labels 0.1.0: accepted with 1 change  (9 µs)",
+                "      labels.team: (none) → x",
+                "        labels: every run has a team; overrides other",
+                "  ✗ ceiling 0.1.0: rejected: 8g is over 4g  (9 µs)",
+                "      rule ceiling (resources.memory)",
+                "would end here",
+                "  ✗ rejected: rejected by ceiling: 8g is over 4g",
+                "    run      none: nothing was created",
+                "    more     wharf error rejected",
+            ]
+        );
+    }
+}

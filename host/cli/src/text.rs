@@ -1,0 +1,74 @@
+//! Numbers and times as people read them.
+
+use chrono::{Local, TimeZone};
+use wharf_model::quantity::{describe_bytes, format_bytes};
+use wharf_model::{Limit, Quantity, WhenFull};
+
+/// Milliseconds as `3 ms`, `1.2 s`, `2 min 05 s`, `1 h 02 min`.
+pub(crate) fn duration(millis: u64) -> String {
+    let seconds = millis / 1_000;
+    match millis {
+        0..1_000 => format!("{millis} ms"),
+        1_000..60_000 => format!("{}.{} s", seconds, millis % 1_000 / 100),
+        60_000..3_600_000 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {:02} min", seconds / 3_600, seconds / 60 % 60),
+    }
+}
+
+/// A moment in local time.
+pub(crate) fn moment(millis: u64) -> String {
+    let time = i64::try_from(millis).ok().and_then(|millis| Local.timestamp_millis_opt(millis).single());
+    time.map_or_else(|| "?".to_owned(), |time| time.format("%Y-%m-%d %H:%M:%S").to_string())
+}
+
+/// A limit of admission in a sentence.
+pub(crate) fn limit(limit: &Limit) -> String {
+    let amount = match limit.counter.as_str() {
+        "cpus" => format!("{} CPUs", Quantity::Cpus(limit.maximum)),
+        "memory" => format!("{} of memory", format_bytes(limit.maximum)),
+        "running" => format!("{} runs", limit.maximum),
+        other => format!("{} {other}", limit.maximum),
+    };
+    let full = match limit.when_full {
+        WhenFull::Wait => "waits for room",
+        WhenFull::Reject => "is rejected when there is no room",
+    };
+    format!("at most {amount} at once for {}; {full}", limit.scope)
+}
+
+/// Memory and CPU in use.
+pub(crate) fn usage(usage: &wharf_model::protocol::Usage) -> String {
+    format!("memory {}, CPU {:.1} s", describe_bytes(usage.memory), usage.cpu_seconds)
+}
+
+/// `1 line`, `2 lines`.
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_short() {
+        let pairs = [(0, "0 ms"), (999, "999 ms"), (1_000, "1.0 s"), (59_999, "59.9 s"), (125_000, "2 min 05 s")];
+        for (millis, text) in pairs {
+            assert_eq!(duration(millis), text);
+        }
+        assert_eq!(duration(3_720_000), "1 h 02 min");
+    }
+
+    #[test]
+    fn limits_are_sentences() {
+        let cpus = Limit {
+            scope: "user:ana".to_owned(),
+            counter: "cpus".to_owned(),
+            maximum: 8_500_000_000,
+            when_full: WhenFull::Wait,
+        };
+        assert_eq!(limit(&cpus), "at most 8.5 CPUs at once for user:ana; waits for room");
+        let memory = Limit { counter: "memory".to_owned(), maximum: 4 << 30, when_full: WhenFull::Reject, ..cpus };
+        assert_eq!(limit(&memory), "at most 4g of memory at once for user:ana; is rejected when there is no room");
+    }
+}

@@ -1,0 +1,234 @@
+//! How a call fails, in words.
+
+use std::time::Duration;
+
+use wasmtime::{Trap, WasmBacktrace};
+
+use crate::state::State;
+
+/// How much of a component's own words an error carries.
+const WORDS: usize = 1_000;
+/// How many functions an error names.
+const FRAMES: usize = 3;
+
+/// A call that gave no answer. Its text follows the component's name: "… took longer than its time limit of 1 s".
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// It didn't end in time, be it that it computed or that it waited.
+    #[error("took longer than its time limit of {} ms", .limit.as_millis())]
+    TimeLimit {
+        /// The limit.
+        limit: Duration,
+    },
+    /// It asked for more memory than it may have.
+    #[error("asked for more memory than its limit of {limit_mb} MB")]
+    MemoryLimit {
+        /// The limit.
+        limit_mb: u32,
+    },
+    /// It tried to hand the host more than the host takes.
+    #[error("handed over more than its limit of {limit_kb} KB at once")]
+    AnswerTooLarge {
+        /// The limit.
+        limit_kb: u32,
+    },
+    /// It called itself too deeply.
+    #[error("used up its stack{at}")]
+    StackOverflow {
+        /// In which functions, for a person: empty, or ` (in a, called by b)`.
+        at: String,
+    },
+    /// Its own code gave up.
+    #[error("panicked: {message}{at}")]
+    Panic {
+        /// What it said.
+        message: String,
+        /// In which functions, for a person.
+        at: String,
+    },
+    /// It ended itself instead of answering.
+    #[error("ended itself with exit code {code}{words}")]
+    Exit {
+        /// The exit code.
+        code: i32,
+        /// Its last words, for a person: empty, or `, saying: …`.
+        words: String,
+    },
+    /// It did what WebAssembly doesn't allow, or called the host wrongly.
+    #[error("failed: {message}{at}{words}")]
+    Trap {
+        /// What it did.
+        message: String,
+        /// In which functions, for a person.
+        at: String,
+        /// Its last words, for a person.
+        words: String,
+    },
+    /// It answered, with something that can't be.
+    #[error("gave an answer that isn't valid: {field}: {problem}")]
+    Invalid {
+        /// The field of the answer, as `wit/` spells it, e.g. `changes[0].edit.set-resource.key`.
+        field: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// It says that it can't do what was asked: its own sentence. The only one that isn't the component's fault.
+    #[error("can't do this: {message}")]
+    Refused {
+        /// The sentence.
+        message: String,
+    },
+}
+
+/// The mark of a call whose time is over.
+#[derive(Debug, thiserror::Error)]
+#[error("the time limit is over")]
+pub(crate) struct TimeIsUp;
+
+/// The limits of a component, as errors name them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) time: Duration,
+    pub(crate) memory_mb: u32,
+    pub(crate) answer_kb: u32,
+}
+
+impl CallError {
+    /// Finds words for what wasmtime says.
+    pub(crate) fn explain(error: &wasmtime::Error, state: &State, bounds: Bounds) -> Self {
+        if error.downcast_ref::<TimeIsUp>().is_some() {
+            return Self::TimeLimit { limit: bounds.time };
+        }
+        let root = error.root_cause().to_string();
+        // The runtime has no type for this error that could be asked for; a test holds the text.
+        if root.contains("fuel allocated for hostcalls has been exhausted") {
+            return Self::AnswerTooLarge { limit_kb: bounds.answer_kb };
+        }
+        let at = functions(error);
+        let output = state.output();
+        if let Some(message) = panic_message(&output) {
+            // A guest that gets no memory panics over it.
+            return if state.memory.denied && message.contains("memory allocation") {
+                Self::MemoryLimit { limit_mb: bounds.memory_mb }
+            } else {
+                Self::Panic { message, at }
+            };
+        }
+        if state.memory.denied {
+            return Self::MemoryLimit { limit_mb: bounds.memory_mb };
+        }
+        let trap = error.downcast_ref::<Trap>();
+        if trap == Some(&Trap::StackOverflow) {
+            return Self::StackOverflow { at };
+        }
+        let words = last_words(&output);
+        if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
+            return Self::Exit { code: exit.0, words };
+        }
+        let message = match trap {
+            Some(Trap::UnreachableCodeReached) => "it gave up (an `unreachable` instruction)".to_owned(),
+            Some(trap) => trap.to_string(),
+            None => root,
+        };
+        Self::Trap { message: cut(&message), at, words }
+    }
+
+    pub(crate) fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Invalid { field: field.into(), problem: problem.into() }
+    }
+}
+
+/// The component's own functions in which it happened, innermost first.
+fn functions(error: &wasmtime::Error) -> String {
+    let Some(trace) = error.downcast_ref::<WasmBacktrace>() else { return String::new() };
+    let mut names: Vec<String> = Vec::new();
+    for frame in trace.frames() {
+        let symbol = frame.symbols().iter().find_map(|symbol| symbol.name().map(str::to_owned));
+        let Some(name) = symbol.or_else(|| frame.func_name().map(readable)) else { continue };
+        // The machinery of a panic, of an allocator and of generated bindings says nothing to anybody.
+        let machinery = ["core::", "std::", "alloc::", "__", "_rust", "rust_", "abort", "cabi_", "dlmalloc"];
+        if machinery.iter().any(|prefix| name.starts_with(prefix)) || names.contains(&name) {
+            continue;
+        }
+        names.push(name);
+        if names.len() == FRAMES {
+            break;
+        }
+    }
+    if names.is_empty() { String::new() } else { cut(&format!(" (in {})", names.join(", called by "))) }
+}
+
+/// A Rust symbol without its hash, where it is one.
+fn readable(symbol: &str) -> String {
+    let Some(rest) = symbol.strip_prefix("_ZN") else { return symbol.to_owned() };
+    let mut parts = Vec::new();
+    let mut rest = rest;
+    while let Some(digits) = rest.find(|c: char| !c.is_ascii_digit()).filter(|digits| *digits > 0) {
+        let Ok(length) = rest[..digits].parse::<usize>() else { break };
+        let Some(part) = rest.get(digits..digits + length) else { break };
+        parts.push(part);
+        rest = &rest[digits + length..];
+    }
+    if parts.last().is_some_and(|last| last.len() == 17 && last.starts_with('h')) {
+        parts.pop();
+    }
+    if parts.is_empty() { symbol.to_owned() } else { parts.join("::") }
+}
+
+/// What a panic said, from what Rust's hook (or the SDK's) wrote to standard error.
+fn panic_message(output: &str) -> Option<String> {
+    if let Some(start) = output.rfind("panicked at ") {
+        let text = &output[start + "panicked at ".len()..];
+        let (place, message) = text.split_once('\n').unwrap_or((text, ""));
+        let message = message.split("\nnote: ").next().unwrap_or(message).trim();
+        let place = place.trim().trim_end_matches(':');
+        return Some(cut(&if message.is_empty() { place.to_owned() } else { format!("{message} ({place})") }));
+    }
+    let start = output.rfind("memory allocation of ")?;
+    Some(cut(output[start..].lines().next().unwrap_or_default()))
+}
+
+fn last_words(output: &str) -> String {
+    let lines: Vec<&str> = output.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let last = &lines[lines.len().saturating_sub(5)..];
+    if last.is_empty() { String::new() } else { format!(", saying: {}", cut(&last.join(" / "))) }
+}
+
+/// A component's words for a sentence: short, and without control characters.
+pub(crate) fn cut(text: &str) -> String {
+    let end = text.floor_char_boundary(WORDS);
+    let mut words: String = text[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if end < text.len() {
+        words.push('…');
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panics_say_what_and_where() {
+        let output = "hello\n\nthread '<unnamed>' (1) panicked at src/lib.rs:3:5:\nno \x1b[31mgroups\nnote: run with";
+        assert_eq!(panic_message(output).unwrap(), "no  [31mgroups (src/lib.rs:3:5)");
+        assert_eq!(panic_message("nothing of the kind"), None);
+        assert_eq!(
+            panic_message("memory allocation of 99 bytes failed\n").unwrap(),
+            "memory allocation of 99 bytes failed"
+        );
+    }
+
+    #[test]
+    fn symbols_are_readable() {
+        assert_eq!(readable("_ZN7hostile5inner17h0123456789abcdefE"), "hostile::inner");
+        assert_eq!(readable("main"), "main");
+        assert_eq!(readable("_ZN99x"), "_ZN99x");
+    }
+
+    #[test]
+    fn long_words_are_cut() {
+        assert_eq!(cut("a\nb"), "a b");
+        assert!(cut(&"é".repeat(5_000)).len() <= WORDS + 3);
+    }
+}

@@ -1,0 +1,117 @@
+//! What components may call.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ring::rand::{SecureRandom, SystemRandom};
+use wasmtime::component::{HasSelf, Linker};
+use wasmtime::{Result, bail};
+
+use crate::bindings::{clock, folder, log, random, settings, types};
+use crate::folder::{FolderError, GrantedFolder};
+use crate::settings_file::Grants;
+use crate::state::State;
+
+/// How many lines a call may write to the log.
+const LOG_LINES: u32 = 1_000;
+/// How long one may be.
+const LOG_LINE: usize = 8 * 1024;
+/// How many random bytes come at once.
+const RANDOM_BYTES: u32 = 4_096;
+
+/// Links what every component has and what this one was granted, and nothing else.
+pub(crate) fn link(engine: &wasmtime::Engine, grants: &Grants) -> Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    types::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    log::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    settings::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    if grants.clock {
+        clock::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    }
+    if grants.random {
+        random::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    }
+    if grants.folder.is_some() {
+        folder::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    }
+    Ok(linker)
+}
+
+impl types::Host for State {}
+
+impl log::Host for State {
+    fn log(&mut self, level: log::Level, message: String) {
+        self.log_lines = self.log_lines.saturating_add(1);
+        let component = &*self.component;
+        if self.log_lines > LOG_LINES {
+            if self.log_lines == LOG_LINES + 1 {
+                tracing::warn!(component, "it writes more than {LOG_LINES} lines in one call; the rest is left out");
+            }
+            return;
+        }
+        let message = shown(&message);
+        match level {
+            log::Level::Debug => tracing::debug!(component, "{message}"),
+            log::Level::Info => tracing::info!(component, "{message}"),
+            log::Level::Warn => tracing::warn!(component, "{message}"),
+            log::Level::Error => tracing::error!(component, "{message}"),
+        }
+    }
+}
+
+/// A component's line, cut, and without what could move a terminal's cursor.
+fn shown(message: &str) -> String {
+    let end = message.floor_char_boundary(LOG_LINE);
+    message[..end].chars().map(|c| if c.is_control() && c != '\t' { ' ' } else { c }).collect()
+}
+
+impl settings::Host for State {
+    fn get(&mut self) -> String {
+        self.settings.to_string()
+    }
+}
+
+impl clock::Host for State {
+    fn now(&mut self) -> u64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl random::Host for State {
+    fn bytes(&mut self, count: u32) -> Result<Vec<u8>> {
+        if count > RANDOM_BYTES {
+            bail!("it asked for {count} random bytes at once, of at most {RANDOM_BYTES}");
+        }
+        let mut bytes = vec![0; count as usize];
+        if SystemRandom::new().fill(&mut bytes).is_err() {
+            bail!("the system has no random numbers");
+        }
+        Ok(bytes)
+    }
+}
+
+impl folder::Host for State {
+    async fn read(&mut self, path: String) -> Result<Vec<u8>, folder::ReadError> {
+        read(self.folder.clone(), move |folder| folder.read(&path)).await
+    }
+
+    async fn entries(&mut self, path: String) -> Result<Vec<String>, folder::ReadError> {
+        read(self.folder.clone(), move |folder| folder.entries(&path)).await
+    }
+}
+
+/// Reads away from the workers; a call whose time is over doesn't wait for a disk that doesn't answer.
+async fn read<T: Send + 'static>(
+    folder: Option<GrantedFolder>,
+    what: impl FnOnce(&GrantedFolder) -> Result<T, FolderError> + Send + 'static,
+) -> Result<T, folder::ReadError> {
+    let Some(folder) = folder else { return Err(folder::ReadError::Other("no folder was granted".to_owned())) };
+    let read = tokio::task::spawn_blocking(move || what(&folder)).await;
+    read.unwrap_or_else(|error| Err(FolderError::Other(error.to_string()))).map_err(|error| match error {
+        FolderError::NotFound => folder::ReadError::NotFound,
+        FolderError::Outside => folder::ReadError::Outside,
+        FolderError::TooLarge => folder::ReadError::TooLarge,
+        FolderError::Other(message) => folder::ReadError::Other(message),
+    })
+}

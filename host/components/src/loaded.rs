@@ -1,0 +1,133 @@
+//! A component that passed its checks.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use wasmtime::component::{Component, InstancePre};
+
+use crate::bindings::{image_recipe_generation, permission_check, policy_evaluation, recipe_adaptation};
+use crate::call::{Attribution, Callee, Session};
+use crate::call_error::CallError;
+use crate::engine::Engine;
+use crate::folder::GrantedFolder;
+use crate::policy::PolicyRole;
+use crate::settings_file::{CallLimits, Grants, OnError};
+use crate::state::State;
+use crate::world::World;
+
+/// A kind of activity that an adapter can prepare.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Offer {
+    /// The activity's kind.
+    pub kind: String,
+    /// A few words.
+    pub label: String,
+    /// A sentence.
+    pub description: String,
+}
+
+/// What is known of a loaded component.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ComponentInfo {
+    /// The name by which all files call it: its file's.
+    pub name: String,
+    /// Its file.
+    pub file: PathBuf,
+    /// What kind it is.
+    pub world: World,
+    /// What it calls itself.
+    pub title: String,
+    /// Its own version.
+    pub version: String,
+    /// One sentence.
+    pub description: String,
+    /// A JSON schema of its settings; none when it takes none.
+    pub settings_schema: Option<String>,
+    /// SHA-256 of its file.
+    pub digest: String,
+    /// SHA-256 of its settings.
+    pub settings_digest: String,
+    /// When it is called among its kind.
+    pub order: i32,
+    /// For policies: whether it changes plans or judges them.
+    pub role: Option<PolicyRole>,
+    /// For adapters: what it can prepare.
+    pub offers: Vec<Offer>,
+    /// What an error of it means for a run.
+    pub on_error: OnError,
+    /// How much a call may use.
+    pub limits: CallLimits,
+    /// What it was granted.
+    pub grants: Grants,
+    /// All that it imports, standard WASI included.
+    pub imports: Vec<String>,
+}
+
+/// A component, ready to be called.
+pub(crate) struct Loaded {
+    pub(crate) engine: Engine,
+    pub(crate) info: ComponentInfo,
+    pub(crate) compiled: Component,
+    pub(crate) instance: InstancePre<State>,
+    pub(crate) kind: Kind,
+    pub(crate) settings: Arc<str>,
+    pub(crate) folder: Option<GrantedFolder>,
+    pub(crate) names: Names,
+}
+
+/// What every call's attribution shares.
+pub(crate) struct Names {
+    component: Arc<str>,
+    version: Arc<str>,
+    digest: Arc<str>,
+    settings_digest: Arc<str>,
+}
+
+/// How to call a component of each world.
+#[derive(Clone)]
+pub(crate) enum Kind {
+    Permission(permission_check::GuestIndices),
+    Policy(policy_evaluation::GuestIndices, PolicyRole),
+    ImageRecipe(image_recipe_generation::GuestIndices),
+    RecipeAdapter(recipe_adaptation::GuestIndices),
+}
+
+impl Names {
+    pub(crate) fn of(info: &ComponentInfo) -> Self {
+        Self {
+            component: info.name.as_str().into(),
+            version: info.version.as_str().into(),
+            digest: info.digest.as_str().into(),
+            settings_digest: info.settings_digest.as_str().into(),
+        }
+    }
+}
+
+impl Loaded {
+    /// A fresh instance within the component's limits.
+    pub(crate) async fn session(&self) -> Result<Session, CallError> {
+        let limits = self.info.limits;
+        let state = State::new(
+            Arc::clone(&self.names.component),
+            Arc::clone(&self.settings),
+            self.folder.clone(),
+            (limits.memory_mb as usize) << 20,
+        );
+        let callee = Callee { engine: &self.engine, instance: &self.instance, bounds: limits.bounds() };
+        Session::begin(callee, state).await
+    }
+
+    /// Who answered a call that began then.
+    pub(crate) fn attribution(&self, started: Instant) -> Attribution {
+        Attribution {
+            component: Arc::clone(&self.names.component),
+            version: Arc::clone(&self.names.version),
+            digest: Arc::clone(&self.names.digest),
+            settings_digest: Arc::clone(&self.names.settings_digest),
+            micros: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+include!("../../../tests/tests/hostile.rs");

@@ -1,0 +1,8 @@
+//! The backend against a real daemon: `WHARF_TEST_DOCKER`, or else the local one.
+//!
+//! Every test has a home label of its own, and removes what it made.
+
+mod fixture;
+mod images;
+mod lost;
+mod runs;

@@ -1,0 +1,246 @@
+//! Arrow IPC streams from containers: what they claim is checked before memory is given to it.
+
+use std::io::{self, Read};
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_ipc::reader::StreamDecoder;
+use arrow_ipc::{MessageHeader, root_as_message};
+use arrow_schema::{DataType, SchemaRef};
+
+/// The largest description of a message.
+const MAX_METADATA: usize = 16 << 20;
+/// The largest message. Writers that stream send far smaller ones.
+const MAX_BODY: i64 = 256 << 20;
+/// All dictionaries of a stream together.
+const MAX_DICTIONARIES: usize = 256 << 20;
+/// Rows of a message: without columns that take memory there could be any number.
+const MAX_ROWS: usize = 1 << 24;
+/// What a column may be once nothing in it is shared any more.
+pub(crate) const MAX_TEXT: usize = 1 << 30;
+
+/// A stream that isn't one, or goes beyond what is taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ArrowStreamError {
+    #[error("it cannot be read to its end")]
+    Read(#[from] io::Error),
+    #[error("{0}")]
+    Form(String),
+}
+
+/// Reads batches from an Arrow IPC stream.
+pub(crate) struct ArrowReader<R> {
+    input: R,
+    decoder: StreamDecoder,
+    schema: SchemaRef,
+    dictionaries: usize,
+}
+
+impl<R: Read> ArrowReader<R> {
+    /// Reads the schema.
+    pub(crate) fn new(input: R) -> Result<Self, ArrowStreamError> {
+        let schema = SchemaRef::new(arrow_schema::Schema::empty());
+        let mut reader = Self { input, decoder: StreamDecoder::new(), schema, dictionaries: 0 };
+        loop {
+            if !matches!(reader.message()?, Message::Nothing) {
+                return Err(ArrowStreamError::Form("it does not begin with a schema".to_owned()));
+            }
+            if let Some(schema) = reader.decoder.schema() {
+                reader.schema = schema;
+                return Ok(reader);
+            }
+        }
+    }
+
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The next rows, or none at the end.
+    pub(crate) fn read(&mut self) -> Result<Option<RecordBatch>, ArrowStreamError> {
+        loop {
+            match self.message()? {
+                Message::Nothing => {}
+                Message::End => return Ok(None),
+                Message::Rows(batch) => {
+                    check(&batch)?;
+                    return Ok(Some(batch));
+                }
+            }
+        }
+    }
+
+    fn message(&mut self) -> Result<Message, ArrowStreamError> {
+        let form = |what: String| ArrowStreamError::Form(what);
+        let mut bytes = Vec::with_capacity(4096);
+        if self.take(4, &mut bytes)? == 0 {
+            // Some writers end without the end mark.
+            return Ok(Message::End);
+        }
+        if bytes == [0xff; 4] {
+            self.take_all(4, &mut bytes)?;
+        }
+        let mut size = [0; 4];
+        size.copy_from_slice(&bytes[bytes.len() - 4..]);
+        let size = u32::from_le_bytes(size) as usize;
+        if size == 0 {
+            return Ok(Message::End);
+        }
+        if size > MAX_METADATA {
+            return Err(form(format!("a message's description claims {size} bytes; at most {MAX_METADATA} are taken")));
+        }
+        let start = bytes.len();
+        self.take_all(size, &mut bytes)?;
+        let message =
+            root_as_message(&bytes[start..]).map_err(|error| form(format!("it is no Arrow stream: {error}")))?;
+        let (kind, body) = (message.header_type(), message.bodyLength());
+        if !(0..=MAX_BODY).contains(&body) {
+            return Err(form(format!("a message claims {body} bytes; write batches of at most {MAX_BODY}")));
+        }
+        let body = usize::try_from(body).unwrap_or(0);
+        if kind == MessageHeader::DictionaryBatch {
+            self.dictionaries += body;
+            if self.dictionaries > MAX_DICTIONARIES {
+                return Err(form(format!("its dictionaries are larger than {MAX_DICTIONARIES} bytes together")));
+            }
+        }
+        self.take_all(body, &mut bytes)?;
+        let mut buffer = bytes.into();
+        let decoded = self.decoder.decode(&mut buffer).map_err(|error| form(error.to_string()))?;
+        Ok(decoded.map_or(Message::Nothing, Message::Rows))
+    }
+
+    /// Takes so many bytes, or fewer at the end. Memory grows with what comes, not with what was claimed.
+    fn take(&mut self, count: usize, bytes: &mut Vec<u8>) -> io::Result<usize> {
+        (&mut self.input).take(count as u64).read_to_end(bytes)
+    }
+
+    fn take_all(&mut self, count: usize, bytes: &mut Vec<u8>) -> Result<(), ArrowStreamError> {
+        if self.take(count, bytes)? < count {
+            return Err(ArrowStreamError::Form("it ends in the middle of a message".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+enum Message {
+    /// A schema, a dictionary.
+    Nothing,
+    Rows(RecordBatch),
+    End,
+}
+
+/// Refuses rows that would become large when they are written out: one text that many of them share.
+fn check(batch: &RecordBatch) -> Result<(), ArrowStreamError> {
+    if batch.num_rows() > MAX_ROWS {
+        let rows = batch.num_rows();
+        return Err(ArrowStreamError::Form(format!("a batch claims {rows} rows; write batches of at most {MAX_ROWS}")));
+    }
+    for (column, field) in batch.columns().iter().zip(batch.schema_ref().fields()) {
+        if written_out(column) > MAX_TEXT {
+            let name = field.name();
+            return Err(ArrowStreamError::Form(format!(
+                "column {name:?} of a batch is over 1 GiB; write smaller batches"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// About how many bytes a column is when each row has its own copy.
+fn written_out(column: &ArrayRef) -> usize {
+    match column.data_type() {
+        DataType::Dictionary(..) => {
+            let values = column.as_any_dictionary().values();
+            let longest = match values.data_type() {
+                DataType::Utf8 => values.as_string::<i32>().iter().flatten().map(str::len).max(),
+                DataType::LargeUtf8 => values.as_string::<i64>().iter().flatten().map(str::len).max(),
+                DataType::Utf8View => values.as_string_view().iter().flatten().map(str::len).max(),
+                // Fixed widths.
+                _ => Some(32),
+            };
+            column.len().saturating_mul(longest.unwrap_or(0))
+        }
+        DataType::Utf8View => column.as_string_view().iter().flatten().map(str::len).fold(0, usize::saturating_add),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::types::Int32Type;
+    use arrow_array::{DictionaryArray, Int32Array, Int64Array, RecordBatchOptions, StringArray};
+    use arrow_ipc::writer::StreamWriter;
+    use std::sync::Arc;
+
+    fn stream(batches: &[RecordBatch]) -> Vec<u8> {
+        let mut writer = StreamWriter::try_new(Vec::new(), batches[0].schema_ref()).unwrap();
+        for batch in batches {
+            writer.write(batch).unwrap();
+        }
+        writer.into_inner().unwrap()
+    }
+
+    fn numbers() -> RecordBatch {
+        RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(vec![1, 2, 3])) as ArrayRef)]).unwrap()
+    }
+
+    #[test]
+    fn batches_come_through() {
+        let bytes = stream(&[numbers(), numbers()]);
+        let mut reader = ArrowReader::new(bytes.as_slice()).unwrap();
+        assert_eq!(reader.schema().field(0).name(), "n");
+        assert_eq!(reader.read().unwrap(), Some(numbers()));
+        assert_eq!(reader.read().unwrap(), Some(numbers()));
+        assert_eq!(reader.read().unwrap(), None);
+    }
+
+    #[test]
+    fn no_cut_and_no_flipped_bit_does_harm() {
+        let bytes = stream(&[numbers()]);
+        let read = |bytes: &[u8]| -> Result<usize, ArrowStreamError> {
+            let mut reader = ArrowReader::new(bytes)?;
+            let mut rows = 0;
+            while let Some(batch) = reader.read()? {
+                rows += batch.num_rows();
+            }
+            Ok(rows)
+        };
+        for cut in 0..bytes.len() {
+            let _ = read(&bytes[..cut]);
+        }
+        for at in 0..bytes.len() * 8 {
+            let mut bytes = bytes.clone();
+            bytes[at / 8] ^= 1 << (at % 8);
+            let _ = read(&bytes);
+        }
+    }
+
+    #[test]
+    fn claims_are_not_believed() {
+        let error = |bytes: &[u8]| ArrowReader::new(bytes).err().unwrap().to_string();
+        assert!(error(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]).contains("claims 2147483647 bytes"));
+        assert!(error(b"").contains("does not begin"));
+        assert!(error(b"not an arrow stream at all").contains("claims"));
+    }
+
+    #[test]
+    fn a_text_that_all_rows_share_is_counted_for_each() {
+        let values = StringArray::from(vec!["x".repeat(1 << 20)]);
+        let keys = Int32Array::from(vec![0; 2000]);
+        let column: ArrayRef = Arc::new(DictionaryArray::<Int32Type>::new(keys, Arc::new(values)));
+        let bytes = stream(&[RecordBatch::try_from_iter([("big", column)]).unwrap()]);
+        let mut reader = ArrowReader::new(bytes.as_slice()).unwrap();
+        assert!(reader.read().unwrap_err().to_string().contains("\"big\""));
+    }
+
+    #[test]
+    fn rows_without_columns_are_counted_too() {
+        let options = RecordBatchOptions::new().with_row_count(Some(MAX_ROWS + 1));
+        let schema = Arc::new(arrow_schema::Schema::empty());
+        let batch = RecordBatch::try_new_with_options(schema, vec![], &options).unwrap();
+        let bytes = stream(&[batch]);
+        assert!(ArrowReader::new(bytes.as_slice()).unwrap().read().is_err());
+    }
+}

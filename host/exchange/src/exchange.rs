@@ -1,0 +1,237 @@
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::identity::{IdentityError, TlsIdentity};
+use crate::service::Connection;
+use crate::session::{Attempt, Session, SessionSpec};
+
+/// Connections at once, of all runs together.
+const CONNECTIONS: usize = 4096;
+/// Connections at once that haven't shown a ticket.
+const STRANGERS: usize = 128;
+/// How long a connection may take for the handshake, and again until its first request has shown a ticket.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often a silent connection is asked whether it is still there, and how long it may take to answer.
+const PING: Duration = Duration::from_secs(20);
+/// How long the last answers of a connection have to get through.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// What may be on its way in one request's body.
+const STREAM_WINDOW: u32 = 4 << 20;
+/// What may be on its way in one connection.
+const CONNECTION_WINDOW: u32 = 16 << 20;
+
+/// An exchange that can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ExchangeError {
+    /// The address is taken, or not one of this machine's.
+    #[error("the exchange cannot listen on {address}; choose another address or port for it")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// Its certificate or key is unusable.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+}
+
+/// The service that runners talk to.
+pub struct Exchange {
+    shared: Arc<Shared>,
+    local_addr: SocketAddr,
+    fingerprint: String,
+}
+
+struct Shared {
+    attempts: Arc<Attempts>,
+    strangers: Arc<Semaphore>,
+    connections: Arc<Semaphore>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// The attempts that have a session, by the hash of their ticket.
+#[derive(Default)]
+pub(crate) struct Attempts {
+    by_ticket: RwLock<HashMap<[u8; 32], Arc<Attempt>>>,
+}
+
+impl Attempts {
+    pub(crate) fn insert(&self, attempt: Arc<Attempt>) {
+        let mut map = self.by_ticket.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(former) = map.insert(attempt.ticket_sha256, attempt) {
+            former.closed.cancel();
+        }
+    }
+
+    pub(crate) fn remove(&self, attempt: &Arc<Attempt>) {
+        let mut map = self.by_ticket.write().unwrap_or_else(PoisonError::into_inner);
+        // The same ticket may have been opened anew: that session isn't this one's to end.
+        if map.get(&attempt.ticket_sha256).is_some_and(|there| Arc::ptr_eq(there, attempt)) {
+            map.remove(&attempt.ticket_sha256);
+        }
+    }
+
+    pub(crate) fn find(&self, ticket_sha256: &[u8; 32]) -> Option<Arc<Attempt>> {
+        self.by_ticket.read().unwrap_or_else(PoisonError::into_inner).get(ticket_sha256).cloned()
+    }
+}
+
+impl Exchange {
+    /// Listens on an address; port 0 means any free one.
+    ///
+    /// # Errors
+    /// The address can't be listened on, or the identity is unusable.
+    pub async fn bind(listen: SocketAddr, identity: &TlsIdentity) -> Result<Self, ExchangeError> {
+        let acceptor = TlsAcceptor::from(identity.server_config()?);
+        let fail = |source| ExchangeError::Listen { address: listen, source };
+        let listener = TcpListener::bind(listen).await.map_err(fail)?;
+        let local_addr = listener.local_addr().map_err(fail)?;
+        let shared = Arc::new(Shared {
+            attempts: Arc::default(),
+            strangers: Arc::new(Semaphore::new(STRANGERS)),
+            connections: Arc::new(Semaphore::new(CONNECTIONS)),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        });
+        shared.tasks.spawn(Arc::clone(&shared).accept(listener, acceptor));
+        Ok(Self { shared, local_addr, fingerprint: identity.fingerprint()? })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// SHA-256 of its certificate (DER), in hex.
+    #[must_use]
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Registers an attempt: from now on its ticket is good. A session of the same ticket that is still open is cut off.
+    #[must_use = "the ticket is dead as soon as the session is dropped"]
+    pub fn open(&self, spec: SessionSpec) -> Session {
+        Session::new(spec, &self.shared.attempts)
+    }
+
+    /// Serves one stream that reached the host by another way than the network, until it ends. What carries it must be
+    /// trusted not to read it: there is no TLS in it.
+    pub async fn serve_stream<S>(&self, io: S)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let connection = Connection::new(Arc::clone(&self.shared.attempts), None);
+        tokio::select! {
+            () = self.shared.stop.cancelled() => {}
+            () = serve(io, connection) => {}
+        }
+    }
+
+    /// Stops listening and cuts all connections.
+    pub async fn shutdown(self) {
+        self.shared.stop.cancel();
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.shared.stop.cancel();
+    }
+}
+
+impl Shared {
+    async fn accept(self: Arc<Self>, listener: TcpListener, acceptor: TlsAcceptor) {
+        loop {
+            let stream = tokio::select! {
+                () = self.stop.cancelled() => return,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => stream,
+                    Err(error) => {
+                        // Out of file descriptors, mostly: it passes, and trying at once would spin.
+                        tracing::warn!(%error, "cannot accept a connection");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        continue;
+                    }
+                },
+            };
+            // Without a place the connection is closed at once, and its runner tries again.
+            let Ok(stranger) = Arc::clone(&self.strangers).try_acquire_owned() else { continue };
+            let Ok(place) = Arc::clone(&self.connections).try_acquire_owned() else { continue };
+            let connection = Connection::new(Arc::clone(&self.attempts), Some(stranger));
+            let acceptor = acceptor.clone();
+            let stop = self.stop.clone();
+            self.tasks.spawn(async move {
+                let served = async {
+                    // Small frames (acknowledgements) must not wait for larger ones.
+                    let _ = stream.set_nodelay(true);
+                    match tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await {
+                        Ok(Ok(stream)) => serve(stream, connection).await,
+                        Ok(Err(error)) => tracing::debug!(%error, "a connection failed in its handshake"),
+                        Err(_) => tracing::debug!("a connection took too long for its handshake"),
+                    }
+                };
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = served => {}
+                }
+                drop(place);
+            });
+        }
+    }
+}
+
+async fn serve<S>(io: S, connection: Connection)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let connection = Arc::new(connection);
+    let service = hyper::service::service_fn({
+        let connection = Arc::clone(&connection);
+        move |request| {
+            let connection = Arc::clone(&connection);
+            async move { Ok::<_, std::convert::Infallible>(connection.answer(request).await) }
+        }
+    });
+    let mut served = std::pin::pin!(
+        http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_frame_size(256 << 10)
+            .max_concurrent_streams(64)
+            .max_header_list_size(16 << 10)
+            .max_send_buf_size(1 << 20)
+            .keep_alive_interval(PING)
+            .keep_alive_timeout(PING)
+            .serve_connection(TokioIo::new(io), service)
+    );
+    tokio::select! {
+        result = served.as_mut() => {
+            if let Err(error) = result {
+                tracing::debug!(%error, "a connection ended");
+            }
+        }
+        () = connection.over(PATIENCE) => {
+            // What is being answered (the last request's answer, mostly) has a moment to get through.
+            served.as_mut().graceful_shutdown();
+            let _ = tokio::time::timeout(FAREWELL, served).await;
+        }
+    }
+}

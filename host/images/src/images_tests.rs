@@ -1,0 +1,338 @@
+//! Tests of [`Images`] over an engine that is a few maps, and the specification that this crate's tests share.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use wharf_model::image::{ContextFile, Language, Mirrors, Step};
+
+use super::*;
+use crate::engine::TarStream;
+
+/// A base image that has one of everything.
+pub(crate) fn spec() -> ImageSpec {
+    ImageSpec {
+        name: "python-r".to_owned(),
+        origin: Origin::From("debian:12".to_owned()),
+        languages: vec![Language { name: "r".to_owned(), version: None, packages: vec![] }],
+        system_packages: vec![],
+        mirrors: Mirrors::default(),
+        extra_ca: vec![ContextFile { name: "corp.pem".to_owned(), contents: b"certificate".to_vec() }],
+        labels: BTreeMap::new(),
+        made_by: "image-debian".to_owned(),
+    }
+}
+
+/// A recipe that has one of every step.
+pub(crate) fn recipe() -> ImageRecipe {
+    let text = str::to_owned;
+    ImageRecipe {
+        steps: vec![
+            Step::Copy {
+                source: text("corp.pem"),
+                target: text("/usr/local/share/ca-certificates/corp.crt"),
+                mode: 0o644,
+            },
+            Step::Run {
+                title: text("install R"),
+                script: text("apt-get update\napt-get install -y \"r-base-core\" $EXTRA\n"),
+            },
+            Step::Env { key: text("LANG"), value: text("C.UTF-8") },
+            Step::Env { key: text("GREETING"), value: text("say \"hello\" for $5 \\ day") },
+            Step::Label { key: text("org.example.team"), value: text("data's") },
+            Step::Workdir { path: text("/srv/data") },
+        ],
+        files: vec![ContextFile { name: text("notes"), contents: b"n".to_vec() }],
+        bootstrap_packages: vec![],
+    }
+}
+
+fn plan() -> ImagePlan {
+    ImagePlan { spec: spec(), recipe: recipe(), made_by: "image-debian@12ab".to_owned() }
+}
+
+const LAYER: RunnerLayer = RunnerLayer {
+    runner: |platform| (platform == "linux/amd64").then_some(b"ELF".as_slice()),
+    in_container: &[("python/dataiku/__init__.py", b"1")],
+};
+
+/// Has images by their tags; counts what it is asked for.
+#[derive(Default)]
+struct Engine {
+    images: Mutex<HashMap<String, LocalImage>>,
+    calls: Mutex<Vec<String>>,
+    fails: Mutex<Option<ImageError>>,
+    made: AtomicUsize,
+}
+
+impl Engine {
+    fn with_debian() -> Arc<Self> {
+        let engine = Arc::new(Self::default());
+        let image = LocalImage {
+            id: "sha256:d0".to_owned(),
+            digests: vec!["a.example/debian@sha256:ff".to_owned(), "debian@sha256:ee".to_owned()],
+            ..LocalImage::default()
+        };
+        engine.images.lock().unwrap().insert("debian:12".to_owned(), image);
+        engine
+    }
+
+    fn make(&self, what: &str, tag: &str, text: &str) -> String {
+        let id = format!("sha256:{}", self.made.fetch_add(1, Ordering::SeqCst));
+        let key = text.split_once("\"wharf.image.key\"=\"").map(|(_, rest)| rest[..64].to_owned()).unwrap();
+        let image =
+            LocalImage { id: id.clone(), labels: [(LABEL_KEY.to_owned(), key)].into(), ..LocalImage::default() };
+        self.images.lock().unwrap().insert(tag.to_owned(), image);
+        self.called(&format!("{what} {tag}"));
+        id
+    }
+
+    fn called(&self, call: &str) {
+        self.calls.lock().unwrap().push(call.to_owned());
+    }
+
+    /// What was made since the last time this was asked, without the keys in the tags.
+    fn made(&self) -> Vec<String> {
+        let calls = std::mem::take(&mut *self.calls.lock().unwrap());
+        calls.iter().map(|call| call.rsplit_once(':').map_or(call.as_str(), |(call, _)| call).to_owned()).collect()
+    }
+}
+
+#[async_trait]
+impl ImageEngine for Engine {
+    async fn platform(&self) -> Result<String, ImageError> {
+        Ok("linux/amd64".to_owned())
+    }
+
+    async fn find(&self, reference: &str) -> Result<Option<LocalImage>, ImageError> {
+        Ok(self.images.lock().unwrap().get(reference).cloned())
+    }
+
+    async fn pull(&self, reference: &str, _: &Progress) -> Result<(), ImageError> {
+        self.called(&format!("pull {reference}:"));
+        tokio::task::yield_now().await;
+        let image = LocalImage { id: "sha256:pulled".to_owned(), ..LocalImage::default() };
+        self.images.lock().unwrap().insert(reference.to_owned(), image);
+        Ok(())
+    }
+
+    async fn build(&self, request: BuildRequest, _: &Progress) -> Result<String, ImageError> {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        if let Some(error) = &*self.fails.lock().unwrap() {
+            self.called(&format!("fail {}", request.tag));
+            return Err(error.clone());
+        }
+        let mut archive = tar::Archive::new(request.context.as_ref());
+        let mut first = archive.entries().unwrap().next().unwrap().unwrap();
+        let text = std::io::read_to_string(&mut first).unwrap();
+        assert_eq!(text.lines().count(), request.titles.len());
+        Ok(self.make("build", &request.tag, &text))
+    }
+
+    async fn import(&self, request: ImportRequest, tar: TarStream, _: &Progress) -> Result<String, ImageError> {
+        let tar: Vec<Bytes> = tar
+            .try_collect()
+            .await
+            .map_err(|error| ImageError::Unreachable { address: "x".to_owned(), reason: error.to_string() })?;
+        assert_eq!(tar.concat(), b"tar");
+        Ok(self.make("import", &request.tag, &request.changes.join("\n")))
+    }
+
+    async fn list(&self, label: &str) -> Result<Vec<LocalImage>, ImageError> {
+        let (key, value) = label.split_once('=').unwrap();
+        let images = self.images.lock().unwrap();
+        Ok(images.values().filter(|image| image.labels.get(key).is_some_and(|found| found == value)).cloned().collect())
+    }
+
+    async fn remove(&self, _: &str) -> Result<(), ImageError> {
+        Ok(())
+    }
+}
+
+fn silent() -> Progress {
+    Arc::new(|_| {})
+}
+
+#[tokio::test]
+async fn an_image_is_made_once_and_found_after_that() {
+    let engine = Engine::with_debian();
+    let images = Images::new(engine.clone(), LAYER);
+    assert_eq!(images.ready(&plan()).await.unwrap(), None);
+    let keys = images.keys(&plan()).await.unwrap().unwrap();
+    // The digest by the name that was asked for, not the other registry's.
+    assert_eq!(keys.parent.as_str(), "sha256:ee linux/amd64");
+    let first = images.ensure(&plan(), &silent()).await.unwrap();
+    assert!(first.built);
+    assert_eq!((&first.key, &first.base_key), (&keys.run, &keys.base));
+    assert_eq!(first.tag, format!("wharf-run/python-r:{}", keys.run.short()));
+    assert_eq!(engine.made(), ["build wharf-base/python-r", "build wharf-run/python-r"]);
+
+    // The same host, and another one at the same daemon.
+    for images in [&images, &Images::new(engine.clone(), LAYER)] {
+        let again = images.ensure(&plan(), &silent()).await.unwrap();
+        assert_eq!(again, ReadyImage { built: false, ..first.clone() });
+        assert_eq!(images.ready(&plan()).await.unwrap(), Some(again));
+    }
+    assert!(engine.made().is_empty());
+
+    // Another name for the same contents.
+    let mut renamed = plan();
+    renamed.spec.name = "another".to_owned();
+    let found = Images::new(engine.clone(), LAYER).ensure(&renamed, &silent()).await.unwrap();
+    assert_eq!((found.id, found.built), (first.id, false));
+}
+
+#[tokio::test]
+async fn an_image_that_went_away_is_made_again() {
+    let engine = Engine::with_debian();
+    let images = Images::new(engine.clone(), LAYER);
+    let first = images.ensure(&plan(), &silent()).await.unwrap();
+    engine.images.lock().unwrap().remove(&first.tag);
+    engine.made();
+    images.forget(&first.key);
+    assert!(images.ensure(&plan(), &silent()).await.unwrap().built);
+    assert_eq!(engine.made(), ["build wharf-run/python-r"]);
+}
+
+#[tokio::test]
+async fn a_tag_with_another_key_is_not_believed() {
+    let engine = Engine::with_debian();
+    let keys = Images::new(engine.clone(), LAYER).keys(&plan()).await.unwrap().unwrap();
+    let moved = LocalImage { id: "sha256:evil".to_owned(), ..LocalImage::default() };
+    engine.images.lock().unwrap().insert(format!("wharf-run/python-r:{}", keys.run.short()), moved);
+    let ready = Images::new(engine.clone(), LAYER).ensure(&plan(), &silent()).await.unwrap();
+    assert!(ready.built && ready.id != "sha256:evil");
+}
+
+#[tokio::test]
+async fn a_newer_runner_is_one_layer_and_no_base_image() {
+    let engine = Engine::with_debian();
+    Images::new(engine.clone(), LAYER).ensure(&plan(), &silent()).await.unwrap();
+    engine.made();
+    let newer = RunnerLayer { runner: |_| Some(b"ELF 2"), ..LAYER };
+    Images::new(engine.clone(), newer).ensure(&plan(), &silent()).await.unwrap();
+    assert_eq!(engine.made(), ["build wharf-run/python-r"]);
+}
+
+#[tokio::test]
+async fn twenty_at_once_make_one_image_and_pull_once() {
+    let engine = Arc::new(Engine::default());
+    let images = Arc::new(Images::new(engine.clone(), LAYER));
+    assert_eq!(images.keys(&plan()).await.unwrap(), None);
+    let asks = (0..20).map(|_| {
+        let images = Arc::clone(&images);
+        tokio::spawn(async move { images.ensure(&plan(), &silent()).await })
+    });
+    let mut ids = Vec::new();
+    for ask in asks.collect::<Vec<_>>() {
+        ids.push(ask.await.unwrap().unwrap().id);
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 1);
+    assert_eq!(engine.made(), ["pull debian:12", "build wharf-base/python-r", "build wharf-run/python-r"]);
+}
+
+#[tokio::test]
+async fn a_failed_build_fails_all_who_wait_and_is_tried_once() {
+    let engine = Engine::with_debian();
+    let error = ImageError::BuildFailed {
+        image: "the base image python-r".to_owned(),
+        step: "step 4 of 9 (install R)".to_owned(),
+        lines: vec!["E: no such package".to_owned()],
+    };
+    *engine.fails.lock().unwrap() = Some(error);
+    let images = Arc::new(Images::new(engine.clone(), LAYER));
+    let asks = (0..20).map(|_| {
+        let images = Arc::clone(&images);
+        tokio::spawn(async move { images.ensure(&plan(), &silent()).await })
+    });
+    for ask in asks.collect::<Vec<_>>() {
+        let text = ask.await.unwrap().unwrap_err().to_string();
+        assert_eq!(text, "building the base image python-r failed at step 4 of 9 (install R):\nE: no such package");
+    }
+    assert_eq!(engine.made(), ["fail wharf-base/python-r"]);
+    // What was mended is tried again.
+    *engine.fails.lock().unwrap() = None;
+    assert!(images.ensure(&plan(), &silent()).await.unwrap().built);
+}
+
+#[tokio::test]
+async fn a_platform_without_a_runner_is_said_before_anything_is_built() {
+    let engine = Engine::with_debian();
+    let layer = RunnerLayer { runner: |_| None, ..LAYER };
+    let error = Images::new(engine.clone(), layer).ensure(&plan(), &silent()).await.unwrap_err();
+    assert!(error.to_string().contains("no runner for linux/amd64"), "{error}");
+    assert!(engine.made().is_empty());
+}
+
+/// A stand-in for the bootstrap program.
+fn program(folder: &std::path::Path, text: &str) -> String {
+    use std::os::unix::fs::PermissionsExt;
+    let path = folder.join("mmdebstrap");
+    std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path.display().to_string()
+}
+
+fn bootstrap_plan() -> ImagePlan {
+    let mut plan = plan();
+    let mirror = "http://deb.debian.org/debian".to_owned();
+    plan.spec.origin = Origin::Bootstrap { suite: "bookworm".to_owned(), mirror };
+    plan
+}
+
+#[tokio::test]
+async fn a_bootstrap_is_kept_for_the_next_recipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Arc::new(Engine::default());
+    let program = program(folder.path(), "printf tar");
+    let images = Images::with_bootstrap_program(engine.clone(), LAYER, program);
+    assert!(images.ensure(&bootstrap_plan(), &silent()).await.unwrap().built);
+    assert_eq!(
+        engine.made(),
+        ["import wharf-bootstrap/bookworm", "build wharf-base/python-r", "build wharf-run/python-r"]
+    );
+    let mut other = bootstrap_plan();
+    other.recipe.steps.pop();
+    images.ensure(&other, &silent()).await.unwrap();
+    assert_eq!(engine.made(), ["build wharf-base/python-r", "build wharf-run/python-r"]);
+}
+
+#[tokio::test]
+async fn a_failed_bootstrap_says_what_the_program_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = program(folder.path(), "printf ta; echo 'E: no such suite' >&2; exit 2");
+    let images = Images::with_bootstrap_program(Arc::new(Engine::default()), LAYER, program);
+    let error = images.ensure(&bootstrap_plan(), &silent()).await.unwrap_err();
+    assert!(matches!(error, ImageError::BootstrapFailed { .. }), "{error}");
+    assert!(error.to_string().ends_with("E: no such suite"), "{error}");
+}
+
+#[test]
+fn any_name_gives_a_tag() {
+    for (name, expected) in [
+        ("python-r", "python-r"),
+        ("Data Science!", "data-science"),
+        ("a__b..c", "a_b.c"),
+        ("-", "image"),
+        ("é", "image"),
+    ] {
+        assert_eq!(repository(name), expected);
+    }
+}
+
+#[test]
+fn a_digest_is_the_asked_registrys() {
+    let image = |digests: &[&str]| LocalImage {
+        id: "sha256:id".to_owned(),
+        digests: digests.iter().map(|digest| (*digest).to_owned()).collect(),
+        ..LocalImage::default()
+    };
+    let two = image(&["localhost:5000/debian@sha256:1", "debian@sha256:2"]);
+    assert_eq!(digest("docker.io/library/debian:12", &two), "sha256:2");
+    assert_eq!(digest("localhost:5000/debian", &two), "sha256:1");
+    assert_eq!(digest("other", &two), "sha256:2");
+    assert_eq!(digest("debian", &image(&[])), "sha256:id");
+}

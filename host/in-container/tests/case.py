@@ -1,0 +1,76 @@
+"""A test case with a fake runner of its own, and recipes in processes of their own."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PYTHON = os.path.join(os.path.dirname(HERE), "python")
+sys.path[:0] = [HERE, PYTHON]
+
+from dataiku.core import context  # noqa: E402
+from fake_runner import Runner, parse  # noqa: E402
+
+try:
+    import pandas
+except ImportError:
+    pandas = None
+try:
+    import pyarrow
+except ImportError:
+    pyarrow = None
+
+needs_pandas = unittest.skipIf(pandas is None, "pandas isn't installed")
+
+
+class RunnerCase(unittest.TestCase):
+    """Each test has `self.runner`, and WHARF_SOCKET leads to it."""
+
+    def setUp(self):
+        self.runner = Runner()
+        self.runner.changed = context._contexts.clear
+        os.environ["WHARF_SOCKET"] = self.runner.socket
+        self.addCleanup(self.runner.close)
+        self.addCleanup(os.environ.pop, "WHARF_SOCKET")
+
+    def rows(self, name):
+        """Rows that the run wrote, without the header; null is None."""
+        return parse(self.runner.data[name])[1:]
+
+    def header(self, name):
+        return parse(self.runner.data[name])[0]
+
+    def types(self, name):
+        return {column["name"]: column["type"] for column in self.runner.schemas[name]}
+
+    def fails(self, *words):
+        """A context that wants a DataikuException with these words in its text."""
+        import dataiku
+
+        case = self
+
+        class Want:
+            def __enter__(self):
+                return self
+
+            def __exit__(self, kind, value, traceback):
+                case.assertIsInstance(value, dataiku.DataikuException)
+                for word in words:
+                    case.assertIn(word, str(value))
+                return True
+
+        return Want()
+
+    def recipe(self, code, **environment):
+        """Runs a Python recipe as a run would."""
+        env = dict(os.environ, PYTHONPATH=PYTHON, PYTHONDONTWRITEBYTECODE="1", **environment)
+        return subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code)],
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            universal_newlines=True,
+            timeout=60,
+        )

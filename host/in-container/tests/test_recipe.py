@@ -1,0 +1,192 @@
+"""The module as a whole: what a recipe knows of its run, what isn't there, and how a process ends."""
+
+import os
+import subprocess
+import sys
+import unittest
+
+from case import PYTHON, RunnerCase, needs_pandas
+
+import dataiku
+from dataiku import customrecipe, pandasutils as pdu
+
+
+class Context(RunnerCase):
+    def test_roles_and_parameters(self):
+        self.runner.input("a", [("x", "int")], "x\n", role="left")
+        self.runner.input("b", [("x", "int")], "x\n", role="right")
+        self.runner.folder("f", {}, role="right")
+        self.runner.output("o", role="result")
+        self.assertEqual(customrecipe.get_input_names_for_role("right"), ["PROJ.b", "PROJ.f"])
+        self.assertEqual(customrecipe.get_input_names_for_role("none"), [])
+        self.assertEqual(customrecipe.get_input_names(), ["PROJ.a", "PROJ.b", "PROJ.f"])
+        self.assertEqual(customrecipe.get_output_names_for_role("result"), ["PROJ.o"])
+        self.assertEqual(customrecipe.get_output_names(full=False), ["o"])
+        config = customrecipe.get_recipe_config()
+        self.assertEqual(config, self.runner.parameters)
+        config["nested"]["a"].append(2)
+        self.assertEqual(customrecipe.get_recipe_config(), self.runner.parameters)
+        self.assertEqual(dataiku.Dataset.list(), ["a", "b", "o"])
+
+    def test_star_import(self):
+        names = {}
+        exec("from dataiku.customrecipe import *", names)
+        self.assertTrue(callable(names["get_recipe_config"]))
+
+    def test_variables(self):
+        self.assertEqual(dataiku.get_custom_variables()["threshold"], "42")
+        typed = dataiku.get_custom_variables(typed=True)
+        self.assertEqual((typed["threshold"], typed["who"], typed["list"]), (42, "ana", [1, 2]))
+        self.assertEqual(dataiku.dku_flow_variables["who"], "ana")
+        self.assertEqual(dataiku.get_flow_variables()["who"], "ana")
+        self.assertEqual(dataiku.default_project_key(), "PROJ")
+        with self.fails("OTHER"):
+            dataiku.get_custom_variables(project_key="OTHER")
+
+    def test_resources_and_plugin_settings(self):
+        with self.fails("resource"):
+            customrecipe.get_recipe_resource()
+        self.assertEqual(customrecipe.get_plugin_config(), {})
+        os.environ.update(WHARF_RECIPE_RESOURCE="/r", WHARF_PLUGIN_CONFIG='{"a": 1}')
+        self.addCleanup(os.environ.pop, "WHARF_RECIPE_RESOURCE")
+        self.addCleanup(os.environ.pop, "WHARF_PLUGIN_CONFIG")
+        self.assertEqual(customrecipe.get_recipe_resource(), "/r")
+        self.assertEqual(customrecipe.get_plugin_config(), {"a": 1})
+
+
+class NotHere(RunnerCase):
+    def test_it_is_said_at_the_call(self):
+        from dataiku import Model, SQLExecutor2, api_client
+        from dataiku.core.sql import SQLExecutor2 as Same
+
+        for call, word in (
+            (api_client, "DSS"),
+            (lambda: SQLExecutor2(connection="x"), "SQL"),
+            (lambda: Same(dataset="x"), "SQL"),
+            (lambda: SQLExecutor2.exec_recipe_fragment("x"), "exec_recipe_fragment"),
+            (lambda: Model("m"), "saved models"),
+            (lambda: pdu.split_dates(None), "pandasutils.split_dates"),
+        ):
+            with self.fails("isn't available here", word):
+                call()
+
+    def test_unknown_names_are_unknown(self):
+        with self.assertRaises(AttributeError):
+            dataiku.nope
+        self.assertFalse(hasattr(pdu, "__path__"))
+
+    def test_outside_of_a_run(self):
+        result = self.recipe("import dataiku; dataiku.Dataset('a').read_schema()", WHARF_SOCKET="")
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("WHARF_SOCKET isn't set", result.stderr)
+
+    def test_a_runner_that_is_gone(self):
+        result = self.recipe("import dataiku; dataiku.Dataset('a').read_schema()", WHARF_SOCKET="/nope")
+        self.assertIn("can't reach the runner", result.stderr)
+
+    def test_importing_needs_no_pandas(self):
+        self.runner.input("a", [("x", "int")], "x\n1\n")
+        code = """
+            import sys
+            sys.modules["pandas"] = None
+            sys.modules["pyarrow"] = None
+            import dataiku, dataiku.customrecipe, dataiku.core.sql
+            print(list(dataiku.Dataset("a").iter_tuples()))
+            dataiku.Dataset("a").get_dataframe()
+        """
+        result = self.recipe(code)
+        self.assertEqual(result.stdout, "[(1,)]\n")
+        self.assertIn("ImportError: dataframes need pandas", result.stderr)
+
+    @unittest.skipUnless(os.environ.get("WHARF_TEST_PYTHON2"), "WHARF_TEST_PYTHON2 names no Python 2")
+    def test_python_2_is_told_plainly(self):
+        result = subprocess.run(
+            [os.environ["WHARF_TEST_PYTHON2"], "-B", "-c", "import dataiku"],
+            env=dict(os.environ, PYTHONPATH=PYTHON),
+            stderr=subprocess.PIPE,
+            universal_newlines=True,
+        )
+        self.assertIn("needs Python 3.7 or newer", result.stderr)
+
+
+class Ends(RunnerCase):
+    """What is sent when a recipe's process ends, and what isn't."""
+
+    def setUp(self):
+        super().setUp()
+        self.runner.output("out")
+        self.runner.output("files", kind="folder")
+        self.runner.folders["files"] = {"old.txt": b"old", "sub/keep.txt": b"keep"}
+
+    WRITES = """
+        import os, dataiku
+        path = dataiku.Folder("files").get_path()
+        os.remove(os.path.join(path, "old.txt"))
+        os.makedirs(os.path.join(path, "new/deep"))
+        open(os.path.join(path, "new/deep/é.txt"), "w").write("new")
+        dataset = dataiku.Dataset("out")
+        dataset.write_schema([{"name": "a", "type": "int"}])
+        dataset.get_writer().write_tuple([1])
+        dataiku.Folder("files").get_writer("w.txt").write(b"w")
+    """
+
+    def test_what_is_open_is_sent_at_the_end(self):
+        result = self.recipe(self.WRITES)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertEqual(
+            self.runner.folders["files"], {"sub/keep.txt": b"keep", "new/deep/é.txt": b"new", "w.txt": b"w"}
+        )
+        self.assertEqual(self.runner.data["out"], "a\n1\n")
+        self.assertNotIn("/v1/folders/files/files/sub/keep.txt", [p for m, p in self.runner.requests if m == "PUT"])
+
+    def test_a_failed_recipe_sends_nothing(self):
+        result = self.recipe(self.WRITES + "\n        raise ValueError('no')\n")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("ValueError: no", result.stderr)
+        self.assertIn("old.txt", self.runner.folders["files"])
+        self.assertNotIn("out", self.runner.data)
+
+    def test_a_failure_at_the_end_fails_the_process(self):
+        code = """
+            import os, dataiku
+            path = dataiku.Folder("files").get_path()
+            os.symlink("/etc", os.path.join(path, "link"))
+            print("done")
+        """
+        result = self.recipe(code)
+        self.assertEqual((result.returncode, result.stdout), (1, "done\n"))
+        self.assertIn("link to a directory", result.stderr)
+
+    def test_a_forked_child_sends_nothing(self):
+        code = """
+            import os, sys, dataiku
+            path = dataiku.Folder("files").get_path()
+            open(os.path.join(path, "new.txt"), "w").write("new")
+            if os.fork() == 0:
+                os.remove(os.path.join(path, "new.txt"))
+                sys.exit(0)
+            os.wait()
+            print(os.listdir(path))
+        """
+        self.recipe(code)
+        self.assertEqual([r for r in self.runner.requests if r[0] != "GET"], [])
+
+    @needs_pandas
+    def test_a_whole_recipe(self):
+        self.runner.input("in", [("a", "int"), ("b", "string")], "a,b\n1,x\n2,\n")
+        code = """
+            # -*- coding: utf-8 -*-
+            import dataiku
+            import pandas as pd, numpy as np
+            from dataiku import pandasutils as pdu
+            df = dataiku.Dataset("PROJ.in").get_dataframe()
+            df["double"] = df["a"] * 2
+            dataiku.Dataset("out").write_with_schema(df)
+        """
+        result = self.recipe(code)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertEqual(self.rows("out"), [["1", "x", "2"], ["2", None, "4"]])
+
+
+if __name__ == "__main__":
+    unittest.main()

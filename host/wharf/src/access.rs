@@ -1,0 +1,181 @@
+//! One way to a home, whether this process owns it or another one does.
+
+use std::path::Path;
+
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt, stream};
+use serde::de::DeserializeOwned;
+use wharf_model::{Activity, Event, Fault, Outcome};
+
+use crate::client::Client;
+use crate::host::{Host, HostOptions};
+use crate::message::{BaseProgress, BaseSummary, ComponentReport, Explanation, Finding, Reply, Request};
+use crate::store::RunSummary;
+
+/// A home, opened by this process or reached through the process that owns it.
+pub enum Access {
+    /// This process owns it.
+    Owner(Host),
+    /// Another process owns it.
+    Client(Client),
+}
+
+impl Access {
+    /// Opens the home, or connects to its owner.
+    ///
+    /// # Errors
+    /// There is no home, it can't be opened, or its owner doesn't answer.
+    pub async fn open(home: &Path, options: HostOptions) -> Result<Self, Fault> {
+        match Host::open(home, options).await {
+            Ok(host) => Ok(Self::Owner(host)),
+            Err(fault) if fault.code == "home-busy" => Ok(Self::Client(Client::connect(home).await?)),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Whether this process owns the home.
+    #[must_use]
+    pub fn is_owner(&self) -> bool {
+        matches!(self, Self::Owner(_))
+    }
+
+    /// Sends a message. The answers end after [`Reply::End`] or [`Reply::Fault`].
+    #[must_use]
+    pub fn call(&self, request: Request) -> BoxStream<'static, Reply> {
+        match self {
+            Self::Owner(host) => host.call(request),
+            Self::Client(client) => client.call(request),
+        }
+    }
+
+    /// Starts an activity and returns its run's id.
+    ///
+    /// # Errors
+    /// Its configuration or its files can't be used: nothing was recorded then.
+    pub async fn submit(&self, activity: Activity) -> Result<String, Fault> {
+        self.value(Request::Submit { activity: Box::new(activity) }).await
+    }
+
+    /// The events and log lines of a run, from after an event's number; ends with the run, or at what there is now.
+    #[must_use]
+    pub fn follow(&self, run: &str, after: u64, follow: bool) -> BoxStream<'static, Result<Event, Fault>> {
+        self.call(Request::Follow { run: run.to_owned(), after, follow })
+            .filter_map(async |reply| match reply {
+                Reply::Event(event) => Some(Ok(*event)),
+                Reply::Fault(fault) => Some(Err(fault)),
+                Reply::Value(_) | Reply::End => None,
+            })
+            .boxed()
+    }
+
+    /// Waits for the end of a run.
+    ///
+    /// # Errors
+    /// There is no such run, or the owner is gone.
+    pub async fn wait(&self, run: &str) -> Result<Outcome, Fault> {
+        self.value(Request::Wait { run: run.to_owned() }).await
+    }
+
+    /// Asks a run to end. It has ended when [`wait`](Self::wait) says so.
+    ///
+    /// # Errors
+    /// There is no such run.
+    pub async fn stop(&self, run: &str, by: &str) -> Result<(), Fault> {
+        self.value(Request::Stop { run: run.to_owned(), by: by.to_owned() }).await
+    }
+
+    /// What would happen to an activity: the way of a run, stopped before anything is created.
+    ///
+    /// # Errors
+    /// Its configuration or its files can't be used.
+    pub async fn explain(&self, activity: Activity) -> Result<Explanation, Fault> {
+        self.value(Request::Explain { activity: Box::new(activity) }).await
+    }
+
+    /// What happened to a run.
+    ///
+    /// # Errors
+    /// There is no such run.
+    pub async fn explain_run(&self, run: &str) -> Result<Explanation, Fault> {
+        self.value(Request::ExplainRun { run: run.to_owned() }).await
+    }
+
+    /// The newest runs.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub async fn runs(&self, limit: u32) -> Result<Vec<RunSummary>, Fault> {
+        self.value(Request::Runs { limit }).await
+    }
+
+    /// The run that a person means: `last`, an id, or the beginning of one.
+    ///
+    /// # Errors
+    /// There is none, or more than one.
+    pub async fn resolve_run(&self, text: &str) -> Result<String, Fault> {
+        self.value(Request::Resolve { text: text.to_owned() }).await
+    }
+
+    /// The components that are loaded, and those that are not.
+    ///
+    /// # Errors
+    /// The owner is gone.
+    pub async fn components(&self) -> Result<ComponentReport, Fault> {
+        self.value(Request::Components).await
+    }
+
+    /// Makes a base image ready.
+    #[must_use]
+    pub fn build_base(&self, name: &str) -> BoxStream<'static, Result<BaseProgress, Fault>> {
+        values(self.call(Request::BuildBase { name: name.to_owned() })).boxed()
+    }
+
+    /// The base images of the home.
+    ///
+    /// # Errors
+    /// The owner is gone.
+    pub async fn bases(&self) -> Result<Vec<BaseSummary>, Fault> {
+        self.value(Request::Bases).await
+    }
+
+    /// Looks at everything that can be wrong.
+    ///
+    /// # Errors
+    /// The owner is gone.
+    pub async fn diagnose(&self) -> Result<Vec<Finding>, Fault> {
+        self.value(Request::Diagnose).await
+    }
+
+    /// Ends: an owner waits until its last run has ended.
+    pub async fn shutdown(self) {
+        if let Self::Owner(host) = self {
+            host.shutdown().await;
+        }
+    }
+
+    async fn value<T: DeserializeOwned + Send + 'static>(&self, request: Request) -> Result<T, Fault> {
+        let answers = values(self.call(request));
+        futures_util::pin_mut!(answers);
+        answers.next().await.unwrap_or_else(|| Err(gone()))
+    }
+}
+
+/// The values of an answer.
+fn values<T: DeserializeOwned + Send + 'static>(replies: BoxStream<'static, Reply>) -> impl Stream<Item = Result<T, Fault>> + Send {
+    replies.flat_map(|reply| {
+        stream::iter(match reply {
+            Reply::Value(value) => Some(serde_json::from_value(value).map_err(|error| {
+                Fault::new("socket-unreachable", format!("the owner of the home answered something else: {error}"))
+                    .hint("use the same version of wharf for all calls")
+            })),
+            Reply::Fault(fault) => Some(Err(fault)),
+            Reply::Event(_) | Reply::End => None,
+        })
+    })
+}
+
+/// The owner went away before it answered.
+pub(crate) fn gone() -> Fault {
+    Fault::new("socket-unreachable", "the process that owns the home went away before it answered")
+        .hint("call again: the home is opened anew")
+}

@@ -1,0 +1,187 @@
+//! `wharf doctor`: looks at everything that can be wrong.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use wharf_model::image::Origin;
+use wharf_model::quantity::describe_bytes;
+
+use crate::conclude::sentence_of;
+use crate::host::Inner;
+use crate::message::{Finding, FindingState};
+
+impl Inner {
+    /// What is well and what isn't.
+    pub(crate) async fn diagnose(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        self.look_at_files(&mut findings);
+        self.look_at_components(&mut findings).await;
+        self.look_at_engines(&mut findings).await;
+        self.look_at_images(&mut findings).await;
+        self.look_at_place(&mut findings);
+        findings
+    }
+
+    fn look_at_files(&self, findings: &mut Vec<Finding>) {
+        let faults = self.home().check();
+        if faults.is_empty() {
+            let count = self.home().configuration_names().unwrap_or_default().len();
+            findings.push(ok("home", format!("{}: its files are right ({count} execution configurations)", self.home().root().display())));
+        }
+        for fault in faults {
+            findings.push(bad("home", fault.to_string(), fault.hint));
+        }
+    }
+
+    async fn look_at_components(&self, findings: &mut Vec<Finding>) {
+        let report = match self.component_report().await {
+            Ok(report) => report,
+            // Said already: the site's file can't be read.
+            Err(_) => return,
+        };
+        findings.push(ok("components", format!("{} loaded", report.loaded.len())));
+        for failure in report.failed {
+            let text = if failure.older_works {
+                format!("{} (the version before it goes on working)", failure.fault)
+            } else {
+                failure.fault.to_string()
+            };
+            findings.push(bad("components", text, failure.fault.hint));
+        }
+        for name in report.missing {
+            findings.push(bad(
+                "components",
+                format!("the required policy {name} isn't loaded, so nothing may run"),
+                Some("put it back, or take it out of `required_policies` in wharf.toml".to_owned()),
+            ));
+        }
+        let loaded: Vec<&str> = report.loaded.iter().map(|component| component.name.as_str()).collect();
+        for (name, configuration) in self.home().load_configurations().unwrap_or_default() {
+            let Ok(configuration) = configuration else { continue };
+            for check in configuration.checks.iter().filter(|check| !loaded.contains(&check.as_str())) {
+                findings.push(bad(
+                    "components",
+                    format!("the permission check {check} of {name} isn't loaded, so nobody may use it"),
+                    Some(format!("put {check}.wasm into policies/, or name another check")),
+                ));
+            }
+        }
+    }
+
+    async fn look_at_engines(&self, findings: &mut Vec<Finding>) {
+        let mut engines: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (name, configuration) in self.home().load_configurations().unwrap_or_default() {
+            if let Ok(configuration) = configuration {
+                engines.entry(configuration.engine.address().to_owned()).or_default().push(name);
+            }
+        }
+        for (address, names) in engines {
+            let what = format!("engine of {}", names.join(", "));
+            let engine = match self.engines().at(&address) {
+                Ok(engine) => engine,
+                Err(error) => {
+                    findings.push(bad(&what, sentence_of(&error), None));
+                    continue;
+                }
+            };
+            match engine.backend.info().await {
+                Ok(info) => {
+                    findings.push(ok(
+                        &what,
+                        format!(
+                            "{} on {}: {} CPUs, {}, cgroup v{}",
+                            info.version,
+                            info.platform,
+                            info.cpus,
+                            describe_bytes(info.memory),
+                            info.cgroup_version
+                        ),
+                    ));
+                    if wharf_bundle::runner(&info.platform).is_none() {
+                        findings.push(bad(
+                            &what,
+                            format!("this build of wharf carries no runner for {}", info.platform),
+                            Some("build wharf on a machine of that platform".to_owned()),
+                        ));
+                    }
+                }
+                Err(error) => findings.push(bad(
+                    &what,
+                    sentence_of(&error),
+                    Some("start the daemon, or correct `host` in the configuration".to_owned()),
+                )),
+            }
+            match engine.backend.way_back("bridge").await {
+                Ok(host) => findings.push(ok(
+                    "way back",
+                    format!("containers of {} reach this host at {host}:{}; `wharf config test` proves it", names.join(", "), self.exchange_port()),
+                )),
+                Err(error) => findings.push(warning("way back", sentence_of(&error), Some("set `[exchange] advertise`".to_owned()))),
+            }
+        }
+    }
+
+    async fn look_at_images(&self, findings: &mut Vec<Finding>) {
+        let mut bootstraps = false;
+        for base in self.bases().await.unwrap_or_default() {
+            let what = format!("base image {}", base.name);
+            bootstraps |= base.origin.as_deref().is_some_and(|origin| origin.starts_with("bootstrap"));
+            match (base.fault, base.there) {
+                (Some(fault), _) => findings.push(bad(&what, fault.to_string(), fault.hint)),
+                (None, Some(true)) => findings.push(ok(&what, "it is built".to_owned())),
+                (None, _) => findings.push(warning(
+                    &what,
+                    "it isn't built yet: the first run that needs it will wait".to_owned(),
+                    Some(format!("wharf base build {}", base.name)),
+                )),
+            }
+        }
+        let program = "/usr/bin/mmdebstrap";
+        let needs = bootstraps
+            && self.home().base_image_names().unwrap_or_default().iter().any(|name| {
+                self.home().load_base_image(name).is_ok_and(|spec| matches!(spec.origin, Origin::Bootstrap { .. }))
+            });
+        if needs && !Path::new(program).exists() {
+            findings.push(warning(
+                "bootstrap",
+                "mmdebstrap isn't there, which base images with `[bootstrap]` are made with".to_owned(),
+                Some("apt-get install mmdebstrap".to_owned()),
+            ));
+        }
+    }
+
+    /// A host that is in a container itself can't be reached at the daemon's gateway.
+    fn look_at_place(&self, findings: &mut Vec<Finding>) {
+        let place = if Path::new("/var/run/secrets/kubernetes.io/serviceaccount").exists() {
+            Some("a pod")
+        } else if Path::new("/.dockerenv").exists() || Path::new("/run/.containerenv").exists() {
+            Some("a container")
+        } else {
+            None
+        };
+        let port = self.exchange_port();
+        match place {
+            None => findings.push(ok("place", format!("the host runs on the machine itself; the exchange listens on port {port}"))),
+            Some(place) => findings.push(warning(
+                "place",
+                format!("the host runs in {place}: the gateway of a daemon's network leads to the machine, not to the host"),
+                Some(format!(
+                    "mode `dial-back` works when `[exchange] advertise` names an address of this {} that containers reach, and `listen` has a port that is published (now {port})",
+                    place.trim_start_matches("a ")
+                )),
+            )),
+        }
+    }
+}
+
+fn ok(name: &str, text: String) -> Finding {
+    Finding { name: name.to_owned(), state: FindingState::Ok, text, hint: None }
+}
+
+fn warning(name: &str, text: String, hint: Option<String>) -> Finding {
+    Finding { name: name.to_owned(), state: FindingState::Warning, text, hint }
+}
+
+fn bad(name: &str, text: String, hint: Option<String>) -> Finding {
+    Finding { name: name.to_owned(), state: FindingState::Bad, text, hint }
+}

@@ -1,0 +1,104 @@
+//! The way of a run, stopped before anything is created; or, for one that happened, as it was recorded.
+
+use std::sync::{Arc, PoisonError};
+
+use wharf_images::{Labels, render};
+use wharf_model::{Activity, EventKind, Fault};
+
+use crate::host::{Inner, no_such_run, store_fault};
+use crate::journal::Journal;
+use crate::message::Explanation;
+use crate::way::{Asked, Judged, Way, judge};
+
+impl Inner {
+    /// What would happen to an activity.
+    pub(crate) async fn explain(self: &Arc<Self>, mut activity: Activity) -> Result<Explanation, Fault> {
+        let site = self.home().load_site()?;
+        let (name, chosen_by) = self.choose(&site, &activity)?;
+        let configuration = self.home().load_configuration(&name)?;
+        self.check_bindings(&activity).await?;
+        activity.configuration = Some(name.clone());
+        let (journal, decisions) = Journal::collected();
+        let set = self.set().await;
+        let run = uuid::Uuid::new_v4().simple().to_string();
+        let way = Way { host: Arc::clone(self), run, activity, site, set, journal };
+        let judged = judge(&way, Asked { configuration }).await;
+        let mut explanation = Explanation {
+            run: None,
+            configuration: name,
+            chosen_by: chosen_by.to_owned(),
+            decisions: std::mem::take(&mut *decisions.lock().unwrap_or_else(PoisonError::into_inner)),
+            plan: None,
+            limits: Vec::new(),
+            base_key: None,
+            image_key: None,
+            image_there: None,
+            containerfile: None,
+            object: None,
+            outcome: None,
+        };
+        match judged {
+            Ok(judged) => self.describe(&judged, &mut explanation).await,
+            Err(end) => explanation.outcome = Some(*end),
+        }
+        Ok(explanation)
+    }
+
+    async fn describe(&self, judged: &Judged, explanation: &mut Explanation) {
+        let plan = judged.plan();
+        let image = judged.image();
+        if let Ok(engine) = self.engines().at(plan.configuration.engine.address())
+            && let Ok(Some(keys)) = engine.images.keys(image).await
+        {
+            let labels = Labels {
+                key: &keys.base,
+                name: &image.spec.name,
+                made_by: &image.made_by,
+                parent: keys.parent.as_str(),
+            };
+            let from = image.spec.origin.to_string();
+            explanation.containerfile = render(&from, &image.spec, &image.recipe, labels).ok().map(|made| made.text);
+            explanation.base_key = Some(keys.base.to_string());
+            explanation.image_key = Some(keys.run.to_string());
+            explanation.image_there = engine.images.ready(image).await.ok().map(|ready| ready.is_some());
+        }
+        explanation.configuration.clone_from(&plan.configuration.name);
+        explanation.limits = judged.limits().to_vec();
+        explanation.object = Some(judged.object().clone());
+        explanation.plan = Some(plan.clone());
+    }
+
+    /// What happened to a run.
+    pub(crate) async fn explain_run(&self, run: &str) -> Result<Explanation, Fault> {
+        let details = self.store().details(run).map_err(|error| store_fault(&error))?.ok_or_else(|| no_such_run(run))?;
+        let mut decisions = Vec::new();
+        let mut after = 0;
+        loop {
+            let events = self.store().events(run, after, 256).map_err(|error| store_fault(&error))?;
+            let Some(last) = events.last() else { break };
+            after = last.seq;
+            decisions.extend(events.into_iter().filter_map(|event| match event.kind {
+                EventKind::Decision(decision) => Some(decision),
+                _ => None,
+            }));
+        }
+        let object = details.launch.as_ref().and_then(|launch| {
+            let engine = self.engines().at(&launch.engine).ok()?;
+            Some(engine.backend.object(&launch.spec))
+        });
+        Ok(Explanation {
+            run: Some(run.to_owned()),
+            configuration: details.summary.configuration,
+            chosen_by: "record".to_owned(),
+            decisions,
+            limits: Vec::new(),
+            base_key: details.plan.as_ref().and_then(|plan| plan.image_key.as_ref().map(ToString::to_string)),
+            image_key: None,
+            image_there: None,
+            containerfile: None,
+            object,
+            plan: details.plan,
+            outcome: details.summary.outcome,
+        })
+    }
+}

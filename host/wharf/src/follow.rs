@@ -1,0 +1,141 @@
+//! The events and log lines of a run, from the record and then as they come.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use wharf_exchange::LogReader;
+use wharf_model::{Event, EventKind, Fault, Phase};
+
+use crate::conclude::sentence_of;
+use crate::host::{Inner, store_fault};
+use crate::message::Reply;
+
+/// Events that are read from the store at once.
+const EVENTS: u32 = 256;
+/// Log lines that are read from the file at once.
+const LINES: usize = 1024;
+
+/// Follows a run. A slow reader slows nobody else: everything comes from the record and the log file, at its own pace.
+pub(crate) fn follow(host: Arc<Inner>, run: String, after: u64, follow: bool) -> BoxStream<'static, Reply> {
+    let (sender, receiver) = mpsc::channel(LINES);
+    tokio::spawn(async move {
+        let last = match Follower::new(host, run, after).run(follow, &sender).await {
+            Ok(()) => Reply::End,
+            Err(Stop::Fault(fault)) => Reply::Fault(fault),
+            Err(Stop::Gone) => return,
+        };
+        let _ = sender.send(last).await;
+    });
+    ReceiverStream::new(receiver).boxed()
+}
+
+enum Stop {
+    Fault(Fault),
+    /// Nobody listens any more.
+    Gone,
+}
+
+struct Follower {
+    host: Arc<Inner>,
+    run: String,
+    /// The number of the last event that was told.
+    seq: u64,
+    log: Option<LogReader>,
+}
+
+impl Follower {
+    fn new(host: Arc<Inner>, run: String, after: u64) -> Self {
+        Self { host, run, seq: after, log: None }
+    }
+
+    async fn run(mut self, follow: bool, to: &mpsc::Sender<Reply>) -> Result<(), Stop> {
+        self.host.known(&self.run).map_err(Stop::Fault)?;
+        loop {
+            // Taken before reading: what comes while we read wakes us again.
+            let mut news = self.host.live_run(&self.run).map(|live| live.news.subscribe());
+            if self.tell_all(to).await? {
+                return Ok(());
+            }
+            match (&mut news, follow) {
+                (Some(news), true) => {
+                    // Only lines by the thousand come faster than this.
+                    let _ = news.changed().await;
+                }
+                // It isn't going on in this process, and has no end: what there is has been told.
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Tells what is new. True when the run's last event was among it.
+    async fn tell_all(&mut self, to: &mpsc::Sender<Reply>) -> Result<bool, Stop> {
+        loop {
+            let events = self
+                .host
+                .store()
+                .events(&self.run, self.seq, EVENTS)
+                .map_err(|error| Stop::Fault(store_fault(&error)))?;
+            let more = events.len() == EVENTS as usize;
+            for event in events {
+                let last = matches!(event.kind, EventKind::Ended(_));
+                // Log lines come before the event that says that there are no more.
+                if last || matches!(event.kind, EventKind::PhaseEnded { phase: Phase::Run, .. }) {
+                    self.tell_lines(to).await?;
+                }
+                self.seq = event.seq;
+                to.send(Reply::Event(Box::new(event))).await.map_err(|_| Stop::Gone)?;
+                if last {
+                    return Ok(true);
+                }
+            }
+            if !more {
+                self.tell_lines(to).await?;
+                return Ok(false);
+            }
+        }
+    }
+
+    async fn tell_lines(&mut self, to: &mpsc::Sender<Reply>) -> Result<(), Stop> {
+        loop {
+            let log = self.log.take();
+            let path = self.host.log_path(&self.run);
+            // Reading a file blocks.
+            let read = tokio::task::spawn_blocking(move || {
+                let mut log = match log {
+                    Some(log) => log,
+                    // Before the launch there is none.
+                    None if !path.exists() => return Ok((None, Vec::new())),
+                    None => LogReader::open(path, 0)?,
+                };
+                let lines = log.by_ref().take(LINES).collect::<Result<Vec<_>, _>>()?;
+                Ok::<_, wharf_exchange::LogError>((Some(log), lines))
+            });
+            let (log, lines) = match read.await {
+                Ok(Ok(read)) => read,
+                Ok(Err(error)) => return Err(Stop::Fault(Fault::new("store-damaged", sentence_of(&error)))),
+                Err(_) => return Err(Stop::Gone),
+            };
+            self.log = log;
+            let more = lines.len() == LINES;
+            for line in lines {
+                let event = Event {
+                    run: self.run.clone(),
+                    seq: self.seq,
+                    at: line.at,
+                    kind: EventKind::Log {
+                        line: line.seq,
+                        stream: line.stream,
+                        text: String::from_utf8_lossy(&line.bytes).into_owned(),
+                    },
+                };
+                to.send(Reply::Event(Box::new(event))).await.map_err(|_| Stop::Gone)?;
+            }
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+}

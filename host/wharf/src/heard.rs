@@ -1,0 +1,134 @@
+//! What a run's runner said so far.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use wharf_exchange::{LogReader, SessionEvent, SessionSink};
+use wharf_model::EventKind;
+use wharf_model::protocol::frame::Frame;
+use wharf_model::protocol::{RunnerResult, Stream, Usage};
+
+use crate::journal::Journal;
+
+/// How many of the last lines of the error output an outcome shows.
+const TAIL: usize = 12;
+/// The longest line that an outcome shows, in characters.
+const TAIL_LINE: usize = 400;
+/// A runner that reports more often than this fills no record with it.
+const BETWEEN_USAGE_EVENTS: Duration = Duration::from_millis(900);
+
+/// Takes what the runner of one attempt says.
+pub(crate) struct Heard {
+    journal: Journal,
+    state: Mutex<State>,
+    result: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    came_up: bool,
+    usage: Option<Usage>,
+    usage_noted: Option<Instant>,
+    tail: VecDeque<String>,
+    result: Option<RunnerResult>,
+}
+
+impl Heard {
+    /// Begins with what an earlier process heard, as far as the log has it.
+    pub(crate) fn new(journal: Journal, log: &Path) -> Self {
+        let heard = Self { journal, state: Mutex::default(), result: Notify::new() };
+        if let Ok(lines) = LogReader::open(log, 0) {
+            let mut state = heard.state();
+            for line in lines.map_while(Result::ok) {
+                state.came_up = true;
+                state.keep(&line);
+            }
+        }
+        heard
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the runner was ever heard of.
+    pub(crate) fn came_up(&self) -> bool {
+        self.state().came_up
+    }
+
+    /// The runner's result, once it is there.
+    pub(crate) fn result(&self) -> Option<RunnerResult> {
+        self.state().result.clone()
+    }
+
+    /// Returns when the result is there.
+    pub(crate) async fn wait_for_result(&self) {
+        loop {
+            let there = self.result.notified();
+            tokio::pin!(there);
+            there.as_mut().enable();
+            if self.state().result.is_some() {
+                return;
+            }
+            there.await;
+        }
+    }
+
+    /// The last usage.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        self.state().usage.clone()
+    }
+
+    /// The last lines of the error output.
+    pub(crate) fn tail(&self) -> Vec<String> {
+        self.state().tail.iter().cloned().collect()
+    }
+}
+
+impl State {
+    fn keep(&mut self, frame: &Frame) {
+        if frame.stream != Stream::Stderr {
+            return;
+        }
+        if self.tail.len() == TAIL {
+            self.tail.pop_front();
+        }
+        // Cut before decoding: a line may have 4 MiB.
+        let bytes = frame.bytes.get(..TAIL_LINE * 4).unwrap_or(&frame.bytes);
+        self.tail.push_back(String::from_utf8_lossy(bytes).chars().take(TAIL_LINE).collect());
+    }
+}
+
+impl SessionSink for Heard {
+    fn event(&self, event: SessionEvent) {
+        let mut state = self.state();
+        state.came_up = true;
+        match event {
+            SessionEvent::Started(_) => {}
+            SessionEvent::Logs(frames) => {
+                for frame in &frames {
+                    state.keep(frame);
+                }
+                drop(state);
+                self.journal.nudge();
+            }
+            SessionEvent::Usage(usage) => {
+                state.usage = Some(usage.clone());
+                let due = state.usage_noted.is_none_or(|noted| noted.elapsed() >= BETWEEN_USAGE_EVENTS);
+                if due {
+                    state.usage_noted = Some(Instant::now());
+                    drop(state);
+                    self.journal.note(EventKind::Usage(usage));
+                }
+            }
+            SessionEvent::Result(result) => {
+                state.result = Some(result);
+                drop(state);
+                self.result.notify_waiters();
+            }
+        }
+    }
+}

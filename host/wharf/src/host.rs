@@ -1,0 +1,501 @@
+//! A home that this process owns, and the runs in it.
+
+use std::collections::HashMap;
+use std::fs::{File, TryLockError};
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
+use wharf_components::{ComponentSet, EngineOptions};
+use wharf_exchange::{Access, DatasetStore, Exchange, FileStore, StoreError as DataError, TlsIdentity};
+use wharf_model::launch::{Backend, BackendError};
+use wharf_model::{Activity, Binding, Cause, EventKind, Fault, Outcome, Plan, UsageEntry};
+
+use crate::conclude::{outcome, sentence_of};
+use crate::engines::Engines;
+use crate::journal::{Journal, now};
+use crate::live::Live;
+use crate::message::{Reply, Request};
+use crate::server;
+use crate::settings::{Home, Site};
+use crate::store::{Store, StoreError};
+use crate::way::{Asked, Step, Way, walk};
+
+/// How a host is set up, besides what the home's own files say.
+#[derive(Clone, Debug)]
+pub struct HostOptions {
+    /// Whether components' traps may use the signals of the process. Not in a process that needs them for itself, such
+    /// as a JVM.
+    pub signals_based_traps: bool,
+}
+
+impl Default for HostOptions {
+    fn default() -> Self {
+        Self { signals_based_traps: true }
+    }
+}
+
+/// A home that this process owns: the library's front door.
+///
+/// Dropping it leaves its runs to go on in their containers; the next process that opens the home finds them again.
+/// [`shutdown`](Self::shutdown) waits for them.
+pub struct Host {
+    inner: Arc<Inner>,
+    server: JoinHandle<()>,
+    calls: TaskTracker,
+}
+
+pub(crate) struct Inner {
+    home: Home,
+    id: String,
+    store: Arc<Store>,
+    set: Mutex<Arc<ComponentSet>>,
+    exchange: Exchange,
+    datasets: Arc<dyn DatasetStore>,
+    engines: Engines,
+    live: Mutex<HashMap<String, Arc<Live>>>,
+    room: Notify,
+    runs: TaskTracker,
+    /// Held for as long as this lives.
+    _lock: File,
+}
+
+impl Host {
+    /// Opens a home, takes its lock, loads its components, answers at its socket, and takes over the runs that an earlier
+    /// process left.
+    ///
+    /// # Errors
+    /// `home-not-found`, `home-busy` (another process owns it: use [`Client`](crate::Client)), `store-damaged`, or
+    /// something in `wharf.toml` is wrong. A component that can't be loaded isn't an error: see
+    /// [`components`](crate::Access::components).
+    pub async fn open(home: impl AsRef<Path>, options: HostOptions) -> Result<Self, Fault> {
+        let home = Home::at(home.as_ref());
+        let site = home.load_site()?;
+        let cannot = |what: &str, path: &Path| {
+            let text = format!("can't {what} {}", path.display());
+            move |error: std::io::Error| Fault::new("home-locked", format!("{text}: {error}"))
+        };
+        for dir in [home.state_dir(), home.logs_dir(), home.exchange_dir()] {
+            private_dir(&dir).map_err(cannot("make", &dir))?;
+        }
+        let lock = take_lock(&home)?;
+        let id = kept(&home.state_dir().join("host-id"), || uuid::Uuid::new_v4().simple().to_string())
+            .map_err(cannot("keep the home's id in", &home.state_dir()))?;
+        let store = Arc::new(Store::open(&home.store_file()).map_err(|error| store_fault(&error))?);
+        let exchange = open_exchange(&home, &site).await?;
+        let datasets = FileStore::open(home.state_dir().join("commits")).map_err(|error| {
+            Fault::new("home-locked", format!("the home can't be used: {}", sentence_of(&error)))
+        })?;
+        let set = load_components(&home, options).await?;
+        let inner = Arc::new(Inner {
+            id,
+            store,
+            set: Mutex::new(Arc::new(set)),
+            exchange,
+            datasets: Arc::new(datasets),
+            engines: Engines::default(),
+            live: Mutex::default(),
+            room: Notify::new(),
+            runs: TaskTracker::new(),
+            _lock: lock,
+            home,
+        });
+        let socket = inner.home.socket();
+        let listener = server::bind(&socket).map_err(cannot("answer at", &socket))?;
+        let calls = TaskTracker::new();
+        let server = tokio::spawn(server::serve(listener, Arc::clone(&inner), calls.clone()));
+        inner.recover(&site).await?;
+        Ok(Self { inner, server, calls })
+    }
+
+    /// Sends a message, as a caller at the socket would.
+    #[must_use]
+    pub fn call(&self, request: Request) -> BoxStream<'static, Reply> {
+        call(Arc::clone(&self.inner), request)
+    }
+
+    /// Waits until the last run has ended and the last caller is answered, then gives the home up.
+    pub async fn shutdown(self) {
+        loop {
+            self.inner.runs.close();
+            self.inner.runs.wait().await;
+            self.inner.runs.reopen();
+            // Somebody may have submitted one more in between.
+            if self.inner.runs.is_empty() {
+                break;
+            }
+        }
+        self.server.abort();
+        let _ = std::fs::remove_file(self.inner.home.socket());
+        self.calls.close();
+        // A caller that only listens isn't waited for: its run has ended.
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(2), self.calls.wait()).await;
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+pub(crate) use crate::calls::call;
+
+impl Inner {
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    pub(crate) fn exchange(&self) -> &Exchange {
+        &self.exchange
+    }
+
+    pub(crate) fn exchange_port(&self) -> u16 {
+        self.exchange.local_addr().port()
+    }
+
+    pub(crate) fn fingerprint(&self) -> &str {
+        self.exchange.fingerprint()
+    }
+
+    pub(crate) fn datasets(&self) -> &Arc<dyn DatasetStore> {
+        &self.datasets
+    }
+
+    pub(crate) fn engines(&self) -> &Engines {
+        &self.engines
+    }
+
+    pub(crate) fn room(&self) -> &Notify {
+        &self.room
+    }
+
+    pub(crate) fn log_path(&self, run: &str) -> PathBuf {
+        self.home.logs_dir().join(format!("{run}.log"))
+    }
+
+    /// A store that refuses ends the run: what can't be recorded must not happen.
+    pub(crate) fn check<T>(&self, result: Result<T, StoreError>) -> Step<T> {
+        result.map_err(|error| Box::new(outcome(Cause::HostFault, sentence_of(&error))))
+    }
+
+    pub(crate) fn usage(&self) -> Step<Vec<UsageEntry>> {
+        self.check(self.store.usage())
+    }
+
+    pub(crate) fn live(&self) -> MutexGuard<'_, HashMap<String, Arc<Live>>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn live_run(&self, run: &str) -> Option<Arc<Live>> {
+        self.live().get(run).cloned()
+    }
+
+    /// The components as they are on disk now.
+    pub(crate) async fn set(&self) -> Arc<ComponentSet> {
+        let current = Arc::clone(&self.set.lock().unwrap_or_else(PoisonError::into_inner));
+        // Nothing changed, most often: a few stats. Else it compiles, which is slow.
+        let fresh = tokio::task::spawn_blocking(move || current.reload()).await;
+        let mut set = self.set.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(Some(fresh)) = fresh {
+            *set = Arc::new(fresh);
+        }
+        Arc::clone(&set)
+    }
+
+    /// `HOST:PORT` of the exchange, as containers of this plan reach it.
+    pub(crate) async fn way_back(&self, site: &Site, plan: &Plan, backend: &dyn Backend) -> Result<String, BackendError> {
+        let port = self.exchange_port();
+        let host = match plan.configuration.exchange.advertise.as_ref().or(site.exchange.advertise.as_ref()) {
+            Some(advertise) if has_port(advertise) => return Ok(advertise.clone()),
+            Some(advertise) => advertise.clone(),
+            None => backend.way_back(&plan.security.network).await?,
+        };
+        Ok(if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
+    }
+
+    /// Records a new run and starts it on its way.
+    pub(crate) async fn submit(self: &Arc<Self>, mut activity: Activity) -> Result<String, Fault> {
+        let site = self.home.load_site()?;
+        let (name, _) = self.choose(&site, &activity)?;
+        let configuration = self.home.load_configuration(&name)?;
+        self.home.load_base_image(&configuration.base_image)?;
+        activity.configuration = Some(name);
+        self.check_bindings(&activity).await?;
+        let set = self.set().await;
+        let run = uuid::Uuid::new_v4().simple().to_string();
+        self.store.begin(&run, now(), &activity, &configuration.name).map_err(|error| store_fault(&error))?;
+        let live = Arc::new(Live::new());
+        self.live().insert(run.clone(), Arc::clone(&live));
+        let journal =
+            Journal::Stored { run: run.clone(), store: Arc::clone(&self.store), news: Arc::clone(&live.news) };
+        let way = Way { host: Arc::clone(self), run: run.clone(), activity, site, set, journal };
+        let asked = Asked { configuration };
+        self.go(way, live, |way, live| walk(way, asked, live).boxed());
+        Ok(run)
+    }
+
+    /// Runs one way to its end in a task of its own. Whatever happens in it, the run gets an outcome.
+    pub(crate) fn go(
+        self: &Arc<Self>,
+        way: Way,
+        live: Arc<Live>,
+        steps: impl for<'a> FnOnce(&'a Way, &'a Live) -> BoxFuture<'a, Outcome> + Send + 'static,
+    ) {
+        let host = Arc::clone(self);
+        self.runs.spawn(async move {
+            let end = AssertUnwindSafe(steps(&way, &live)).catch_unwind().await;
+            let mut end = end.unwrap_or_else(|_| {
+                outcome(Cause::HostFault, "the host failed while it worked on the run; its log has the details")
+            });
+            // A run that came to its container is recorded already; the first outcome stands.
+            way.record(&mut end);
+            host.live().remove(&way.run);
+            live.finish();
+            host.room.notify_waiters();
+        });
+    }
+
+    /// The configuration of an activity, and who chose it.
+    pub(crate) fn choose(&self, site: &Site, activity: &Activity) -> Result<(String, &'static str), Fault> {
+        let name = site.configuration_of(activity).ok_or_else(|| {
+            let names = self.home.configuration_names().unwrap_or_default();
+            Fault::new("config-not-found", "the activity names no execution configuration, and neither its project nor the site has a default")
+                .hint(if names.is_empty() {
+                    "make one: a file in configs/".to_owned()
+                } else {
+                    format!("name one: {}", names.join(", "))
+                })
+        })?;
+        let by = if activity.configuration.is_some() {
+            "activity"
+        } else if Some(name) == site.default_configuration.as_deref() {
+            "site"
+        } else {
+            "project"
+        };
+        Ok((name.to_owned(), by))
+    }
+
+    /// Sees, before anything is recorded, whether the data is there.
+    pub(crate) async fn check_bindings(&self, activity: &Activity) -> Result<(), Fault> {
+        for (bindings, what) in [(&activity.inputs, "input"), (&activity.outputs, "output")] {
+            for (at, binding) in bindings.iter().enumerate() {
+                if bindings[..at].iter().any(|other| other.name == binding.name) {
+                    return Err(Fault::new("usage", format!("two {what}s are called {}", binding.name))
+                        .hint("give each a name of its own"));
+                }
+            }
+        }
+        let check = async |binding: &Binding, access| {
+            self.datasets.check(binding, access).await.map_err(|error| data_fault(binding, access, &error))
+        };
+        for input in &activity.inputs {
+            check(input, Access::Read).await?;
+        }
+        for output in &activity.outputs {
+            check(output, Access::Write).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks a run to end.
+    pub(crate) fn stop(&self, run: &str, by: &str) -> Result<(), Fault> {
+        match self.live_run(run) {
+            Some(live) => {
+                if live.stop(by) {
+                    let journal = Journal::Stored {
+                        run: run.to_owned(),
+                        store: Arc::clone(&self.store),
+                        news: Arc::clone(&live.news),
+                    };
+                    journal.note(EventKind::StopRequested { by: by.to_owned() });
+                }
+                Ok(())
+            }
+            // One that has ended is stopped already.
+            None => self.known(run),
+        }
+    }
+
+    /// Waits until nothing of a run is left to do.
+    pub(crate) async fn wait(&self, run: &str) -> Result<Outcome, Fault> {
+        if let Some(live) = self.live_run(run) {
+            live.finished().await;
+        }
+        let summary = self.store.run(run).map_err(|error| store_fault(&error))?.ok_or_else(|| no_such_run(run))?;
+        summary.outcome.ok_or_else(|| {
+            Fault::new("store-damaged", format!("the outcome of run {run} could not be recorded"))
+                .hint("open the home again: the run is concluded anew")
+        })
+    }
+
+    pub(crate) fn known(&self, run: &str) -> Result<(), Fault> {
+        self.store.run(run).map_err(|error| store_fault(&error))?.map(|_| ()).ok_or_else(|| no_such_run(run))
+    }
+}
+
+impl Way {
+    pub(crate) fn grace_seconds(&self) -> u32 {
+        u32::try_from(self.site.runs.grace.as_secs()).unwrap_or(u32::MAX)
+    }
+}
+
+/// Why a component that is there isn't loaded, as the end of a sentence.
+pub(crate) fn why_not_loaded(set: &ComponentSet, name: &str) -> String {
+    set.failures()
+        .iter()
+        .find(|failure| failure.file.file_stem().is_some_and(|stem| stem == name))
+        .map(|failure| format!(" ({})", failure.fault))
+        .unwrap_or_default()
+}
+
+pub(crate) fn no_such_run(run: &str) -> Fault {
+    Fault::new("no-such-run", format!("there is no run {run}")).hint("`wharf runs` lists them")
+}
+
+pub(crate) fn store_fault(error: &StoreError) -> Fault {
+    let fault = Fault::new("store-damaged", sentence_of(error));
+    match error {
+        StoreError::Damaged { file, .. } => fault.hint(format!(
+            "move {} away and open the home again: containers are found by their labels, the history is lost; or put back a copy",
+            file.display()
+        )),
+        StoreError::TooNew { .. } => fault.hint("use the newer version of wharf"),
+        _ => fault,
+    }
+}
+
+fn data_fault(binding: &Binding, access: Access, error: &DataError) -> Fault {
+    let (code, what) = match (access, error) {
+        (Access::Read, _) => ("input-missing", "input"),
+        (Access::Write, _) => ("output-format-unknown", "output"),
+    };
+    Fault::new(code, format!("the {what} {}: {}", binding.name, sentence_of(error)))
+        .at(binding.place.path.clone(), None)
+}
+
+fn has_port(address: &str) -> bool {
+    address.parse::<SocketAddr>().is_ok()
+        || (address.matches(':').count() == 1
+            && address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()))
+}
+
+fn private_dir(dir: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))
+}
+
+/// A text that is made once and then kept.
+fn kept(file: &Path, make: impl FnOnce() -> String) -> std::io::Result<String> {
+    match std::fs::read_to_string(file) {
+        Ok(text) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => {
+            let text = make();
+            // Renamed into place, so that a crash leaves either nothing or all of it.
+            let fresh = file.with_extension("new");
+            let mut out = File::options().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+            out.write_all(text.as_bytes())?;
+            out.sync_all()?;
+            std::fs::rename(&fresh, file)?;
+            Ok(text)
+        }
+    }
+}
+
+fn take_lock(home: &Home) -> Result<File, Fault> {
+    let path = home.lock_file();
+    let cannot = |error: std::io::Error| Fault::new("home-locked", format!("can't lock {}: {error}", path.display()));
+    let mut file =
+        File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(cannot)?;
+    match file.try_lock() {
+        Ok(()) => {
+            file.set_len(0).and_then(|()| write!(file, "{}", std::process::id())).map_err(cannot)?;
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut owner = String::new();
+            let _ = file.read_to_string(&mut owner);
+            Err(Fault::new(
+                "home-busy",
+                format!("process {} owns the home {}", owner.trim(), home.root().display()),
+            )
+            .hint("speak to it through its socket, or wait until its last run has ended"))
+        }
+        Err(TryLockError::Error(error)) => Err(cannot(error)),
+    }
+}
+
+/// Opens the exchange under the key and, where it is still free, the port that runners know.
+async fn open_exchange(home: &Home, site: &Site) -> Result<Exchange, Fault> {
+    let dir = home.exchange_dir();
+    let cannot = |error: &dyn std::error::Error| {
+        Fault::new("exchange-unavailable", format!("containers could not reach this host: {}", sentence_of(error)))
+            .hint("look at `[exchange] listen` in wharf.toml")
+    };
+    let identity = {
+        let made = TlsIdentity::generate().map_err(|error| cannot(&error))?;
+        // The key first: a certificate without its key would be kept for ever.
+        let both = kept(&dir.join("identity.pem"), || format!("{}\n{}", made.key_pem, made.cert_pem))
+            .map_err(|error| cannot(&error))?;
+        let (key_pem, cert_pem) = both.split_at(both.find("-----BEGIN CERTIFICATE").unwrap_or(both.len()));
+        TlsIdentity { cert_pem: cert_pem.to_owned(), key_pem: key_pem.to_owned() }
+    };
+    let mut listen = site.exchange.listen;
+    let port_file = dir.join("port");
+    if listen.port() == 0 {
+        let known = std::fs::read_to_string(&port_file).ok().and_then(|text| text.trim().parse().ok());
+        if let Some(port) = known {
+            match Exchange::bind(SocketAddr::new(listen.ip(), port), &identity).await {
+                Ok(exchange) => return Ok(exchange),
+                Err(error) => tracing::warn!(
+                    port,
+                    error = %sentence_of(&error),
+                    "the exchange's port is taken by another process: runners of earlier runs can't find this host"
+                ),
+            }
+        }
+        listen.set_port(0);
+    }
+    let exchange = Exchange::bind(listen, &identity).await.map_err(|error| cannot(&error))?;
+    std::fs::write(&port_file, exchange.local_addr().port().to_string()).map_err(|error| cannot(&error))?;
+    Ok(exchange)
+}
+
+async fn load_components(home: &Home, options: HostOptions) -> Result<ComponentSet, Fault> {
+    let options = EngineOptions {
+        cache_dir: Some(home.cache_dir().join("components")),
+        signals_based_traps: options.signals_based_traps,
+        ..EngineOptions::default()
+    };
+    let folders = [home.policies_dir(), home.plugins_dir()];
+    let cache = home.cache_dir();
+    private_dir(&cache).map_err(|error| Fault::new("home-locked", format!("can't make {}: {error}", cache.display())))?;
+    let load = move || {
+        let engine = wharf_components::Engine::new(options)?;
+        Ok::<_, wharf_components::ComponentsError>(ComponentSet::load(&engine, &folders))
+    };
+    match tokio::task::spawn_blocking(load).await {
+        Ok(Ok(set)) => Ok(set),
+        Ok(Err(error)) => Err(Fault::new("components-unavailable", sentence_of(&error))),
+        Err(_) => Err(Fault::new("components-unavailable", "loading the components failed")),
+    }
+}

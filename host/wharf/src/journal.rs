@@ -1,0 +1,94 @@
+//! Where a run's events go: to the store and to whoever follows, or, for `explain`, into a list.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::watch;
+use wharf_model::{Decision, EventKind, Outcome, Phase};
+
+use crate::store::{Store, StoreError};
+
+/// Milliseconds since 1970.
+pub(crate) fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The journal of one run.
+#[derive(Clone)]
+pub(crate) enum Journal {
+    /// A run that really happens.
+    Stored {
+        run: String,
+        store: Arc<Store>,
+        /// Tells followers that there is something new.
+        news: Arc<watch::Sender<u64>>,
+    },
+    /// A way that is only explained.
+    Collected(Arc<Mutex<Vec<Decision>>>),
+}
+
+impl Journal {
+    /// A journal that only keeps decisions.
+    pub(crate) fn collected() -> (Self, Arc<Mutex<Vec<Decision>>>) {
+        let decisions = Arc::new(Mutex::new(Vec::new()));
+        (Self::Collected(Arc::clone(&decisions)), decisions)
+    }
+
+    /// Writes an event down.
+    ///
+    /// An event that can't be stored is told to the host's log, and the run goes on: only what is synced stops a run.
+    pub(crate) fn note(&self, kind: EventKind) {
+        match self {
+            Self::Stored { run, store, news } => {
+                if let Err(error) = store.append(run, now(), kind) {
+                    tracing::error!(run, error = %crate::conclude::sentence_of(&error), "an event is lost");
+                }
+                news.send_modify(|count| *count += 1);
+            }
+            Self::Collected(decisions) => {
+                if let EventKind::Decision(decision) = kind {
+                    decisions.lock().unwrap_or_else(PoisonError::into_inner).push(decision);
+                }
+            }
+        }
+    }
+
+    /// Writes the outcome down, synced, as the last event.
+    pub(crate) fn end(&self, outcome: &Outcome) -> Result<(), StoreError> {
+        if let Self::Stored { run, store, news } = self {
+            store.end(run, now(), outcome)?;
+            news.send_modify(|count| *count += 1);
+        }
+        Ok(())
+    }
+
+    /// Tells followers that there are new log lines.
+    pub(crate) fn nudge(&self) {
+        if let Self::Stored { news, .. } = self {
+            news.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Notes that a phase begins; the answer notes its end.
+    pub(crate) fn phase(&self, phase: Phase) -> PhaseTimer<'_> {
+        self.note(EventKind::PhaseStarted { phase });
+        PhaseTimer { journal: self, phase, started: Instant::now() }
+    }
+}
+
+/// A phase that is going on. One that doesn't end well has no end in the record: the outcome says why.
+pub(crate) struct PhaseTimer<'a> {
+    journal: &'a Journal,
+    phase: Phase,
+    started: Instant,
+}
+
+impl PhaseTimer<'_> {
+    /// Notes that the phase ended well.
+    pub(crate) fn done(self) {
+        let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.journal.note(EventKind::PhaseEnded { phase: self.phase, millis });
+    }
+}

@@ -1,0 +1,150 @@
+//! Runs that an earlier process of this home left behind.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use wharf_exchange::{Token, TokenStatus};
+use wharf_model::{Cause, EventKind, Fault, Outcome};
+
+use crate::conclude::{outcome, sentence_of};
+use crate::host::{Inner, store_fault};
+use crate::journal::Journal;
+use crate::live::Live;
+use crate::settings::Site;
+use crate::store::{LaunchRecord, OpenRun, RunState};
+use crate::way::launch::find_again;
+use crate::way::{Way, watch};
+
+impl Inner {
+    /// Takes every run over that has no outcome, each in a task of its own, and clears away containers of runs that have.
+    pub(crate) async fn recover(self: &Arc<Self>, site: &Site) -> Result<(), Fault> {
+        let open = self.store().open_runs().map_err(|error| store_fault(&error))?;
+        let engines = self.engine_addresses(&open);
+        let still_open: HashSet<String> = open.iter().map(|run| run.summary.run.clone()).collect();
+        let host = Arc::clone(self);
+        // An engine that doesn't answer must not keep the home from opening.
+        tokio::spawn(async move { host.clear_away(engines, still_open).await });
+        if open.is_empty() {
+            return Ok(());
+        }
+        let set = self.set().await;
+        for run in open {
+            let id = run.summary.run.clone();
+            let live = Arc::new(Live::new());
+            self.live().insert(id.clone(), Arc::clone(&live));
+            let journal =
+                Journal::Stored { run: id.clone(), store: Arc::clone(self.store()), news: Arc::clone(&live.news) };
+            journal.note(EventKind::Recovered);
+            let way = Way {
+                host: Arc::clone(self),
+                run: id,
+                activity: run.activity.clone(),
+                site: site.clone(),
+                set: Arc::clone(&set),
+                journal,
+            };
+            self.go(way, live, |way, live| go_on(way, run, live).boxed());
+        }
+        Ok(())
+    }
+
+    fn engine_addresses(&self, open: &[OpenRun]) -> HashSet<String> {
+        let configured = self.home().load_configurations().unwrap_or_default();
+        let configured = configured.into_iter().filter_map(|(_, configuration)| configuration.ok());
+        let recorded = open.iter().filter_map(|run| run.launch.as_ref().map(|launch| launch.engine.clone()));
+        configured.map(|configuration| configuration.engine.address().to_owned()).chain(recorded).collect()
+    }
+
+    /// Removes containers with this home's label whose run has ended, or is in no record.
+    async fn clear_away(&self, engines: HashSet<String>, open: HashSet<String>) {
+        for address in engines {
+            let Ok(engine) = self.engines().at(&address) else { continue };
+            let found = match engine.backend.find(self.id()).await {
+                Ok(found) => found,
+                Err(error) => {
+                    tracing::debug!(address, error = %sentence_of(&error), "containers left there can't be looked for");
+                    continue;
+                }
+            };
+            for container in found {
+                // A run that was submitted since then has a container of its own by right.
+                if open.contains(&container.run) || self.live_run(&container.run).is_some() {
+                    continue;
+                }
+                tracing::info!(run = container.run, container = container.id, "removing a container that was left");
+                if let Err(error) = engine.backend.remove(&container.id).await {
+                    tracing::warn!(container = container.id, error = %sentence_of(&error), "the container is left");
+                }
+            }
+        }
+    }
+}
+
+/// Goes on with one run where its record ends.
+async fn go_on(way: &Way, run: OpenRun, live: &Live) -> Outcome {
+    match (run.summary.state, run.launch.clone()) {
+        (RunState::Committing, Some(record)) => finish_commit(way, run, &record).await,
+        (RunState::Launching | RunState::Running, Some(record)) => match find_again(way, &run, &record).await {
+            Ok(Some(launched)) => watch::to_the_end(way, launched, live).await,
+            Ok(None) => {
+                abort(way, &record).await;
+                if run.summary.state == RunState::Launching {
+                    ended_before_it_began("the host was ended just before the run's container was created")
+                } else {
+                    Outcome {
+                        retry_helps: true,
+                        ..outcome(Cause::Lost, "its container was gone when the host came back, and gave no result")
+                    }
+                }
+            }
+            Err(end) => *end,
+        },
+        _ => ended_before_it_began("the host was ended before the run's container was created"),
+    }
+}
+
+fn ended_before_it_began(sentence: &str) -> Outcome {
+    Outcome { advice: Some("nothing of it was run: submit it again".to_owned()), ..outcome(Cause::HostFault, sentence) }
+}
+
+/// The outcome was known, and its outputs may be half in place: the commit goes on where it was.
+async fn finish_commit(way: &Way, run: OpenRun, record: &LaunchRecord) -> Outcome {
+    let token = Token::new(&way.run, record.spec.attempt);
+    let end = run.summary.outcome.unwrap_or_else(|| outcome(Cause::Succeeded, "the recipe succeeded"));
+    let mut end = match way.host.datasets().status(&token).await {
+        // Committed, and forgotten after that: only the record was missing.
+        Ok(TokenStatus::Committed | TokenStatus::Unknown) => end,
+        _ => watch::commit(way, end, &token).await,
+    };
+    way.record(&mut end);
+    if let Err(error) = way.host.datasets().forget(&token).await {
+        tracing::warn!(run = way.run, error = %sentence_of(&error), "the commit's intent is left");
+    }
+    remove(way, record).await;
+    end
+}
+
+async fn abort(way: &Way, record: &LaunchRecord) {
+    let token = Token::new(&way.run, record.spec.attempt);
+    if let Err(error) = way.host.datasets().abort(&token).await {
+        tracing::warn!(run = way.run, error = %sentence_of(&error), "staged outputs are left");
+    }
+}
+
+async fn remove(way: &Way, record: &LaunchRecord) {
+    let by_attempt: HashMap<u32, String> = match way.host.engines().at(&record.engine) {
+        Ok(engine) => match engine.backend.find(way.host.id()).await {
+            Ok(found) => {
+                found.into_iter().filter(|found| found.run == way.run).map(|found| (found.attempt, found.id)).collect()
+            }
+            Err(_) => return,
+        },
+        Err(_) => return,
+    };
+    if let (Some(id), Ok(engine)) = (by_attempt.get(&record.spec.attempt), way.host.engines().at(&record.engine))
+        && let Err(error) = engine.backend.remove(id).await
+    {
+        tracing::warn!(run = way.run, error = %sentence_of(&error), "the container is left");
+    }
+}

@@ -1,0 +1,400 @@
+//! Activity files: what somebody wants to run.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use wharf_model::{Activity, ActivityKind, Binding, BindingKind, Fault, Identity, Place};
+
+use super::label::check_labels;
+use super::name::{is_name, not_a_name};
+use super::resource::ResourcesTable;
+use super::source::{Source, unreadable};
+use super::time_span::TimeSpan;
+
+/// The shape of an activity's file. It has either `code` or `script`. Who asks isn't in it: the caller says that.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ActivityFile {
+    /// What the code is written in.
+    pub kind: CodeKind,
+    /// The file with the code, relative to this one.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// The code itself.
+    #[serde(default)]
+    pub script: Option<String>,
+    /// The execution configuration. By default the project's, else the site's.
+    #[serde(default)]
+    pub configuration: Option<String>,
+    /// The project that it belongs to.
+    #[serde(default)]
+    pub project: Option<String>,
+    /// How long it may take. By default as long as its configuration allows.
+    #[serde(default)]
+    pub time_limit: Option<TimeSpan>,
+    /// What it reads: names as the code has them, and paths relative to this file. A `.csv` or `.parquet` file is a
+    /// dataset; a path that ends in `/` is a folder.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, String>,
+    /// What it writes, as `inputs`.
+    #[serde(default)]
+    pub outputs: BTreeMap<String, String>,
+    /// Resources that it asks for instead of its configuration's.
+    #[serde(default)]
+    pub resources: ResourcesTable,
+    /// The project's variables, as `dataiku.get_custom_variables()` gives them.
+    #[serde(default)]
+    pub variables: BTreeMap<String, String>,
+    /// Labels of the run.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The language of an activity's code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CodeKind {
+    /// Python.
+    Python,
+    /// R.
+    R,
+}
+
+impl CodeKind {
+    fn kind(self) -> ActivityKind {
+        match self {
+            Self::Python => ActivityKind::Python,
+            Self::R => ActivityKind::R,
+        }
+    }
+
+    /// The name of a file with code that has none of its own.
+    fn file_name(self) -> &'static str {
+        match self {
+            Self::Python => "recipe.py",
+            Self::R => "recipe.R",
+        }
+    }
+}
+
+/// Whether a recipe reads or writes what a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// It reads it.
+    Input,
+    /// It writes it.
+    Output,
+}
+
+/// Makes a binding of a name and a path as people write it: a path that ends in `/` is a folder, another one a `.csv` or
+/// `.parquet` file. `base` is what a relative path is relative to.
+///
+/// # Errors
+/// The name is empty, the path is no dataset's, or an input isn't there. The error has no place: the caller knows it.
+pub fn binding(direction: Direction, name: &str, path: &str, base: &Path) -> Result<Binding, Fault> {
+    let (word, invalid) = match direction {
+        Direction::Input => ("input", "input-format-unknown"),
+        Direction::Output => ("output", "output-format-unknown"),
+    };
+    if name.trim().is_empty() || name.chars().any(|c| c.is_control() || c == '/' || c == '\\') {
+        return Err(Fault::new("binding-name-invalid", format!("\"{name}\" can't be the name of an {word}"))
+            .hint("any text without slashes, as the recipe spells it"));
+    }
+    let folder = path.ends_with('/');
+    let place = std::path::absolute(base.join(path))
+        .map_err(|_| Fault::new(invalid, format!("the {word} `{name}` has no path")))?;
+    let kind = if folder {
+        BindingKind::Folder
+    } else if place.is_dir() {
+        return Err(Fault::new(
+            invalid,
+            format!("the {word} `{name}` is the folder \"{path}\"; did you mean \"{path}/\"?"),
+        )
+        .hint("a path that ends in / is a folder, another one a dataset"));
+    } else if place.extension().is_some_and(|extension| extension == "csv" || extension == "parquet") {
+        BindingKind::Dataset
+    } else {
+        return Err(Fault::new(
+            invalid,
+            format!("the {word} `{name}` is \"{path}\", which is neither a dataset nor a folder"),
+        )
+        .hint("a dataset is a file whose name ends in .csv or .parquet; a folder's path ends in /"));
+    };
+    if direction == Direction::Input {
+        let there = if folder { place.is_dir() } else { place.is_file() };
+        if !there {
+            return Err(Fault::new(
+                "input-missing",
+                format!(
+                    "the input `{name}` isn't there: no {} {}",
+                    if folder { "folder" } else { "file" },
+                    place.display()
+                ),
+            )
+            .hint("correct the path, or make the data first"));
+        }
+    }
+    Ok(Binding { name: name.to_owned(), role: "main".to_owned(), kind, place: Place { path: place } })
+}
+
+/// Checks a parsed file and reads the code that it names.
+pub(super) fn resolve(source: &Source<'_>, file: ActivityFile, requester: Identity) -> Result<Activity, Fault> {
+    let base = source.file.parent().unwrap_or(Path::new("")).to_owned();
+    let (code, code_name) = code(source, &base, &file)?;
+    if let Some(configuration) = &file.configuration
+        && !is_name(configuration)
+    {
+        return Err(source.fault(&["configuration"], not_a_name("an execution configuration", configuration)));
+    }
+    if file.project.as_deref().is_some_and(|project| project.trim().is_empty()) {
+        return Err(source.fault(&["project"], "`project` is empty"));
+    }
+    let inputs = bindings(source, Direction::Input, &file.inputs, &base)?;
+    let outputs = bindings(source, Direction::Output, &file.outputs, &base)?;
+    check_outputs(source, &inputs, &outputs)?;
+    check_labels(source, &file.labels)?;
+    Ok(Activity {
+        kind: file.kind.kind(),
+        requester,
+        project: file.project,
+        configuration: file.configuration,
+        code: Some(code),
+        code_name: Some(code_name),
+        parameters: serde_json::Map::new(),
+        inputs,
+        outputs,
+        resources: file.resources.check(source)?,
+        time_limit: file.time_limit.map(TimeSpan::seconds),
+        variables: file.variables,
+        labels: file.labels,
+    })
+}
+
+/// The code and the name of its file.
+fn code(source: &Source<'_>, base: &Path, file: &ActivityFile) -> Result<(String, String), Fault> {
+    let (key, code, name) = match (&file.code, &file.script) {
+        (Some(path), None) => {
+            let path: PathBuf = base.join(path);
+            let code = std::fs::read_to_string(&path).map_err(|error| {
+                source.fault(&["code"], format!("the file of `code`, {}", unreadable(&path, &error)))
+            })?;
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+            ("code", code, name.unwrap_or_else(|| file.kind.file_name().to_owned()))
+        }
+        (None, Some(script)) => ("script", script.clone(), file.kind.file_name().to_owned()),
+        (Some(_), Some(_)) => {
+            return Err(source.fault(&["script"], "there is code twice: `code` names a file and `script` has another"));
+        }
+        (None, None) => {
+            return Err(source
+                .fault(&[], "there is no code: `code` or `script` is missing")
+                .hint("write code = \"FILE\", or script = \"\"\"...\"\"\""));
+        }
+    };
+    if code.trim().is_empty() {
+        return Err(source.fault(&[key], format!("`{key}` has nothing to run in it")));
+    }
+    Ok((code, code_name_checked(&name)))
+}
+
+/// A name that can be a file's in the container, whatever it was called here.
+fn code_name_checked(name: &str) -> String {
+    name.chars().map(|c| if c.is_alphanumeric() || "._- ".contains(c) { c } else { '-' }).collect()
+}
+
+fn bindings(
+    source: &Source<'_>,
+    direction: Direction,
+    table: &BTreeMap<String, String>,
+    base: &Path,
+) -> Result<Vec<Binding>, Fault> {
+    let key = match direction {
+        Direction::Input => "inputs",
+        Direction::Output => "outputs",
+    };
+    table
+        .iter()
+        .map(|(name, path)| binding(direction, name, path, base).map_err(|fault| source.place(&[key, name], fault)))
+        .collect()
+}
+
+/// Nothing is written twice, and nothing that is read is written: it would be gone while it is read.
+fn check_outputs(source: &Source<'_>, inputs: &[Binding], outputs: &[Binding]) -> Result<(), Fault> {
+    for (at, output) in outputs.iter().enumerate() {
+        let place = ["outputs", output.name.as_str()];
+        if inputs.iter().any(|input| input.name == output.name) {
+            return Err(source.fault(&place, format!("`{}` is the name of an input and of an output", output.name)));
+        }
+        if let Some(input) = inputs.iter().find(|input| input.place == output.place) {
+            return Err(source
+                .fault(&place, format!("the output `{}` would overwrite the input `{}`", output.name, input.name)));
+        }
+        if let Some(other) = outputs[..at].iter().find(|other| other.place == output.place) {
+            return Err(
+                source.fault(&place, format!("the outputs `{}` and `{}` are the same file", other.name, output.name))
+            );
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::fixture::Fixture;
+    use wharf_model::Quantity;
+
+    fn load(fixture: &Fixture) -> Result<Activity, Fault> {
+        let ana = Identity { user: "ana".to_owned(), groups: vec!["analysts".to_owned()] };
+        fixture.home().load_activity(&fixture.home().activities_dir().join("a.toml"), ana)
+    }
+
+    fn fixture() -> Fixture {
+        let fixture = Fixture::new();
+        fixture.write("activities/recipe one.py", "print(1)\n");
+        fixture.write("activities/empty.py", "\n");
+        fixture.write("data/flights.csv", "a\n1\n");
+        fixture.write("data/folder/x", "");
+        fixture
+    }
+
+    #[test]
+    fn reads_everything() {
+        let fixture = fixture();
+        fixture.write(
+            "activities/a.toml",
+            r#"
+kind = "python"
+code = "recipe one.py"
+configuration = "docker-local"
+project = "FLIGHTS"
+time_limit = 90
+
+[inputs]
+flights = "../data/flights.csv"
+pictures = "../data/folder/"
+
+[outputs]
+delays = "../data/out.parquet"
+report = "../data/report/"
+
+[resources]
+memory = "1g"
+
+[variables]
+late = "15"
+"#,
+        );
+        let activity = load(&fixture).expect("sound");
+        assert_eq!(activity.kind, ActivityKind::Python);
+        assert_eq!(activity.requester.user, "ana");
+        assert_eq!(activity.code.as_deref(), Some("print(1)\n"));
+        assert_eq!(activity.code_name.as_deref(), Some("recipe one.py"));
+        assert_eq!(activity.time_limit, Some(90));
+        assert_eq!(activity.resources["memory"], Quantity::Bytes(1 << 30));
+        let kinds: Vec<_> =
+            activity.inputs.iter().chain(&activity.outputs).map(|b| (b.name.as_str(), b.kind)).collect();
+        assert_eq!(
+            kinds,
+            [
+                ("flights", BindingKind::Dataset),
+                ("pictures", BindingKind::Folder),
+                ("delays", BindingKind::Dataset),
+                ("report", BindingKind::Folder)
+            ]
+        );
+        assert!(activity.inputs.iter().all(|input| input.place.path.is_absolute() && input.place.path.exists()));
+    }
+
+    #[test]
+    fn a_script_needs_no_file() {
+        let fixture = fixture();
+        fixture.write("activities/a.toml", "kind = \"r\"\nscript = \"\"\"\nprint(1)\n\"\"\"\n");
+        let activity = load(&fixture).expect("sound");
+        assert_eq!((activity.code.as_deref(), activity.code_name.as_deref()), (Some("print(1)\n"), Some("recipe.R")));
+    }
+
+    #[test]
+    fn each_slip_has_its_code_and_its_line() {
+        let fixture = fixture();
+        let script = "kind = \"python\"\nscript = \"print(1)\"\n";
+        for (text, code, expected) in [
+            (
+                "kind = \"pyhton\"\n",
+                "activity-invalid",
+                "1: `kind` is \"pyhton\", which isn't valid here; did you mean \"python\"?",
+            ),
+            ("kind = \"python\"\n", "activity-invalid", "1: there is no code: `code` or `script` is missing"),
+            (
+                "kind = \"python\"\ncode = \"none.py\"\n",
+                "activity-invalid",
+                "2: the file of `code`, activities/none.py: can't be read: No such file or directory (os error 2)",
+            ),
+            ("kind = \"python\"\ncode = \"empty.py\"\n", "activity-invalid", "2: `code` has nothing to run in it"),
+            (
+                "kind = \"python\"\ncode = \"recipe one.py\"\nscript = \"x\"\n",
+                "activity-invalid",
+                "3: there is code twice: `code` names a file and `script` has another",
+            ),
+            (&format!("{script}user = \"root\"\n"), "activity-invalid", "3: unknown key `user`"),
+            (
+                &format!("{script}[inputs]\nf = \"../data/flight.csv\"\n"),
+                "input-missing",
+                "4: the input `f` isn't there: no file activities/../data/flight.csv",
+            ),
+            (
+                &format!("{script}[inputs]\nf = \"../data/none/\"\n"),
+                "input-missing",
+                "4: the input `f` isn't there: no folder activities/../data/none/",
+            ),
+            (
+                &format!("{script}[inputs]\nf = \"../data/folder\"\n"),
+                "input-format-unknown",
+                "4: the input `f` is the folder \"../data/folder\"; did you mean \"../data/folder/\"?",
+            ),
+            (
+                &format!("{script}[outputs]\no = \"out.xlsx\"\n"),
+                "output-format-unknown",
+                "4: the output `o` is \"out.xlsx\", which is neither a dataset nor a folder",
+            ),
+            (
+                &format!("{script}[outputs]\n\"\" = \"out.csv\"\n"),
+                "binding-name-invalid",
+                "4: \"\" can't be the name of an output",
+            ),
+            (
+                &format!("{script}[inputs]\nf = \"../data/flights.csv\"\n[outputs]\no = \"../data/flights.csv\"\n"),
+                "activity-invalid",
+                "6: the output `o` would overwrite the input `f`",
+            ),
+            (
+                &format!("{script}[outputs]\na = \"x.csv\"\nb = \"x.csv\"\n"),
+                "activity-invalid",
+                "5: the outputs `a` and `b` are the same file",
+            ),
+            (
+                &format!("{script}[resources]\nmemroy = \"1g\"\n"),
+                "activity-invalid",
+                "4: unknown key `memroy` in [resources]; did you mean `memory`?",
+            ),
+            (
+                &format!("{script}[variables]\nlate = 15\n"),
+                "activity-invalid",
+                "4: `variables.late` is the number 15; expected a text in quotes",
+            ),
+        ] {
+            fixture.write("activities/a.toml", text);
+            let fault = load(&fixture).expect_err(text);
+            assert_eq!(fixture.spell(&fault), format!("activities/a.toml:{expected}"), "{text}");
+            assert_eq!(fault.code, code, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_says_so() {
+        let fault = load(&Fixture::new()).expect_err("there is none");
+        assert_eq!(fault.code, "file-unreadable");
+    }
+}

@@ -1,0 +1,359 @@
+//! `base-images/NAME.toml`: what base images are made from.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use wharf_model::image::{ContextFile, Language, Mirrors, Origin};
+use wharf_model::{Fault, ImageSpec};
+
+use super::label::check_labels;
+use super::name::{is_name, not_a_name};
+use super::source::{Source, unreadable};
+
+/// Where Debian's packages come from when nothing else is said.
+const DEBIAN: &str = "http://deb.debian.org/debian";
+
+/// The image-recipe component that makes an image when none is said.
+const USUAL_RECIPE: &str = "image-debian";
+
+/// More than this isn't a bundle of certificates.
+const LARGEST_CERTIFICATES: u64 = 4 << 20;
+
+/// The shape of a base image's file. It has either `from` or `[bootstrap]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BaseImageFile {
+    /// The image that it starts from: one that the daemon has or can pull, e.g. `debian:bookworm-slim`.
+    pub from: Option<String>,
+    /// Makes the image from Debian's packages, without any registry.
+    pub bootstrap: Option<BootstrapTable>,
+    /// The languages that recipes of this image are written in.
+    pub languages: LanguagesTable,
+    /// Packages of the distribution.
+    pub system_packages: Vec<String>,
+    /// Where packages come from instead of the public places.
+    pub mirrors: MirrorsTable,
+    /// Files with certificates (PEM) that the image must trust; relative to the home.
+    pub extra_ca: Vec<String>,
+    /// Labels of the image.
+    pub labels: BTreeMap<String, String>,
+    /// The image-recipe component that makes it. `image-debian` by default.
+    pub image_recipe: Option<String>,
+}
+
+/// An image that is made from Debian's packages.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BootstrapTable {
+    /// The Debian suite, e.g. `bookworm`.
+    pub suite: String,
+    /// Where its packages come from. `http://deb.debian.org/debian` by default.
+    #[serde(default)]
+    pub mirror: Option<String>,
+}
+
+/// The languages of an image. A table that is there, even an empty one, puts the language in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LanguagesTable {
+    /// Python.
+    pub python: Option<LanguageTable>,
+    /// R.
+    pub r: Option<LanguageTable>,
+}
+
+/// One language of an image.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LanguageTable {
+    /// The version, e.g. `"3.11"`. The distribution's own by default.
+    pub version: Option<String>,
+    /// Packages of PyPI or CRAN that go into the image.
+    pub packages: Vec<String>,
+}
+
+/// Where packages come from instead of the public places.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct MirrorsTable {
+    /// A Debian mirror's URL.
+    pub apt: Option<String>,
+    /// A PyPI index's URL, e.g. `https://pypi.org/simple`.
+    pub pip: Option<String>,
+    /// A CRAN mirror's URL.
+    pub cran: Option<String>,
+}
+
+/// Checks a parsed file and reads the certificates that it names; `home` is what their paths are relative to.
+pub(super) fn resolve(source: &Source<'_>, home: &Path, name: &str, file: BaseImageFile) -> Result<ImageSpec, Fault> {
+    let made_by = file.image_recipe.unwrap_or_else(|| USUAL_RECIPE.to_owned());
+    if !is_name(&made_by) {
+        return Err(source.fault(&["image_recipe"], not_a_name("an image-recipe component", &made_by)));
+    }
+    for (at, package) in file.system_packages.iter().enumerate() {
+        let sound = package.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+            && package.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+.-:=~_".contains(&byte));
+        if !sound {
+            return Err(source.fault(
+                &["system_packages", &at.to_string()],
+                format!("`system_packages` has \"{package}\", which can't be the name of a Debian package"),
+            ));
+        }
+    }
+    for (key, url) in [("apt", &file.mirrors.apt), ("pip", &file.mirrors.pip), ("cran", &file.mirrors.cran)] {
+        if let Some(url) = url {
+            check_url(source, &["mirrors", key], url)?;
+        }
+    }
+    check_labels(source, &file.labels)?;
+    Ok(ImageSpec {
+        name: name.to_owned(),
+        origin: origin(source, file.from, file.bootstrap)?,
+        languages: languages(source, file.languages)?,
+        system_packages: file.system_packages,
+        mirrors: Mirrors { apt: file.mirrors.apt, pip: file.mirrors.pip, cran: file.mirrors.cran },
+        extra_ca: certificates(source, home, &file.extra_ca)?,
+        labels: file.labels,
+        made_by,
+    })
+}
+
+fn origin(source: &Source<'_>, from: Option<String>, bootstrap: Option<BootstrapTable>) -> Result<Origin, Fault> {
+    match (from, bootstrap) {
+        (Some(image), None) => {
+            if image.is_empty() || image.chars().any(|c| c.is_whitespace() || c.is_control()) || image.contains("://") {
+                return Err(source.fault(
+                    &["from"],
+                    format!("`from` is \"{image}\"; expected an image such as \"debian:bookworm-slim\""),
+                ));
+            }
+            Ok(Origin::From(image))
+        }
+        (None, Some(bootstrap)) => {
+            let suite = bootstrap.suite;
+            if !suite.starts_with(|c: char| c.is_ascii_lowercase())
+                || !suite.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte))
+            {
+                return Err(source.fault(
+                    &["bootstrap", "suite"],
+                    format!("`suite` in [bootstrap] is \"{suite}\"; expected a Debian suite such as \"bookworm\""),
+                ));
+            }
+            let mirror = bootstrap.mirror.unwrap_or_else(|| DEBIAN.to_owned());
+            check_url(source, &["bootstrap", "mirror"], &mirror)?;
+            Ok(Origin::Bootstrap { suite, mirror })
+        }
+        (Some(_), Some(_)) => Err(source
+            .fault(&["bootstrap"], "the image starts from two things: `from` and [bootstrap]")
+            .hint("keep `from` if the daemon has or can pull that image, [bootstrap] if there is no registry")),
+        (None, None) => Err(source
+            .fault(&[], "the image starts from nothing: `from` or [bootstrap] is missing")
+            .hint("write from = \"debian:bookworm-slim\", or [bootstrap] with suite = \"bookworm\"")),
+    }
+}
+
+fn languages(source: &Source<'_>, table: LanguagesTable) -> Result<Vec<Language>, Fault> {
+    let mut languages = Vec::new();
+    for (name, table) in [("python", table.python), ("r", table.r)] {
+        let Some(table) = table else { continue };
+        for (at, package) in table.packages.iter().enumerate() {
+            // A package is an argument of pip or of R: it must not be read as an option there, nor be two of them.
+            if package.is_empty() || package.starts_with('-') || package.chars().any(char::is_control) {
+                return Err(source.fault(
+                    &["languages", name, "packages", &at.to_string()],
+                    format!("`packages` in [languages.{name}] has \"{package}\", which can't be the name of a package"),
+                ));
+            }
+        }
+        if let Some(version) = &table.version
+            && (version.is_empty() || !version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
+        {
+            return Err(source.fault(
+                &["languages", name, "version"],
+                format!(
+                    "`version` in [languages.{name}] is \"{version}\"; expected numbers and dots, such as \"3.11\""
+                ),
+            ));
+        }
+        languages.push(Language { name: name.to_owned(), version: table.version, packages: table.packages });
+    }
+    Ok(languages)
+}
+
+fn check_url(source: &Source<'_>, path: &[&str], url: &str) -> Result<(), Fault> {
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    let sound = rest.is_some_and(|rest| {
+        rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
+            && rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'\\`$;<>|".contains(&byte))
+    });
+    if sound {
+        return Ok(());
+    }
+    let (key, table) = path.split_last().unwrap_or((&"", &[]));
+    let mut message =
+        format!("`{key}` in [{}] is \"{url}\"; expected a URL that begins with http:// or https://", table.join("."));
+    if rest.is_none() && !url.contains("://") && !url.is_empty() {
+        message.push_str(&format!("; did you mean \"https://{url}\"?"));
+    }
+    Err(source.fault(path, message))
+}
+
+/// Reads the certificate files. A private key in one of them would end up in a layer for everybody to read.
+fn certificates(source: &Source<'_>, home: &Path, written: &[String]) -> Result<Vec<ContextFile>, Fault> {
+    let mut files: Vec<ContextFile> = Vec::new();
+    for (at, text) in written.iter().enumerate() {
+        let at = at.to_string();
+        let place = ["extra_ca", at.as_str()];
+        let path = home.join(text);
+        let contents = match std::fs::metadata(&path) {
+            Ok(about) if about.len() > LARGEST_CERTIFICATES => {
+                return Err(source.fault(&place, format!("{} is too large to be certificates", path.display())));
+            }
+            Ok(_) => std::fs::read(&path),
+            Err(error) => Err(error),
+        }
+        .map_err(|error| {
+            let message = unreadable(&path, &error).to_string();
+            source
+                .fault(&place, format!("`extra_ca` names \"{text}\": {message}"))
+                .hint("paths are relative to the home; put certificates into its folder certs/")
+        })?;
+        let pem = String::from_utf8_lossy(&contents);
+        if !pem.contains("-----BEGIN CERTIFICATE-----") || !pem.contains("-----END CERTIFICATE-----") {
+            return Err(source
+                .fault(&place, format!("{} has no certificate in PEM form", path.display()))
+                .hint("a PEM file has a line -----BEGIN CERTIFICATE-----; openssl x509 -inform der converts others"));
+        }
+        if pem.contains("PRIVATE KEY-----") {
+            return Err(source
+                .fault(&place, format!("{} has a private key in it, which must not get into an image", path.display()))
+                .hint("keep only the certificates in the file"));
+        }
+        let name: String = path
+            .file_name()
+            .map(|name| name.to_string_lossy())
+            .unwrap_or_default()
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' })
+            .collect();
+        if files.iter().any(|other| other.name == name) {
+            return Err(source.fault(&place, format!("`extra_ca` names two files called \"{name}\"")));
+        }
+        files.push(ContextFile { name, contents });
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::fixture::Fixture;
+
+    const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+
+    #[test]
+    fn reads_everything() {
+        let fixture = Fixture::new();
+        fixture.write("certs/corp ca.pem", CERTIFICATE);
+        fixture.write(
+            "base-images/a.toml",
+            r#"
+system_packages = ["git", "libgdal-dev"]
+extra_ca = ["certs/corp ca.pem"]
+
+[bootstrap]
+suite = "bookworm"
+
+[languages.python]
+version = "3.11"
+packages = ["polars==1.0"]
+
+[languages.r]
+
+[mirrors]
+pip = "https://pypi.example.com/simple"
+
+[labels]
+team = "data"
+"#,
+        );
+        let image = fixture.home().load_base_image("a").expect("sound");
+        assert_eq!(image.origin, Origin::Bootstrap { suite: "bookworm".to_owned(), mirror: DEBIAN.to_owned() });
+        let languages: Vec<&str> = image.languages.iter().map(|language| language.name.as_str()).collect();
+        assert_eq!(languages, ["python", "r"]);
+        assert_eq!(image.languages[0].version.as_deref(), Some("3.11"));
+        assert_eq!(
+            image.extra_ca,
+            [ContextFile { name: "corp-ca.pem".to_owned(), contents: CERTIFICATE.as_bytes().to_vec() }]
+        );
+        assert_eq!(image.made_by, "image-debian");
+        assert_eq!(image.mirrors.pip.as_deref(), Some("https://pypi.example.com/simple"));
+    }
+
+    #[test]
+    fn each_slip_has_its_line_and_its_nearest_spelling() {
+        let fixture = Fixture::new();
+        fixture.write("certs/key.pem", &format!("{CERTIFICATE}-----BEGIN PRIVATE KEY-----\n"));
+        fixture.write("certs/text.pem", "hello\n");
+        fixture.write("certs/a.pem", CERTIFICATE);
+        fixture.write("other/a.pem", CERTIFICATE);
+        for (text, expected) in [
+            ("", "1: the image starts from nothing: `from` or [bootstrap] is missing"),
+            (
+                "from = \"a\"\n[bootstrap]\nsuite = \"bookworm\"\n",
+                "2: the image starts from two things: `from` and [bootstrap]",
+            ),
+            ("form = \"a\"\n", "1: unknown key `form`; did you mean `from`?"),
+            (
+                "from = \"https://a\"\n",
+                "1: `from` is \"https://a\"; expected an image such as \"debian:bookworm-slim\"",
+            ),
+            ("[bootstrap]\n", "1: `suite` is missing in [bootstrap]"),
+            (
+                "[bootstrap]\nsuite = \"Book Worm\"\n",
+                "2: `suite` in [bootstrap] is \"Book Worm\"; expected a Debian suite such as \"bookworm\"",
+            ),
+            (
+                "[bootstrap]\nsuite = \"bookworm\"\nmirror = \"deb.debian.org/debian\"\n",
+                "3: `mirror` in [bootstrap] is \"deb.debian.org/debian\"; expected a URL that begins with http:// or https://; did you mean \"https://deb.debian.org/debian\"?",
+            ),
+            ("from = \"a\"\n[languages.pyhton]\n", "2: unknown key `pyhton` in [languages]; did you mean `python`?"),
+            (
+                "from = \"a\"\n[languages.python]\nversion = 3.11\n",
+                "3: `languages.python.version` is the number 3.11; expected a text in quotes",
+            ),
+            (
+                "from = \"a\"\n[languages.r]\npackages = [\"--repo\"]\n",
+                "3: `packages` in [languages.r] has \"--repo\", which can't be the name of a package",
+            ),
+            (
+                "from = \"a\"\nsystem_packages = [\n\"git\",\n\"git; rm\"]\n",
+                "4: `system_packages` has \"git; rm\", which can't be the name of a Debian package",
+            ),
+            (
+                "from = \"a\"\n[mirrors]\npip = \"http://x/$(id)\"\n",
+                "3: `pip` in [mirrors] is \"http://x/$(id)\"; expected a URL that begins with http:// or https://",
+            ),
+            (
+                "from = \"a\"\nextra_ca = [\"certs/none.pem\"]\n",
+                "2: `extra_ca` names \"certs/none.pem\": certs/none.pem: can't be read: No such file or directory (os error 2)",
+            ),
+            ("from = \"a\"\nextra_ca = [\"certs/text.pem\"]\n", "2: certs/text.pem has no certificate in PEM form"),
+            (
+                "from = \"a\"\nextra_ca = [\"certs/key.pem\"]\n",
+                "2: certs/key.pem has a private key in it, which must not get into an image",
+            ),
+            (
+                "from = \"a\"\nextra_ca = [\"certs/a.pem\", \"other/a.pem\"]\n",
+                "2: `extra_ca` names two files called \"a.pem\"",
+            ),
+            ("from = \"a\"\n[labels]\n\"wharf.image.key\" = \"\"\n", "3: the label `wharf.image.key` is wharf's own"),
+        ] {
+            fixture.write("base-images/a.toml", text);
+            let fault = fixture.home().load_base_image("a").expect_err(text);
+            assert_eq!(fixture.spell(&fault), format!("base-images/a.toml:{expected}"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,484 @@
+//! `configs/NAME.toml`: execution configurations.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use wharf_model::configuration::{Engine, ExchangeMode, ExchangeSettings};
+use wharf_model::{ActivityKind, ExecutionConfiguration, Fault};
+
+use super::label::{check_env, check_labels};
+use super::name::{is_name, not_a_name};
+use super::resource::ResourcesTable;
+use super::security::SecurityTable;
+use super::source::Source;
+use super::time_span::TimeSpan;
+
+/// Where a local daemon listens.
+const LOCAL_DAEMON: &str = "unix:///var/run/docker.sock";
+
+/// The permission component that a configuration is checked with when it names none.
+const USUAL_CHECK: &str = "allowed-groups";
+
+/// The shape of an execution configuration's file.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigurationFile {
+    /// The kind of engine. `docker` by default.
+    #[serde(rename = "type", default)]
+    pub engine: EngineType,
+    /// The base image that its runs start from: a file in `base-images/`, without `.toml`.
+    pub base_image: String,
+    /// The Docker daemon. `unix:///var/run/docker.sock` by default.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// The registry that its images go through, e.g. `registry.example.com/data`.
+    #[serde(default)]
+    pub registry: Option<String>,
+    /// The container runtime, as `docker run --runtime` takes it.
+    #[serde(default)]
+    pub runtime: Option<String>,
+    /// The kinds of activity that it takes. All by default.
+    #[serde(default)]
+    pub workload_types: Vec<ActivityKind>,
+    /// How long a run may take, unless its activity says less. No limit by default.
+    #[serde(default)]
+    pub time_limit: Option<TimeSpan>,
+    /// Resource restrictions of each run.
+    #[serde(default)]
+    pub resources: ResourcesTable,
+    /// Who may use it.
+    #[serde(default)]
+    pub permissions: PermissionsTable,
+    /// How runner and host find each other.
+    #[serde(default)]
+    pub exchange: ExchangeTable,
+    /// What the containers may do.
+    #[serde(default)]
+    pub security: SecurityTable,
+    /// Environment variables of every run.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Labels of every run.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The kind of engine that a configuration is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum EngineType {
+    /// A Docker daemon.
+    #[default]
+    Docker,
+}
+
+/// Who may use a configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PermissionsTable {
+    /// The groups whose members may use it; `["*"]` is everybody. Nobody by default.
+    pub allowed_groups: Vec<String>,
+    /// The permission components that must all allow. `["allowed-groups"]` by default.
+    pub checks: Option<Vec<String>>,
+}
+
+/// How runner and host find each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExchangeTable {
+    /// `dial-back`: the runner connects to the host.
+    pub mode: ExchangeMode,
+    /// The address at which containers reach the host, `HOST` or `HOST:PORT`. By default what `wharf.toml` says, else the
+    /// gateway of the container's network.
+    pub advertise: Option<String>,
+}
+
+/// Checks a parsed file. Whether its base image exists is for the caller to see.
+pub(super) fn resolve(
+    source: &Source<'_>,
+    name: &str,
+    file: ConfigurationFile,
+) -> Result<ExecutionConfiguration, Fault> {
+    if !is_name(&file.base_image) {
+        return Err(source.fault(&["base_image"], not_a_name("a base image", &file.base_image)));
+    }
+    let host = file.host.unwrap_or_else(|| LOCAL_DAEMON.to_owned());
+    check_host(source, &host)?;
+    if let Some(registry) = &file.registry {
+        check_registry(source, registry)?;
+    }
+    if file.runtime.as_deref().is_some_and(|runtime| runtime.trim().is_empty()) {
+        return Err(
+            source.fault(&["runtime"], "`runtime` is empty; expected a runtime of the daemon, such as \"runc\"")
+        );
+    }
+    for (at, kind) in file.workload_types.iter().enumerate() {
+        if file.workload_types[..at].contains(kind) {
+            return Err(
+                source.fault(&["workload_types", &at.to_string()], format!("`workload_types` names \"{kind}\" twice"))
+            );
+        }
+    }
+    let checks = check_permissions(source, &file.permissions)?;
+    if let Some(advertise) = &file.exchange.advertise {
+        check_advertise(source, advertise)?;
+    }
+    check_env(source, &file.env)?;
+    check_labels(source, &file.labels)?;
+    Ok(ExecutionConfiguration {
+        name: name.to_owned(),
+        base_image: file.base_image,
+        registry: file.registry,
+        resources: file.resources.check(source)?,
+        allowed_groups: file.permissions.allowed_groups,
+        checks,
+        workload_types: file.workload_types,
+        security: file.security.check(source)?,
+        exchange: ExchangeSettings { mode: file.exchange.mode, advertise: file.exchange.advertise },
+        env: file.env,
+        labels: file.labels,
+        time_limit: file.time_limit.map(TimeSpan::seconds),
+        engine: match file.engine {
+            EngineType::Docker => Engine::Docker { host, runtime: file.runtime },
+        },
+    })
+}
+
+fn check_host(source: &Source<'_>, host: &str) -> Result<(), Fault> {
+    if let Some(path) = host.strip_prefix("unix://") {
+        return if path.starts_with('/') && path.len() > 1 {
+            Ok(())
+        } else {
+            Err(source
+                .fault(&["host"], format!("`host` is \"{host}\", without a whole path"))
+                .hint(format!("a socket's path is absolute, so there are three slashes: {LOCAL_DAEMON}")))
+        };
+    }
+    if host.starts_with('/') {
+        return Err(source.fault(&["host"], format!("`host` is \"{host}\", a path; did you mean \"unix://{host}\"?")));
+    }
+    let fault = match host.split_once("://") {
+        Some((scheme @ ("tcp" | "ssh" | "http" | "https" | "npipe"), _)) => source
+            .fault(&["host"], format!("`host` is \"{host}\": {scheme}:// isn't supported by this version of wharf")),
+        _ => source.fault(&["host"], format!("`host` is \"{host}\", which isn't the address of a Docker daemon")),
+    };
+    Err(fault.hint(format!("use the daemon's local socket, for example {LOCAL_DAEMON}")))
+}
+
+fn check_registry(source: &Source<'_>, registry: &str) -> Result<(), Fault> {
+    if let Some((scheme, rest)) = registry.split_once("://") {
+        return Err(source.fault(
+            &["registry"],
+            format!("`registry` is \"{registry}\"; leave the {scheme}:// out: did you mean \"{rest}\"?"),
+        ));
+    }
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:".contains(&byte);
+    if !registry.bytes().all(allowed)
+        || !registry.starts_with(|c: char| c.is_ascii_alphanumeric())
+        || registry.ends_with('/')
+    {
+        return Err(source.fault(
+            &["registry"],
+            format!("`registry` is \"{registry}\"; expected HOST, HOST:PORT or HOST/PATH, such as \"registry.example.com/data\""),
+        ));
+    }
+    Ok(())
+}
+
+/// The checks of a configuration. None at all would mean that nobody decides, so it isn't a way to allow everybody.
+fn check_permissions(source: &Source<'_>, table: &PermissionsTable) -> Result<Vec<String>, Fault> {
+    for (at, group) in table.allowed_groups.iter().enumerate() {
+        if group.trim().is_empty() {
+            return Err(source.fault(
+                &["permissions", "allowed_groups", &at.to_string()],
+                "`allowed_groups` in [permissions] has an empty name",
+            ));
+        }
+    }
+    let Some(checks) = &table.checks else { return Ok(vec![USUAL_CHECK.to_owned()]) };
+    if checks.is_empty() {
+        return Err(source
+            .fault(
+                &["permissions", "checks"],
+                "`checks` in [permissions] is empty, so nobody could ever use this configuration",
+            )
+            .hint("to allow everybody, keep the check \"allowed-groups\" and write allowed_groups = [\"*\"]"));
+    }
+    for (at, check) in checks.iter().enumerate() {
+        if !is_name(check) {
+            return Err(
+                source.fault(&["permissions", "checks", &at.to_string()], not_a_name("a permission component", check))
+            );
+        }
+    }
+    Ok(checks.clone())
+}
+
+/// Checks `advertise` in an `[exchange]` table.
+pub(super) fn check_advertise(source: &Source<'_>, advertise: &str) -> Result<(), Fault> {
+    let (host, port) = match advertise.rsplit_once(':') {
+        // A bare IPv6 address has colons of its own.
+        Some((host, _)) if host.contains(':') && !host.ends_with(']') => (advertise, None),
+        Some((host, port)) => (host, Some(port)),
+        None => (advertise, None),
+    };
+    let host_ok =
+        !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]_".contains(&byte));
+    let port_ok = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    if host_ok && port_ok {
+        return Ok(());
+    }
+    Err(source
+        .fault(
+            &["exchange", "advertise"],
+            format!("`advertise` in [exchange] is \"{advertise}\"; expected HOST or HOST:PORT"),
+        )
+        .hint("a name or an address that containers can reach, without http:// or https://"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::fixture::Fixture;
+    use wharf_model::{Quantity, Security};
+
+    fn refusal(text: &str) -> String {
+        let fixture = Fixture::new();
+        fixture.write("configs/a.toml", text);
+        let fault = fixture.home().load_configuration("a").expect_err(text);
+        fixture.spell(&fault)
+    }
+
+    #[test]
+    fn the_least_file_is_strict() {
+        let fixture = Fixture::new();
+        fixture.write("configs/a.toml", "base_image = \"python-r\"\n");
+        let configuration = fixture.home().load_configuration("a").expect("sound");
+        assert_eq!(configuration.name, "a");
+        assert_eq!(configuration.engine, Engine::Docker { host: LOCAL_DAEMON.to_owned(), runtime: None });
+        assert_eq!(configuration.checks, ["allowed-groups"]);
+        assert!(configuration.allowed_groups.is_empty());
+        assert_eq!(configuration.security, Security::default());
+        assert_eq!(configuration.time_limit, None);
+    }
+
+    #[test]
+    fn reads_everything() {
+        let fixture = Fixture::new();
+        fixture.write(
+            "configs/a.toml",
+            r#"
+type = "docker"
+base_image = "python-r"
+host = "unix:///run/user/1000/docker.sock"
+registry = "registry.example.com:5000/data"
+runtime = "runc"
+workload_types = ["python", "ml-train"]
+time_limit = "1h30m"
+
+[resources]
+cpus = 1.5
+memory = "4g"
+memory-swap = -1
+pids-limit = 512
+ulimit = ["nofile=1024:2048", "core=0"]
+
+[permissions]
+allowed_groups = ["analysts"]
+checks = ["allowed-groups", "office-hours"]
+
+[exchange]
+mode = "dial-back"
+advertise = "host.example.com:7000"
+
+[security]
+user = "2000:2000"
+read_only_root = true
+add_capabilities = ["CAP_NET_RAW"]
+host_mounts = ["/data:/data:ro"]
+network = "analytics"
+
+[env]
+TZ = "UTC"
+
+[labels]
+team = "data"
+"#,
+        );
+        let configuration = fixture.home().load_configuration("a").expect("sound");
+        assert_eq!(configuration.time_limit, Some(5_400));
+        assert_eq!(configuration.resources["cpus"], Quantity::Cpus(1_500_000_000));
+        assert_eq!(configuration.resources["memory-swap"], Quantity::Count(-1));
+        assert_eq!(
+            configuration.resources["ulimit"],
+            Quantity::Texts(vec!["nofile=1024:2048".to_owned(), "core=0".to_owned()])
+        );
+        assert_eq!(configuration.workload_types, [ActivityKind::Python, ActivityKind::MlTrain]);
+        assert_eq!(configuration.security.add_capabilities, ["NET_RAW"]);
+        assert_eq!(configuration.security.drop_capabilities, ["ALL"]);
+        assert!(configuration.security.read_only_root && configuration.security.no_new_privileges);
+        assert_eq!(configuration.exchange.advertise.as_deref(), Some("host.example.com:7000"));
+    }
+
+    #[test]
+    fn each_slip_has_its_line_and_its_nearest_spelling() {
+        let base = "base_image = \"python-r\"\n";
+        for (text, expected) in [
+            ("", "configs/a.toml:1: `base_image` is missing"),
+            ("base_imge = \"python-r\"\n", "configs/a.toml:1: unknown key `base_imge`; did you mean `base_image`?"),
+            (
+                "type = \"dokcer\"\nbase_image = \"python-r\"\n",
+                "configs/a.toml:1: `type` is \"dokcer\", which isn't valid here; did you mean \"docker\"?",
+            ),
+            (
+                "base_image = \"../x\"\n",
+                "configs/a.toml:1: \"../x\" can't be the name of a base image: at most 63 letters, digits, dots, underscores and dashes, beginning with a letter or a digit",
+            ),
+            (
+                "\nbase_image = \"python\"\n",
+                "configs/a.toml:2: there is no base image \"python\"; did you mean \"python-r\"?",
+            ),
+        ] {
+            assert_eq!(refusal(text), expected, "{text}");
+        }
+        for (rest, line, expected) in [
+            ("[resources]\nmemmory = \"4g\"\n", 3, "unknown key `memmory` in [resources]; did you mean `memory`?"),
+            (
+                "[resources]\nmemory_swap = \"4g\"\n",
+                3,
+                "unknown key `memory_swap` in [resources]; did you mean `memory-swap`?",
+            ),
+            (
+                "[resources]\ncpus = 1\nmemory = \"4 gigs\"\n",
+                4,
+                "`memory` in [resources] is \"4 gigs\"; expected an amount of bytes such as \"512m\" or \"4g\"",
+            ),
+            (
+                "[resources]\ncpus = -1\n",
+                3,
+                "`cpus` in [resources] is \"-1\"; expected a number of CPUs such as 2 or 1.5",
+            ),
+            (
+                "[resources.cpus]\n",
+                2,
+                "`resources.cpus` is a table; expected a number, a text such as \"4g\", or a list of texts",
+            ),
+            ("[resources]\nmemory = [\"1g\"]\n", 3, "`memory` in [resources] is a list; expected one value"),
+            (
+                "[resources]\nmemory = 1024\n",
+                3,
+                "`memory` is 1024 bytes, less than the 6m that Docker needs",
+            ),
+            (
+                "[resources]\nmemory = \"4g\"\nmemory-swap = \"2g\"\n",
+                4,
+                "`memory-swap` is less than `memory`: it is the sum of memory and swap, so at least as much",
+            ),
+            (
+                "[resources]\npids-limit = 0\n",
+                3,
+                "`pids-limit` is 0; expected 1 or more, or -1 for no limit",
+            ),
+            (
+                "[resources]\nulimit = \"nofile\"\n",
+                3,
+                "`ulimit` has \"nofile\"; expected NAME=SOFT or NAME=SOFT:HARD, for example \"nofile=1024:2048\"",
+            ),
+            (
+                "host = \"/var/run/docker.sock\"\n",
+                2,
+                "`host` is \"/var/run/docker.sock\", a path; did you mean \"unix:///var/run/docker.sock\"?",
+            ),
+            (
+                "host = \"tcp://10.0.0.1:2376\"\n",
+                2,
+                "`host` is \"tcp://10.0.0.1:2376\": tcp:// isn't supported by this version of wharf",
+            ),
+            ("host = \"docker\"\n", 2, "`host` is \"docker\", which isn't the address of a Docker daemon"),
+            ("host = \"unix://docker.sock\"\n", 2, "`host` is \"unix://docker.sock\", without a whole path"),
+            (
+                "registry = \"https://r.example.com\"\n",
+                2,
+                "`registry` is \"https://r.example.com\"; leave the https:// out: did you mean \"r.example.com\"?",
+            ),
+            (
+                "workload_types = [\"python\", \"ml-trian\"]\n",
+                2,
+                "`workload_types[2]` is \"ml-trian\", which isn't valid here; did you mean \"ml-train\"?",
+            ),
+            (
+                "time_limit = \"soon\"\n",
+                2,
+                "`time_limit` is the text \"soon\"; expected a time such as \"90s\", \"30m\" or \"2h\", or a number of seconds",
+            ),
+            (
+                "[permissions]\nchecks = []\n",
+                3,
+                "`checks` in [permissions] is empty, so nobody could ever use this configuration",
+            ),
+            (
+                "[permissions]\nallowed_group = [\"a\"]\n",
+                3,
+                "unknown key `allowed_group` in [permissions]; did you mean `allowed_groups`?",
+            ),
+            (
+                "[exchange]\nadvertise = \"http://me\"\n",
+                3,
+                "`advertise` in [exchange] is \"http://me\"; expected HOST or HOST:PORT",
+            ),
+            (
+                "[exchange]\nadvertise = \"me:70000\"\n",
+                3,
+                "`advertise` in [exchange] is \"me:70000\"; expected HOST or HOST:PORT",
+            ),
+            (
+                "[security]\nno-new-privileges = true\n",
+                3,
+                "unknown key `no-new-privileges` in [security]; did you mean `no_new_privileges`?",
+            ),
+            (
+                "[security]\nuser = \"root\"\n",
+                3,
+                "`user` in [security] is \"root\"; expected a user's and a group's id, such as \"1000:1000\"",
+            ),
+            (
+                "[security]\nadd_capabilities = [\n  \"NET_RAW\",\n  \"NET_ADMN\",\n]\n",
+                5,
+                "`add_capabilities` in [security] has \"NET_ADMN\", which isn't a capability; did you mean \"NET_ADMIN\"?",
+            ),
+            (
+                "[security]\nhost_mounts = [\"data:/data\"]\n",
+                3,
+                "`host_mounts` in [security] has \"data:/data\", whose paths must both begin with /",
+            ),
+            (
+                "[security]\nhost_mounts = [\"/x:/opt/wharf/bin\"]\n",
+                3,
+                "`host_mounts` in [security] has \"/x:/opt/wharf/bin\", which would cover files that the run needs",
+            ),
+            (
+                "[security]\nnetwork = \"none\"\n",
+                3,
+                "`network` in [security] is \"none\", which cuts the container off from the host that it must reach; expected \"bridge\", \"host\" or a network of the daemon",
+            ),
+            ("[labels]\n\"wharf.run\" = \"x\"\n", 3, "the label `wharf.run` is wharf's own"),
+            ("[env]\nWHARF_TICKET = \"x\"\n", 3, "the variable `WHARF_TICKET` is wharf's own"),
+            ("[env]\n\"A-B\" = \"x\"\n", 3, "\"A-B\" can't be the name of an environment variable"),
+        ] {
+            assert_eq!(refusal(&format!("{base}{rest}")), format!("configs/a.toml:{line}: {expected}"), "{rest}");
+        }
+    }
+
+    #[test]
+    fn advertises_names_and_addresses() {
+        let fixture = Fixture::new();
+        for advertise in ["host", "host:1", "10.0.0.1:65535", "::1", "[::1]:7000", "host.example.com"] {
+            fixture.write(
+                "configs/a.toml",
+                &format!("base_image = \"python-r\"\n[exchange]\nadvertise = \"{advertise}\"\n"),
+            );
+            assert!(fixture.home().load_configuration("a").is_ok(), "{advertise}");
+        }
+    }
+}

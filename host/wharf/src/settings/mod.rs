@@ -1,0 +1,32 @@
+//! What administrators write: the files of a home, read and checked.
+//!
+//! Each file has a type that is its shape ([`SiteFile`], [`ConfigurationFile`], [`BaseImageFile`], [`ActivityFile`]: their
+//! JSON schemas are in `docs/schemas`), and a method of [`Home`] that reads it, checks every value and gives the type
+//! that the rest of the host works with. Errors are [`wharf_model::Fault`]s with file, line and the nearest valid spelling.
+
+mod activity;
+mod base_image;
+mod configuration;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod guide;
+mod home;
+mod label;
+mod name;
+mod resource;
+mod schema;
+mod security;
+mod site;
+mod source;
+mod time_span;
+
+pub use activity::{ActivityFile, CodeKind, Direction, binding};
+pub use base_image::{BaseImageFile, BootstrapTable, LanguageTable, LanguagesTable, MirrorsTable};
+pub use configuration::{ConfigurationFile, EngineType, ExchangeTable, PermissionsTable};
+pub use home::Home;
+pub use resource::{Amount, ResourcesTable, check_resources, resource_argument};
+pub use schema::schemas;
+pub use security::SecurityTable;
+pub use site::{ProjectTable, RunTimes, RunsTable, Site, SiteExchange, SiteExchangeTable, SiteFile};
+pub use time_span::TimeSpan;

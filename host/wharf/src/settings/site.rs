@@ -1,0 +1,222 @@
+//! `wharf.toml`: what holds for the whole home.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use wharf_model::{Activity, Fault};
+
+use super::configuration::check_advertise;
+use super::name::{is_name, not_a_name};
+use super::source::Source;
+use super::time_span::TimeSpan;
+
+/// The shape of `wharf.toml`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SiteFile {
+    /// The execution configuration of activities that name none and whose project has no default.
+    pub default_configuration: Option<String>,
+    /// Policies that must be loaded: without one of them, nothing runs.
+    pub required_policies: Vec<String>,
+    /// What differs by project.
+    pub projects: BTreeMap<String, ProjectTable>,
+    /// How containers reach this host.
+    pub exchange: SiteExchangeTable,
+    /// How long the host waits for what.
+    pub runs: RunsTable,
+}
+
+/// What differs for one project.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProjectTable {
+    /// The execution configuration of the project's activities that name none.
+    pub default_configuration: Option<String>,
+}
+
+/// How containers reach this host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SiteExchangeTable {
+    /// The address that the exchange listens on, `IP:PORT`; port 0 takes a free one and keeps it. `0.0.0.0:0` by default.
+    pub listen: Option<String>,
+    /// The address at which containers reach the exchange, `HOST` or `HOST:PORT`; an execution configuration can say another.
+    pub advertise: Option<String>,
+}
+
+/// How long the host waits for what.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunsTable {
+    /// How long a recipe that is stopped has before it is killed. 10 seconds by default.
+    pub grace: Option<TimeSpan>,
+    /// How long the runner of a container that started may take until it is heard of. A minute by default.
+    pub start_timeout: Option<TimeSpan>,
+}
+
+/// What holds for the whole home.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Site {
+    /// The execution configuration of activities that name none and whose project has no default.
+    pub default_configuration: Option<String>,
+    /// Policies that must be loaded.
+    pub required_policies: Vec<String>,
+    /// What differs by project.
+    pub projects: BTreeMap<String, ProjectTable>,
+    /// How containers reach this host.
+    pub exchange: SiteExchange,
+    /// How long the host waits for what.
+    pub runs: RunTimes,
+}
+
+/// How containers reach this host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SiteExchange {
+    /// The address that the exchange listens on.
+    pub listen: SocketAddr,
+    /// The address at which containers reach the exchange, for configurations that say none.
+    pub advertise: Option<String>,
+}
+
+/// How long the host waits for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct RunTimes {
+    /// How long a recipe that is stopped has before it is killed.
+    pub grace: Duration,
+    /// How long a runner may take until it is heard of.
+    pub start_timeout: Duration,
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Self {
+            default_configuration: None,
+            required_policies: Vec::new(),
+            projects: BTreeMap::new(),
+            exchange: SiteExchange { listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), advertise: None },
+            runs: RunTimes { grace: Duration::from_secs(10), start_timeout: Duration::from_secs(60) },
+        }
+    }
+}
+
+impl Site {
+    /// The execution configuration of an activity: its own, else its project's default, else the site's.
+    #[must_use]
+    pub fn configuration_of<'a>(&'a self, activity: &'a Activity) -> Option<&'a str> {
+        let project = || activity.project.as_ref().and_then(|name| self.projects.get(name));
+        activity
+            .configuration
+            .as_deref()
+            .or_else(|| project().and_then(|project| project.default_configuration.as_deref()))
+            .or(self.default_configuration.as_deref())
+    }
+}
+
+/// Checks a parsed file.
+pub(super) fn resolve(source: &Source<'_>, file: SiteFile) -> Result<Site, Fault> {
+    let standard = Site::default();
+    let named = |what: &str, path: &[&str], name: &str| {
+        if is_name(name) { Ok(()) } else { Err(source.fault(path, not_a_name(what, name))) }
+    };
+    if let Some(name) = &file.default_configuration {
+        named("an execution configuration", &["default_configuration"], name)?;
+    }
+    for (project, table) in &file.projects {
+        if let Some(name) = &table.default_configuration {
+            named("an execution configuration", &["projects", project, "default_configuration"], name)?;
+        }
+    }
+    for (at, name) in file.required_policies.iter().enumerate() {
+        named("a policy", &["required_policies", &at.to_string()], name)?;
+        if file.required_policies[..at].contains(name) {
+            return Err(source.fault(
+                &["required_policies", &at.to_string()],
+                format!("`required_policies` names \"{name}\" twice"),
+            ));
+        }
+    }
+    let listen = match &file.exchange.listen {
+        None => standard.exchange.listen,
+        Some(text) => text.parse().map_err(|_| {
+            source.fault(
+                &["exchange", "listen"],
+                format!("`listen` in [exchange] is \"{text}\"; expected an address and a port, such as \"0.0.0.0:0\""),
+            )
+        })?,
+    };
+    if let Some(advertise) = &file.exchange.advertise {
+        check_advertise(source, advertise)?;
+    }
+    Ok(Site {
+        default_configuration: file.default_configuration,
+        required_policies: file.required_policies,
+        projects: file.projects,
+        exchange: SiteExchange { listen, advertise: file.exchange.advertise },
+        runs: RunTimes {
+            grace: file.runs.grace.map_or(standard.runs.grace, TimeSpan::duration),
+            start_timeout: file.runs.start_timeout.map_or(standard.runs.start_timeout, TimeSpan::duration),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::fixture::Fixture;
+
+    #[test]
+    fn an_empty_file_is_the_default() {
+        assert_eq!(Fixture::new().home().load_site(), Ok(Site::default()));
+    }
+
+    #[test]
+    fn the_nearest_default_wins() {
+        let fixture = Fixture::new();
+        fixture.write(
+            "wharf.toml",
+            "default_configuration = \"site\"\n[projects.SALES]\ndefault_configuration = \"sales\"\n[projects.OTHER]\n",
+        );
+        let site = fixture.home().load_site().expect("sound");
+        fixture.write("a.toml", "kind = \"r\"\nscript = \"x\"\n");
+        let mut activity =
+            fixture.home().load_activity(&fixture.home().root().join("a.toml"), Default::default()).expect("sound");
+        assert_eq!(site.configuration_of(&activity), Some("site"));
+        activity.project = Some("OTHER".to_owned());
+        assert_eq!(site.configuration_of(&activity), Some("site"));
+        activity.project = Some("SALES".to_owned());
+        assert_eq!(site.configuration_of(&activity), Some("sales"));
+        activity.configuration = Some("own".to_owned());
+        assert_eq!(site.configuration_of(&activity), Some("own"));
+        activity.configuration = None;
+        assert_eq!(Site::default().configuration_of(&activity), None);
+    }
+
+    #[test]
+    fn each_slip_has_its_line() {
+        let fixture = Fixture::new();
+        for (text, expected) in [
+            ("default_config = \"a\"\n", "1: unknown key `default_config`; did you mean `default_configuration`?"),
+            ("required_policies = \"a\"\n", "1: `required_policies` is the text \"a\"; expected a list"),
+            ("required_policies = [\"a\", \"a\"]\n", "1: `required_policies` names \"a\" twice"),
+            (
+                "[exchange]\nlisten = \"localhost\"\n",
+                "2: `listen` in [exchange] is \"localhost\"; expected an address and a port, such as \"0.0.0.0:0\"",
+            ),
+            (
+                "[runs]\ngrace = 0\n",
+                "2: `runs.grace` is the number 0; expected a time such as \"90s\", \"30m\" or \"2h\", or a number of seconds",
+            ),
+            (
+                "\n[projects.SALES]\ndefault_configuraton = \"a\"\n",
+                "3: unknown key `default_configuraton` in [projects.SALES]; did you mean `default_configuration`?",
+            ),
+        ] {
+            fixture.write("wharf.toml", text);
+            let fault = fixture.home().load_site().expect_err(text);
+            assert_eq!(fixture.spell(&fault), format!("wharf.toml:{expected}"), "{text}");
+        }
+    }
+}

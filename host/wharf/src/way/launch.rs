@@ -1,0 +1,177 @@
+//! Step 7: the container is created and started.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use wharf_exchange::{LogFile, Session, SessionSpec, Ticket, Token};
+use wharf_model::launch::BackendError;
+use wharf_model::protocol::{Context, ContextBinding, Task, TaskFile};
+use wharf_model::{Activity, Binding, Cause, Phase, Plan};
+
+use super::image::{Resolved, again};
+use super::planning::{WayBack, launch_spec};
+use super::{Step, Way};
+use crate::conclude::{engine_outcome, outcome, sentence_of};
+use crate::engines::Engine;
+use crate::heard::Heard;
+use crate::journal::now;
+use crate::store::{LaunchRecord, OpenRun};
+
+/// Seconds between two heartbeats.
+const HEARTBEAT_SECONDS: u32 = 2;
+
+/// An attempt whose container is there. Only [`launch`] and [`find_again`] make one.
+pub(crate) struct Launched {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) container: String,
+    pub(crate) session: Session,
+    pub(crate) heard: Arc<Heard>,
+    pub(crate) token: Token,
+    pub(crate) plan: Plan,
+    /// Milliseconds since 1970.
+    pub(crate) started_at: u64,
+}
+
+/// Records what is about to be created, synced; then creates and starts it.
+pub(crate) async fn launch(way: &Way, mut resolved: Resolved) -> Step<Launched> {
+    let phase = way.journal.phase(Phase::Launch);
+    let attempt = 1;
+    let ticket = Ticket::generate().map_err(|error| {
+        Box::new(outcome(Cause::HostFault, format!("no ticket could be made for the run: {error}")))
+    })?;
+    let plan = resolved.judged().plan().clone();
+    let address = way
+        .host
+        .way_back(&way.site, &plan, resolved.engine().backend.as_ref())
+        .await
+        .map_err(|error| Box::new(engine_outcome(&error)))?;
+    let (session, heard) = open_session(way, &plan, attempt, ticket.sha256())?;
+    let mut retried = false;
+    loop {
+        let ticket_hex = ticket.to_hex();
+        let way_back = WayBack { address: &address, fingerprint: way.host.fingerprint(), ticket: &ticket_hex };
+        let spec =
+            launch_spec(way.host.id(), attempt, &plan, &resolved.image().id, way_back, way.grace_seconds());
+        let mut record = LaunchRecord {
+            spec: wharf_model::LaunchSpec { secret_env: [].into(), ..spec.clone() },
+            engine: plan.configuration.engine.address().to_owned(),
+            ticket_sha256: hex::encode(ticket.sha256()),
+            container: None,
+        };
+        // From here on a container may exist, so a restarted host must know of it.
+        way.host.check(way.host.store().launching(&way.run, &record))?;
+        match resolved.engine().backend.launch(&spec).await {
+            Ok(launched) => {
+                record.container = Some(launched.id.clone());
+                let started_at = now();
+                way.host.check(way.host.store().running(&way.run, started_at, &record))?;
+                phase.done();
+                return Ok(Launched {
+                    engine: Arc::clone(resolved.engine()),
+                    container: launched.id,
+                    session,
+                    heard,
+                    token: Token::new(&way.run, attempt),
+                    plan,
+                    started_at,
+                });
+            }
+            // Somebody removed it between our look and the launch.
+            Err(BackendError::NoSuchImage { .. }) if !retried => {
+                retried = true;
+                resolved = again(way, resolved).await?;
+            }
+            Err(error) => {
+                session.close().await;
+                return Err(Box::new(engine_outcome(&error)));
+            }
+        }
+    }
+}
+
+/// Takes over the container of a run that another process had launched. `None` when there is none.
+pub(crate) async fn find_again(way: &Way, run: &OpenRun, record: &LaunchRecord) -> Step<Option<Launched>> {
+    let Some(plan) = run.plan.clone() else { return Ok(None) };
+    let engine = way.host.engines().at(&record.engine).map_err(|error| Box::new(engine_outcome(&error)))?;
+    let found = engine
+        .backend
+        .find(way.host.id())
+        .await
+        .map_err(|error| Box::new(engine_outcome(&error)))?
+        .into_iter()
+        .find(|found| found.run == way.run && found.attempt == record.spec.attempt);
+    let Some(found) = found else { return Ok(None) };
+    let mut ticket = [0; 32];
+    if hex::decode_to_slice(&record.ticket_sha256, &mut ticket).is_err() {
+        return Err(Box::new(outcome(Cause::HostFault, "the record of the run has no ticket")));
+    }
+    let (session, heard) = open_session(way, &plan, record.spec.attempt, ticket)?;
+    let started_at = run.started_at.unwrap_or_else(now);
+    let record = LaunchRecord { container: Some(found.id.clone()), ..record.clone() };
+    way.host.check(way.host.store().running(&way.run, started_at, &record))?;
+    Ok(Some(Launched {
+        engine,
+        container: found.id,
+        session,
+        heard,
+        token: Token::new(&way.run, record.spec.attempt),
+        plan,
+        started_at,
+    }))
+}
+
+fn open_session(way: &Way, plan: &Plan, attempt: u32, ticket_sha256: [u8; 32]) -> Step<(Session, Arc<Heard>)> {
+    let log = LogFile::open(way.host.log_path(&way.run)).map_err(|error| {
+        Box::new(outcome(Cause::HostFault, format!("the run's log can't be kept: {}", sentence_of(&error))))
+    })?;
+    let heard = Arc::new(Heard::new(way.journal.clone(), log.path()));
+    let session = way.host.exchange().open(SessionSpec {
+        run: way.run.clone(),
+        attempt,
+        ticket_sha256,
+        task: task(plan, &way.activity, attempt, way.grace_seconds()),
+        inputs: plan.inputs.clone(),
+        outputs: plan.outputs.clone(),
+        store: Arc::clone(way.host.datasets()),
+        log,
+        sink: Arc::clone(&heard) as Arc<dyn wharf_exchange::SessionSink>,
+    });
+    Ok((session, heard))
+}
+
+fn task(plan: &Plan, activity: &Activity, attempt: u32, grace_seconds: u32) -> Task {
+    let bindings = |bindings: &[Binding]| {
+        bindings
+            .iter()
+            .map(|binding| ContextBinding { name: binding.name.clone(), role: binding.role.clone(), kind: binding.kind })
+            .collect()
+    };
+    Task {
+        run: plan.run.clone(),
+        attempt,
+        argv: plan.job.argv.clone(),
+        env: plan.env.clone(),
+        files: plan
+            .job
+            .files
+            .iter()
+            .map(|file| TaskFile {
+                path: file.path.clone(),
+                base64: STANDARD.encode(&file.contents),
+                executable: file.executable,
+            })
+            .collect(),
+        context: Context {
+            run: plan.run.clone(),
+            project: plan.project.clone().unwrap_or_default(),
+            configuration: plan.configuration.name.clone(),
+            variables: activity.variables.clone(),
+            parameters: activity.parameters.clone(),
+            inputs: bindings(&plan.inputs),
+            outputs: bindings(&plan.outputs),
+        },
+        heartbeat_seconds: HEARTBEAT_SECONDS,
+        grace_seconds,
+    }
+}

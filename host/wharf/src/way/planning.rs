@@ -1,0 +1,149 @@
+//! Steps 2 and 3: from an activity to a job, and from a job and a configuration to a plan.
+
+use wharf_components::ComponentSet;
+use wharf_images::ImagePlan;
+use wharf_model::launch::LaunchSpec;
+use wharf_model::{Cause, EventKind, ImageSpec, Limit, Outcome, Phase, Plan};
+
+use super::permission::{Permitted, missing};
+use super::{Step, Way};
+use crate::conclude::outcome;
+use crate::engines::Engines;
+use crate::host::why_not_loaded;
+use crate::journal::Journal;
+
+/// A plan, before policies saw it. Only [`plan`] makes one.
+pub(crate) struct Planned {
+    plan: Plan,
+    image: ImagePlan,
+    limits: Vec<Limit>,
+}
+
+impl Planned {
+    pub(crate) fn into_parts(self) -> (Plan, ImagePlan, Vec<Limit>) {
+        (self.plan, self.image, self.limits)
+    }
+}
+
+/// Asks the recipe adapter for a job, and puts it together with the configuration.
+pub(crate) async fn plan(way: &Way, permitted: Permitted) -> Step<Planned> {
+    let phase = way.journal.phase(Phase::Adapter);
+    let (configuration, limits) = permitted.into_parts();
+    let kind = way.activity.kind.as_str();
+    let Some(adapter) = way.set.adapter_for(kind) else {
+        return Err(Box::new(Outcome {
+            advice: Some("put a recipe adapter for it into `plugins/`: `wharf component list` says what is loaded".to_owned()),
+            ..outcome(Cause::NotPrepared, format!("no recipe adapter is loaded for activities of the kind `{kind}`"))
+        }));
+    };
+    let call = adapter.prepare(&way.activity).await;
+    way.journal.note(EventKind::Decision(call.decision("adapter")));
+    let job = call.answer.map_err(|error| {
+        Box::new(outcome(Cause::NotPrepared, format!("{} could not prepare it: {error}", call.by.component)))
+    })?;
+    let spec = way.host.home().load_base_image(&configuration.base_image).map_err(|fault| {
+        Box::new(Outcome { advice: fault.hint.clone(), ..outcome(Cause::ImageMissing, fault.to_string()) })
+    })?;
+    for needed in &job.languages {
+        if !spec.languages.iter().any(|language| language.name == needed.name) {
+            let have: Vec<&str> = spec.languages.iter().map(|language| language.name.as_str()).collect();
+            return Err(Box::new(Outcome {
+                advice: Some(format!("add `[languages.{}]` to base-images/{}.toml, or use another configuration", needed.name, spec.name)),
+                ..outcome(
+                    Cause::NotPrepared,
+                    format!(
+                        "the recipe needs {}, and the base image {} of {} has {}",
+                        needed.name,
+                        spec.name,
+                        configuration.name,
+                        if have.is_empty() { "no language".to_owned() } else { have.join(" and ") }
+                    ),
+                )
+            }));
+        }
+    }
+    let image = image_plan(&way.set, &way.journal, &spec).await?;
+    let key = base_key(way.host.engines(), configuration.engine.address(), &image).await;
+    let mut plan = Plan::new(&way.run, &way.activity, job, configuration, spec, key);
+    set_standard_env(&mut plan);
+    phase.done();
+    Ok(Planned { plan, image, limits })
+}
+
+/// What recipes find in their environment, whatever their adapter; the configuration and the job may say otherwise.
+fn set_standard_env(plan: &mut Plan) {
+    let mut standard = vec![("DKU_CONTAINER_EXEC_NAME", plan.configuration.name.clone())];
+    // Numeric libraries count the machine's CPUs, not the container's share of them.
+    if let Some(wharf_model::Quantity::Cpus(nanos)) = plan.resources.get("cpus") {
+        standard.push(("OMP_NUM_THREADS", nanos.div_ceil(1_000_000_000).to_string()));
+    }
+    for (key, value) in standard {
+        plan.env.entry(key.to_owned()).or_insert(value);
+    }
+}
+
+/// Asks the image-recipe component that a base image names.
+pub(crate) async fn image_plan(set: &ComponentSet, journal: &Journal, spec: &ImageSpec) -> Step<ImagePlan> {
+    let Some(maker) = set.image_recipe(&spec.made_by) else {
+        let message = format!(
+            "the image recipe {} that the base image {} names isn't loaded{}",
+            spec.made_by,
+            spec.name,
+            why_not_loaded(set, &spec.made_by)
+        );
+        journal.note(EventKind::Decision(missing("image-recipe", &spec.made_by, &message)));
+        return Err(Box::new(outcome(Cause::ImageMissing, message)));
+    };
+    let call = maker.generate(spec).await;
+    journal.note(EventKind::Decision(call.decision("image-recipe")));
+    let made_by = format!("{}@{}", call.by.component, call.by.digest.get(..16).unwrap_or(&call.by.digest));
+    match call.answer {
+        Ok(recipe) => Ok(ImagePlan { spec: spec.clone(), recipe, made_by }),
+        Err(error) => Err(Box::new(outcome(
+            Cause::ImageMissing,
+            format!("{} can't make the base image {}: {error}", call.by.component, spec.name),
+        ))),
+    }
+}
+
+/// The base image's content key. `None` while it can't be known: it starts from an image that isn't pulled yet, or the
+/// engine doesn't answer, which the steps that need the engine will say.
+pub(crate) async fn base_key(engines: &Engines, engine: &str, image: &ImagePlan) -> Option<wharf_model::ContentKey> {
+    let engine = engines.at(engine).ok()?;
+    engine.images.keys(image).await.ok().flatten().map(|keys| keys.base)
+}
+
+/// The engine's object for a plan. Pure: what `explain` shows and what is launched come from here.
+pub(crate) fn launch_spec(host_id: &str, attempt: u32, plan: &Plan, image: &str, way_back: WayBack<'_>, grace_seconds: u32) -> LaunchSpec {
+    use wharf_model::protocol::{RUNNER, variables};
+    let wharf_model::configuration::Engine::Docker { runtime, .. } = &plan.configuration.engine;
+    LaunchSpec {
+        host: host_id.to_owned(),
+        run: plan.run.clone(),
+        attempt,
+        image: image.to_owned(),
+        argv: vec![RUNNER.to_owned(), "run".to_owned()],
+        env: [
+            (variables::EXCHANGE.to_owned(), way_back.address.to_owned()),
+            (variables::FINGERPRINT.to_owned(), way_back.fingerprint.to_owned()),
+        ]
+        .into(),
+        secret_env: [(variables::TICKET.to_owned(), way_back.ticket.to_owned())].into(),
+        resources: plan.resources.clone(),
+        security: plan.security.clone(),
+        labels: plan.labels.clone(),
+        runtime: runtime.clone(),
+        grace_seconds,
+    }
+}
+
+/// How a runner finds the host.
+#[derive(Clone, Copy)]
+pub(crate) struct WayBack<'a> {
+    /// `HOST:PORT`.
+    pub(crate) address: &'a str,
+    /// Of the exchange's certificate.
+    pub(crate) fingerprint: &'a str,
+    /// In hex; empty where it isn't made yet.
+    pub(crate) ticket: &'a str,
+}

@@ -1,0 +1,71 @@
+//! How is an image made? The world `image-recipe`.
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+
+pub use crate::bindings::image::exports::wharf::plugin::image_recipe_generation::{
+    ContextFile, CopyStep, ImageRecipe, RunStep, Step,
+};
+use crate::types::{ImageSpec, KeyValue};
+
+/// A component that knows how images of one kind are made. Export it with [`image_recipe!`](crate::image_recipe!).
+pub trait ImageMaker {
+    /// The component's settings; [`NoSettings`](crate::settings::NoSettings) when it takes none.
+    type Settings: DeserializeOwned + JsonSchema;
+
+    /// What a type can't say: called when the component is loaded and when its TOML changes.
+    ///
+    /// # Errors
+    /// One sentence, shown to the administrator as it is.
+    fn check_settings(_settings: &Self::Settings) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Pure: equal specs must give equal recipes.
+    ///
+    /// # Errors
+    /// One sentence: what in the spec can't be done, and what could.
+    fn generate(settings: &Self::Settings, spec: &ImageSpec) -> Result<ImageRecipe, String>;
+}
+
+impl Step {
+    /// A script for `/bin/sh -e`, with what it does.
+    pub fn run(title: impl Into<String>, script: impl Into<String>) -> Self {
+        Self::Run(RunStep { title: title.into(), script: script.into() })
+    }
+
+    /// A file of the context into the image, readable by all.
+    pub fn copy(source: impl Into<String>, target: impl Into<String>) -> Self {
+        Self::Copy(CopyStep { source: source.into(), target: target.into(), mode: 0o644 })
+    }
+
+    /// A variable for later steps and for the container.
+    pub fn variable(key: impl Into<String>, value: impl Into<String>) -> Self {
+        Self::Env(KeyValue::new(key, value))
+    }
+}
+
+/// Exports a type that implements [`ImageMaker`] as this crate's component.
+#[macro_export]
+macro_rules! image_recipe {
+    ($component:ty) => {
+        $crate::__metadata!($component, $crate::image::ImageMaker);
+        const _: () = {
+            struct Exported;
+            impl $crate::bindings::image::exports::wharf::plugin::image_recipe_generation::Guest for Exported {
+                fn generate(spec: $crate::ImageSpec) -> Result<$crate::image::ImageRecipe, String> {
+                    let settings = $crate::guest::settings();
+                    <$component as $crate::image::ImageMaker>::generate(&settings, &spec)
+                }
+            }
+            #[cfg(target_family = "wasm")]
+            $crate::bindings::image::export!(Exported);
+            // Elsewhere nothing calls them, and the compiler would take the whole component for dead.
+            #[cfg(not(target_family = "wasm"))]
+            const _: fn() = || {
+                use $crate::bindings::image::exports::wharf::plugin::image_recipe_generation::Guest;
+                let _ = <Exported as Guest>::generate;
+            };
+        };
+    };
+}

@@ -1,0 +1,34 @@
+//! Lines for the host's log.
+//!
+//! The host writes them with the component's name. They need no grant. Outside a component, as in a native unit test,
+//! they go nowhere.
+
+pub use crate::bindings::shared::wharf::plugin::log::Level;
+
+/// Writes one line. Lines over 8 KiB are cut, and a call may write 1,000 of them.
+pub fn log(level: Level, message: &str) {
+    #[cfg(target_family = "wasm")]
+    crate::bindings::shared::wharf::plugin::log::log(level, message);
+    #[cfg(not(target_family = "wasm"))]
+    let _ = (level, message);
+}
+
+/// For who writes the component.
+pub fn debug(message: &str) {
+    log(Level::Debug, message);
+}
+
+/// For who watches the host.
+pub fn info(message: &str) {
+    log(Level::Info, message);
+}
+
+/// Something is odd, and the call goes on.
+pub fn warn(message: &str) {
+    log(Level::Warn, message);
+}
+
+/// Something is wrong that an administrator should know of.
+pub fn error(message: &str) {
+    log(Level::Error, message);
+}

@@ -1,0 +1,63 @@
+//! May this user use this execution configuration for this? The world `permission`.
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+
+pub use crate::bindings::permission::exports::wharf::plugin::permission_check::Verdict;
+use crate::types::{Reason, Request, Usage};
+
+/// A component that answers permission checks. Export it with [`permission!`](crate::permission!).
+pub trait Permission {
+    /// The component's settings; [`NoSettings`](crate::settings::NoSettings) when it takes none.
+    type Settings: DeserializeOwned + JsonSchema;
+
+    /// What a type can't say: called when the component is loaded and when its TOML changes.
+    ///
+    /// # Errors
+    /// One sentence, shown to the administrator as it is.
+    fn check_settings(_settings: &Self::Settings) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Called for every run before anything else. A panic is a no.
+    fn check(settings: &Self::Settings, request: &Request, usage: &Usage) -> Verdict;
+}
+
+impl Verdict {
+    /// Yes, without limits.
+    #[must_use]
+    pub fn yes() -> Self {
+        Self::Allow(Vec::new())
+    }
+
+    /// Yes when there is no reason against it.
+    #[must_use]
+    pub fn unless(reasons: Vec<Reason>) -> Self {
+        if reasons.is_empty() { Self::yes() } else { Self::Deny(reasons) }
+    }
+}
+
+/// Exports a type that implements [`Permission`] as this crate's component.
+#[macro_export]
+macro_rules! permission {
+    ($component:ty) => {
+        $crate::__metadata!($component, $crate::permission::Permission);
+        const _: () = {
+            struct Exported;
+            impl $crate::bindings::permission::exports::wharf::plugin::permission_check::Guest for Exported {
+                fn check(request: $crate::Request, usage: $crate::Usage) -> $crate::permission::Verdict {
+                    let settings = $crate::guest::settings();
+                    <$component as $crate::permission::Permission>::check(&settings, &request, &usage)
+                }
+            }
+            #[cfg(target_family = "wasm")]
+            $crate::bindings::permission::export!(Exported);
+            // Elsewhere nothing calls them, and the compiler would take the whole component for dead.
+            #[cfg(not(target_family = "wasm"))]
+            const _: fn() = || {
+                use $crate::bindings::permission::exports::wharf::plugin::permission_check::Guest;
+                let _ = <Exported as Guest>::check;
+            };
+        };
+    };
+}

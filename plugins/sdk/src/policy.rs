@@ -1,0 +1,144 @@
+//! What must a run look like? The world `policy`.
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+
+pub use crate::bindings::policy::exports::wharf::plugin::policy_evaluation::{
+    Acceptance, Change, Decision, Edit, PolicyRole,
+};
+use crate::types::{KeyValue, Limit, Plan, Quantity, Reason, Resource, Usage};
+
+/// A component that judges or changes plans. Export it with [`policy!`](crate::policy!).
+pub trait Policy {
+    /// The component's settings; [`NoSettings`](crate::settings::NoSettings) when it takes none.
+    type Settings: DeserializeOwned + JsonSchema;
+
+    /// Whether it changes plans or judges them.
+    const ROLE: PolicyRole;
+
+    /// What a type can't say: called when the component is loaded and when its TOML changes.
+    ///
+    /// # Errors
+    /// One sentence, shown to the administrator as it is.
+    fn check_settings(_settings: &Self::Settings) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Called for every run. A mutating policy must change nothing when it is called again on its own result:
+    /// [`Changes`] sees to that.
+    fn evaluate(settings: &Self::Settings, plan: &Plan, usage: &Usage) -> Decision;
+}
+
+impl Decision {
+    /// Yes, as the plan is.
+    #[must_use]
+    pub fn yes() -> Self {
+        Self::within(Vec::new())
+    }
+
+    /// Yes, as long as these limits hold.
+    #[must_use]
+    pub fn within(limits: Vec<Limit>) -> Self {
+        Self::Accept(Acceptance { changes: Vec::new(), limits, warnings: Vec::new() })
+    }
+
+    /// Yes when there is no reason against it.
+    #[must_use]
+    pub fn unless(reasons: Vec<Reason>) -> Self {
+        if reasons.is_empty() { Self::yes() } else { Self::Reject(reasons) }
+    }
+}
+
+/// Collects the changes of a mutating policy, and leaves out those that would change nothing.
+///
+/// ```
+/// use wharf_plugin_sdk::Plan;
+/// use wharf_plugin_sdk::policy::{Changes, Decision};
+///
+/// fn name_the_team(plan: &Plan) -> Decision {
+///     let mut changes = Changes::to(plan);
+///     changes.set_label("team", "analysts", "team-label", "Every run names its team.");
+///     changes.into_decision()
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Changes<'a> {
+    plan: &'a Plan,
+    changes: Vec<Change>,
+}
+
+impl<'a> Changes<'a> {
+    /// No changes yet.
+    #[must_use]
+    pub fn to(plan: &'a Plan) -> Self {
+        Self { plan, changes: Vec::new() }
+    }
+
+    /// Sets a resource restriction.
+    pub fn set_resource(&mut self, key: &str, value: &Quantity, rule: &str, reason: impl Into<String>) {
+        if self.plan.resource(key) != Some(value) {
+            self.push(Edit::SetResource(Resource { key: key.to_owned(), value: value.clone() }), rule, reason);
+        }
+    }
+
+    /// Sets a label.
+    pub fn set_label(&mut self, key: &str, value: &str, rule: &str, reason: impl Into<String>) {
+        if self.plan.label(key) != Some(value) {
+            self.push(Edit::SetLabel(KeyValue::new(key, value)), rule, reason);
+        }
+    }
+
+    /// Sets a variable.
+    pub fn set_env(&mut self, key: &str, value: &str, rule: &str, reason: impl Into<String>) {
+        if self.plan.env(key) != Some(value) {
+            self.push(Edit::SetEnv(KeyValue::new(key, value)), rule, reason);
+        }
+    }
+
+    /// Sets after how many seconds the run is ended.
+    pub fn set_time_limit(&mut self, seconds: u64, rule: &str, reason: impl Into<String>) {
+        if self.plan.time_limit != Some(seconds) {
+            self.push(Edit::SetTimeLimit(Some(seconds)), rule, reason);
+        }
+    }
+
+    /// Any other edit; whether it changes anything is for the caller to know.
+    pub fn push(&mut self, edit: Edit, rule: &str, reason: impl Into<String>) {
+        self.changes.push(Change { edit, rule: rule.to_owned(), reason: reason.into() });
+    }
+
+    /// Yes, with these changes.
+    #[must_use]
+    pub fn into_decision(self) -> Decision {
+        Decision::Accept(Acceptance { changes: self.changes, limits: Vec::new(), warnings: Vec::new() })
+    }
+}
+
+/// Exports a type that implements [`Policy`] as this crate's component.
+#[macro_export]
+macro_rules! policy {
+    ($component:ty) => {
+        $crate::__metadata!($component, $crate::policy::Policy);
+        const _: () = {
+            struct Exported;
+            impl $crate::bindings::policy::exports::wharf::plugin::policy_evaluation::Guest for Exported {
+                fn role() -> $crate::policy::PolicyRole {
+                    <$component as $crate::policy::Policy>::ROLE
+                }
+                fn evaluate(plan: $crate::Plan, usage: $crate::Usage) -> $crate::policy::Decision {
+                    let settings = $crate::guest::settings();
+                    <$component as $crate::policy::Policy>::evaluate(&settings, &plan, &usage)
+                }
+            }
+            #[cfg(target_family = "wasm")]
+            $crate::bindings::policy::export!(Exported);
+            // Elsewhere nothing calls them, and the compiler would take the whole component for dead.
+            #[cfg(not(target_family = "wasm"))]
+            const _: fn() = || {
+                use $crate::bindings::policy::exports::wharf::plugin::policy_evaluation::Guest;
+                let _ = <Exported as Guest>::role;
+                let _ = <Exported as Guest>::evaluate;
+            };
+        };
+    };
+}

@@ -1,0 +1,159 @@
+//! The words that all worlds share, with what is handy to have on them.
+
+use std::fmt;
+
+pub use crate::bindings::shared::wharf::plugin::types::{
+    Binding, BindingKind, ExecutionConfiguration, Identity, ImageSpec, KeyValue, Language, Limit, Mirrors, Plan,
+    Quantity, Reason, Request, Resource, Security, Usage, UsageEntry, WhenFull,
+};
+use wharf_model::quantity::Quantity as HostQuantity;
+
+impl Reason {
+    /// A rule in kebab-case, and one sentence that says what is wrong and what would be accepted.
+    pub fn new(rule: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { rule: rule.into(), message: message.into(), field: None }
+    }
+
+    /// The field of the plan that it is about, e.g. `resources.memory`.
+    #[must_use]
+    pub fn about(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+}
+
+impl Limit {
+    /// At most so many runs at once; further ones wait.
+    pub fn running(scope: impl Into<String>, maximum: u64) -> Self {
+        Self::of(scope, "running", maximum)
+    }
+
+    /// At most so many billionths of a CPU at once; further runs wait.
+    pub fn cpus(scope: impl Into<String>, maximum: u64) -> Self {
+        Self::of(scope, "cpus", maximum)
+    }
+
+    /// At most so many bytes of memory at once; further runs wait.
+    pub fn memory(scope: impl Into<String>, maximum: u64) -> Self {
+        Self::of(scope, "memory", maximum)
+    }
+
+    /// Further runs are refused instead of waiting.
+    #[must_use]
+    pub fn or_reject(mut self) -> Self {
+        self.when_full = WhenFull::Reject;
+        self
+    }
+
+    fn of(scope: impl Into<String>, counter: &str, maximum: u64) -> Self {
+        Self { scope: scope.into(), counter: counter.to_owned(), maximum, when_full: WhenFull::Wait }
+    }
+}
+
+impl KeyValue {
+    /// A name and its value.
+    pub fn new(key: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { key: key.into(), value: value.into() }
+    }
+}
+
+impl Plan {
+    /// A resource restriction, by the engine's name for it.
+    #[must_use]
+    pub fn resource(&self, key: &str) -> Option<&Quantity> {
+        self.resources.iter().find(|resource| resource.key == key).map(|resource| &resource.value)
+    }
+
+    /// A variable of the container's environment.
+    #[must_use]
+    pub fn env(&self, key: &str) -> Option<&str> {
+        lookup(&self.env, key)
+    }
+
+    /// A label.
+    #[must_use]
+    pub fn label(&self, key: &str) -> Option<&str> {
+        lookup(&self.labels, key)
+    }
+}
+
+impl Request {
+    /// A resource that the activity asks for.
+    #[must_use]
+    pub fn resource(&self, key: &str) -> Option<&Quantity> {
+        self.requested_resources.iter().find(|resource| resource.key == key).map(|resource| &resource.value)
+    }
+
+    /// A label that the activity asks for.
+    #[must_use]
+    pub fn label(&self, key: &str) -> Option<&str> {
+        lookup(&self.labels, key)
+    }
+}
+
+impl Identity {
+    /// Whether the user is in one of these groups; `*` is every group.
+    #[must_use]
+    pub fn is_in_any(&self, groups: &[String]) -> bool {
+        groups.iter().any(|group| group == "*" || self.groups.contains(group))
+    }
+}
+
+impl Quantity {
+    /// Reads an amount of a Docker resource key exactly as the host does: `memory` takes `512m`, `cpus` takes `1.5`.
+    ///
+    /// # Errors
+    /// One sentence: there is no such key, or what the key takes.
+    pub fn parse(key: &str, text: &str) -> Result<Self, String> {
+        match HostQuantity::parse_docker(key, text) {
+            Ok(HostQuantity::Bytes(bytes)) => Ok(Self::Bytes(bytes)),
+            Ok(HostQuantity::Cpus(nanos)) => Ok(Self::Cpus(nanos)),
+            Ok(HostQuantity::Count(count)) => Ok(Self::Count(count)),
+            Ok(HostQuantity::Text(text)) => Ok(Self::Text(text)),
+            Ok(HostQuantity::Texts(texts)) => Ok(Self::Texts(texts)),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Quantity {
+    /// As Docker would take it back: `4g`, `1.5`, `512`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let quantity = match self {
+            Self::Bytes(bytes) => HostQuantity::Bytes(*bytes),
+            Self::Cpus(nanos) => HostQuantity::Cpus(*nanos),
+            Self::Count(count) => HostQuantity::Count(*count),
+            Self::Text(text) => HostQuantity::Text(text.clone()),
+            Self::Texts(texts) => HostQuantity::Texts(texts.clone()),
+        };
+        quantity.fmt(f)
+    }
+}
+
+fn lookup<'a>(pairs: &'a [KeyValue], key: &str) -> Option<&'a str> {
+    pairs.iter().find(|pair| pair.key == key).map(|pair| pair.value.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_read_and_written_as_the_host_does() {
+        for (key, text) in [("memory", "4g"), ("cpus", "1.5"), ("pids-limit", "-1"), ("ulimit", "nofile=1:2")] {
+            assert_eq!(Quantity::parse(key, text).unwrap().to_string(), text);
+        }
+        assert_eq!(
+            Quantity::parse("memory", "lots").unwrap_err(),
+            "\"lots\" isn't an amount of bytes such as \"512m\" or \"4g\""
+        );
+    }
+
+    #[test]
+    fn a_star_is_every_group_and_none_is_nobody() {
+        let ana = Identity { user: "ana".into(), groups: vec![] };
+        assert!(ana.is_in_any(&["*".into()]));
+        assert!(!ana.is_in_any(&["analysts".into()]));
+        assert!(!ana.is_in_any(&[]));
+    }
+}

@@ -1,0 +1,243 @@
+//! A home for trying things, as `wharf init --demo` makes it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+use wharf::store::RunSummary;
+
+use crate::call::{Finished, Started};
+use crate::daemon::{Container, Daemon};
+
+/// The user that the tests are, unless they say otherwise.
+pub const USER: &str = "ana";
+/// The group that the demo's configuration is for.
+pub const GROUP: &str = "analysts";
+
+/// A home of its own for one test, with a folder for data beside it. Both go with it, and so do its containers.
+pub struct Home {
+    dir: TempDir,
+    daemon: Daemon,
+}
+
+impl Home {
+    /// A fresh demo home whose base image is there. The first one of a test process builds it, unless the daemon has it.
+    ///
+    /// # Panics
+    /// It can't be made.
+    #[must_use]
+    pub fn demo() -> Self {
+        static BASE: OnceLock<()> = OnceLock::new();
+        let home = Self::without_image();
+        BASE.get_or_init(|| {
+            let _ = home.call(["base", "build", "python-r"]).exits(0);
+        });
+        home
+    }
+
+    /// A fresh demo home that nothing was built for.
+    ///
+    /// # Panics
+    /// It can't be made.
+    #[must_use]
+    pub fn without_image() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder can be made");
+        fs::create_dir(dir.path().join("data")).expect("a folder can be made in it");
+        let home = Self { dir, daemon: Daemon::local() };
+        let address = home.daemon.address();
+        let from = std::env::var("WHARF_TEST_FROM").ok().filter(|image| !image.is_empty());
+        let source = match &from {
+            Some(image) => vec!["--from", image],
+            None => vec!["--bootstrap"],
+        };
+        let _ = home.call([&["init", "--demo", "--docker-host", &address], source.as_slice()].concat()).exits(0);
+        home
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join("home")
+    }
+
+    /// The daemon of its configuration.
+    #[must_use]
+    pub fn daemon(&self) -> &Daemon {
+        &self.daemon
+    }
+
+    /// A path in the folder for data.
+    #[must_use]
+    pub fn data(&self, name: &str) -> PathBuf {
+        self.dir.path().join("data").join(name)
+    }
+
+    /// Writes a file into the folder for data.
+    ///
+    /// # Panics
+    /// It can't be written.
+    pub fn write_data(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+        write(&self.data(name), contents.as_ref());
+        self.data(name)
+    }
+
+    /// Reads a file of the folder for data.
+    ///
+    /// # Panics
+    /// It isn't there.
+    #[must_use]
+    pub fn read_data(&self, name: &str) -> String {
+        let path = self.data(name);
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{} can't be read: {error}", path.display()))
+    }
+
+    /// All files and folders below the folder for data, sorted, folders with `/` behind.
+    #[must_use]
+    pub fn data_listing(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        list(&self.data(""), "", &mut found);
+        found.sort();
+        found
+    }
+
+    /// Writes a file of the home.
+    ///
+    /// # Panics
+    /// It can't be written.
+    pub fn write(&self, name: &str, contents: impl AsRef<[u8]>) {
+        write(&self.path().join(name), contents.as_ref());
+    }
+
+    /// Changes a text in a file of the home.
+    ///
+    /// # Panics
+    /// The text isn't in it.
+    pub fn replace(&self, name: &str, old: &str, new: &str) {
+        let path = self.path().join(name);
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        assert!(text.contains(old), "{} doesn't have {old:?}:\n{text}", path.display());
+        write(&path, text.replacen(old, new, 1).as_bytes());
+    }
+
+    /// Puts a component file into `policies/`, whole at once.
+    ///
+    /// # Panics
+    /// It can't be written.
+    pub fn drop_policy(&self, name: &str, wasm: &str, toml: &str) {
+        self.write(&format!("policies/{name}.toml"), toml);
+        let beside = self.path().join(format!("{name}.new"));
+        fs::copy(wasm, &beside).unwrap_or_else(|error| panic!("{wasm} can't be copied: {error}"));
+        fs::rename(&beside, self.path().join(format!("policies/{name}.wasm"))).expect("it can be renamed");
+    }
+
+    /// Calls `wharf` with these arguments and waits for its end.
+    pub fn call<A: AsRef<str>>(&self, arguments: impl IntoIterator<Item = A>) -> Finished {
+        self.start(arguments).finish()
+    }
+
+    /// Starts `wharf` with these arguments.
+    pub fn start<A: AsRef<str>>(&self, arguments: impl IntoIterator<Item = A>) -> Started {
+        let mut command = Command::new(binary());
+        command.env_remove("WHARF_HOME").env_remove("RUST_LOG").current_dir(self.dir.path());
+        command.arg("--home").arg(self.path());
+        command.args(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        Started::new(command)
+    }
+
+    /// The arguments that run this Python code as the tests' user, one event a line.
+    pub fn python(&self, code: &str, more: &[&str]) -> Vec<String> {
+        self.recipe("--python", "recipe.py", code, more)
+    }
+
+    /// The arguments that run this R code as the tests' user, one event a line.
+    pub fn r(&self, code: &str, more: &[&str]) -> Vec<String> {
+        self.recipe("--r", "recipe.R", code, more)
+    }
+
+    fn recipe(&self, flag: &str, name: &str, code: &str, more: &[&str]) -> Vec<String> {
+        // Read at the call, so one file does for all of a home's runs.
+        let file = self.dir.path().join(name);
+        write(&file, code.as_bytes());
+        let file = file.to_string_lossy().into_owned();
+        let mut arguments: Vec<String> = ["--json", "run", flag, &file].map(str::to_owned).into();
+        arguments.extend(more.iter().map(|&argument| argument.to_owned()));
+        // Somebody else's test says so.
+        if !more.contains(&"--user") {
+            arguments.extend(["--user", USER, "--group", GROUP].map(str::to_owned));
+        }
+        arguments
+    }
+
+    /// Runs this Python code.
+    #[must_use]
+    pub fn run_python(&self, code: &str, more: &[&str]) -> Finished {
+        self.call(self.python(code, more))
+    }
+
+    /// `NAME=PATH` for a path in the folder for data.
+    #[must_use]
+    pub fn bind(&self, name: &str, path: &str) -> String {
+        format!("{name}={}", self.data(path).display())
+    }
+
+    /// The runs in its record, newest first.
+    #[must_use]
+    pub fn runs(&self) -> Vec<RunSummary> {
+        self.call(["--json", "runs"]).exits(0).document()
+    }
+
+    /// The containers with its label.
+    #[must_use]
+    pub fn containers(&self) -> Vec<Container> {
+        // A home that was never opened has no id, and no container.
+        let id = fs::read_to_string(self.path().join("state/host-id")).unwrap_or_default();
+        if id.trim().is_empty() { Vec::new() } else { self.daemon.containers("wharf.host", id.trim()) }
+    }
+
+    /// Checks that no container is left and that the folder for data has these entries and no others.
+    ///
+    /// # Panics
+    /// Something is left, or missing.
+    pub fn left_only(&self, data: &[&str]) {
+        let containers = self.containers();
+        assert!(containers.is_empty(), "containers are left: {containers:?}");
+        assert_eq!(self.data_listing(), data, "the folder for data");
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        for container in self.containers() {
+            self.daemon.remove(&container.id);
+        }
+    }
+}
+
+fn write(path: &Path, contents: &[u8]) {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).unwrap_or_else(|error| panic!("{} can't be made: {error}", folder.display()));
+    }
+    fs::write(path, contents).unwrap_or_else(|error| panic!("{} can't be written: {error}", path.display()));
+}
+
+fn list(folder: &Path, prefix: &str, found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        if entry.path().is_dir() {
+            found.push(format!("{name}/"));
+            list(&entry.path(), &format!("{name}/"), found);
+        } else {
+            found.push(name);
+        }
+    }
+}
+
+/// The command that was built with these tests: beside the folder of the test's own executable.
+fn binary() -> PathBuf {
+    let own = std::env::current_exe().unwrap_or_default();
+    let binary = own.ancestors().nth(2).unwrap_or(&own).join("wharf");
+    assert!(binary.is_file(), "there is no {}: build it first, `cargo build --release`", binary.display());
+    binary
+}
