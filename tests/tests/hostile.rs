@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use wharf_components::{
-    Call, CallError, ComponentSet, Engine, EngineOptions, LoadFailure, OnError, PolicyAnswer, PolicyRole, Request, World,
+    Call, CallError, ComponentSet, Engine, EngineOptions, LoadFailure, OnError, PolicyAnswer, PolicyRole, Request,
+    World,
 };
 use wharf_model::{Activity, ExecutionConfiguration, ImageSpec, Job, Judgement, Plan, Step, UsageEntry};
 
@@ -137,7 +138,10 @@ async fn computing_and_waiting_without_end_are_ended() {
         assert!((Duration::from_millis(190)..Duration::from_secs(2)).contains(&took), "{what} took {took:?}");
         assert!(call.by.micros >= 190_000);
     }
-    assert_eq!(CallError::TimeLimit { limit: Duration::from_millis(200) }.to_string(), "took longer than its time limit of 200 ms");
+    assert_eq!(
+        CallError::TimeLimit { limit: Duration::from_millis(200) }.to_string(),
+        "took longer than its time limit of 200 ms"
+    );
     // One that waits within its limit is let wait.
     assert_eq!(warnings(does("nap").await), ["rested"]);
 }
@@ -245,8 +249,18 @@ async fn standard_wasi_leads_nowhere() {
     assert_eq!(
         seen,
         [
-            "env 0", "args 0", "now 1577836800", "elapsed 0", &order, "read false", "write false", "list false",
-            "connect false", "listen false", "datagram false", "stdin 0"
+            "env 0",
+            "args 0",
+            "now 1577836800",
+            "elapsed 0",
+            &order,
+            "read false",
+            "write false",
+            "list false",
+            "connect false",
+            "listen false",
+            "datagram false",
+            "stdin 0"
         ]
     );
 }
@@ -399,10 +413,7 @@ async fn an_import_needs_its_grant() {
     let fault = &set.failures()[0].fault;
     assert_eq!(fault.code, "component-import-not-granted");
     assert!(fault.message.contains("wharf:plugin/clock"), "{fault}");
-    assert_eq!(
-        fault.hint.as_deref(),
-        Some("if it may have that, write `clock = true` under [grants] in hostile.toml")
-    );
+    assert_eq!(fault.hint.as_deref(), Some("if it may have that, write `clock = true` under [grants] in hostile.toml"));
     fs::write(home.wasm("hostile").with_extension("toml"), "grants.clock = true\n[settings]\ndo = \"clock\"").unwrap();
     let set = set.reload().unwrap();
     assert_eq!(set.failures(), []);
@@ -415,9 +426,7 @@ async fn files_may_change_while_they_are_loaded() {
     let home = Home::with(POLICY, "[settings]\ndo = \"count\"");
     let first = home.load();
     assert!(first.reload().is_none(), "nothing changed");
-    let answer = async |set: &ComponentSet| {
-        set.policy("hostile").unwrap().evaluate(&plan(), None, &[]).await.answer
-    };
+    let answer = async |set: &ComponentSet| set.policy("hostile").unwrap().evaluate(&plan(), None, &[]).await.answer;
 
     // Half a file, in place: the old one goes on.
     let whole = fs::read(POLICY).unwrap();

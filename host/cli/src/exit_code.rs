@@ -61,7 +61,9 @@ pub(crate) fn of_fault(fault: &Fault) -> u8 {
     match fault.code.as_str() {
         "usage" => USAGE,
         // Written on the command line they are about an argument, in a file about the file.
-        "binding-name-invalid" | "input-missing" | "input-format-unknown" | "output-format-unknown" if fault.at.is_none() => {
+        "binding-name-invalid" | "input-missing" | "input-format-unknown" | "output-format-unknown"
+            if fault.at.is_none() =>
+        {
             USAGE
         }
         "engine-conflict" => 23,

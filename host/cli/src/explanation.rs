@@ -87,7 +87,8 @@ impl Page {
                         Some(value) => for_terminal(value),
                     };
                     let (before, after) = (show(&receipt.before), show(&receipt.after));
-                    let overrides = receipt.overrides.as_ref().map_or_else(String::new, |other| format!("; overrides {other}"));
+                    let overrides =
+                        receipt.overrides.as_ref().map_or_else(String::new, |other| format!("; overrides {other}"));
                     self.line(&format!("    {}: {before} → {after}", for_terminal(&receipt.field)));
                     let (rule, reason) = (for_terminal(&receipt.change.rule), for_terminal(&receipt.change.reason));
                     self.line(&format!("      {rule}: {reason}{overrides}"));
@@ -105,17 +106,22 @@ impl Page {
 
     fn plan(&mut self, plan: &Plan) {
         self.title("plan");
-        let groups = if plan.requester.groups.is_empty() { "none".to_owned() } else { plan.requester.groups.join(", ") };
+        let groups =
+            if plan.requester.groups.is_empty() { "none".to_owned() } else { plan.requester.groups.join(", ") };
         self.fact("requester", &format!("{} (groups: {groups})", plan.requester.user));
         if let Some(project) = &plan.project {
             self.fact("project", project);
         }
         self.fact("command", &for_terminal(&plan.job.argv.join(" ")));
-        self.fact("engine", &format!("{} at {}", plan.configuration.engine.kind(), plan.configuration.engine.address()));
+        self.fact(
+            "engine",
+            &format!("{} at {}", plan.configuration.engine.kind(), plan.configuration.engine.address()),
+        );
         for (key, amount) in &plan.resources {
             self.fact("resource", &format!("{key} = {amount}"));
         }
-        let limit = plan.time_limit.map_or_else(|| "none".to_owned(), |seconds| text::duration(seconds.saturating_mul(1_000)));
+        let limit =
+            plan.time_limit.map_or_else(|| "none".to_owned(), |seconds| text::duration(seconds.saturating_mul(1_000)));
         self.fact("time limit", &limit);
         self.bindings("input", &plan.inputs);
         self.bindings("output", &plan.outputs);
@@ -137,7 +143,10 @@ impl Page {
         }
         self.title("image");
         if let Some(plan) = &explanation.plan {
-            self.fact("base image", &format!("{} ({}), made by {}", plan.image.name, plan.image.origin, plan.image.made_by));
+            self.fact(
+                "base image",
+                &format!("{} ({}), made by {}", plan.image.name, plan.image.origin, plan.image.made_by),
+            );
         }
         if let Some(key) = &explanation.base_key {
             self.fact("base key", key);
@@ -185,15 +194,26 @@ mod tests {
             after: Some("x".to_owned()),
             overrides: Some("other".to_owned()),
         };
-        let reason =
-            Reason { rule: "ceiling".to_owned(), message: "8g is over 4g".to_owned(), field: Some("resources.memory".to_owned()) };
+        let reason = Reason {
+            rule: "ceiling".to_owned(),
+            message: "8g is over 4g".to_owned(),
+            field: Some("resources.memory".to_owned()),
+        };
         let explanation = Explanation {
             run: None,
             configuration: "docker-local".to_owned(),
             chosen_by: "project".to_owned(),
             decisions: vec![
-                decision("permission", "allowed-groups", Judgement::Accept { changes: vec![], limits: vec![], warnings: vec![] }),
-                decision("policy", "labels", Judgement::Accept { changes: vec![receipt], limits: vec![], warnings: vec![] }),
+                decision(
+                    "permission",
+                    "allowed-groups",
+                    Judgement::Accept { changes: vec![], limits: vec![], warnings: vec![] },
+                ),
+                decision(
+                    "policy",
+                    "labels",
+                    Judgement::Accept { changes: vec![receipt], limits: vec![], warnings: vec![] },
+                ),
                 decision("policy", "ceiling", Judgement::Reject { reasons: vec![reason] }),
             ],
             plan: None,

@@ -82,7 +82,8 @@ mod tests {
 
     #[test]
     fn an_error_says_what_where_and_what_to_do() {
-        let fault = Fault::new("no-page-of-this-name", "unknown key `memmory`").at("/h/a.toml", Some(7)).hint("write `memory`");
+        let fault =
+            Fault::new("no-page-of-this-name", "unknown key `memmory`").at("/h/a.toml", Some(7)).hint("write `memory`");
         assert_eq!(
             fault_lines("error[no-page-of-this-name]", &fault),
             ["error[no-page-of-this-name]: unknown key `memmory`", "  at /h/a.toml:7", "  hint: write `memory`"]

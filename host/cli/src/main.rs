@@ -39,7 +39,9 @@ fn main() -> ExitCode {
     let result = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::from(wharf_model::Fault::new("host-fault", format!("no threads can be started: {error}"))))
+        .map_err(|error| {
+            Failure::from(wharf_model::Fault::new("host-fault", format!("no threads can be started: {error}")))
+        })
         .and_then(|runtime| {
             let result = runtime.block_on(command::execute(arguments, &mut console));
             // What is still going on then has no effect outside of this process.

@@ -134,13 +134,18 @@ mod tests {
             std::fs::write(&file, &page).unwrap();
         }
         let written = std::fs::read_to_string(&file).unwrap_or_default();
-        assert!(written == page, "docs/cli.md isn't up to date: WHARF_UPDATE=1 cargo test --release -p wharf-cli writes it");
+        assert!(
+            written == page,
+            "docs/cli.md isn't up to date: WHARF_UPDATE=1 cargo test --release -p wharf-cli writes it"
+        );
     }
 
     #[test]
     fn every_command_and_code_is_there() {
         let page = render(&Arguments::command());
-        for heading in ["### wharf run", "### wharf config test", "### wharf component check", "## Exit codes", "| 14 | killed"] {
+        for heading in
+            ["### wharf run", "### wharf config test", "### wharf component check", "## Exit codes", "| 14 | killed"]
+        {
             assert!(page.contains(heading), "{heading}");
         }
         assert!(!page.contains("wharf docs"), "hidden commands are in the reference");

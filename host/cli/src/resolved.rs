@@ -61,7 +61,8 @@ fn own_home() -> Result<PathBuf, Fault> {
 /// The folder that relative paths start from.
 fn current_folder() -> Result<PathBuf, Fault> {
     env::current_dir().map_err(|error| {
-        Fault::new("usage", format!("the current folder can't be found: {error}")).hint("change to a folder that exists")
+        Fault::new("usage", format!("the current folder can't be found: {error}"))
+            .hint("change to a folder that exists")
     })
 }
 
@@ -80,8 +81,9 @@ pub(crate) fn activity(home: &Home, file: Option<&Path>, flags: &ActivityArgumen
     let mut activity = match file {
         Some(file) => home.load_activity(file, requester)?,
         None if flags.python.is_none() && flags.r.is_none() => {
-            return Err(Fault::new("usage", "there is nothing to run")
-                .hint("give an activity file, --python FILE or --r FILE"));
+            return Err(
+                Fault::new("usage", "there is nothing to run").hint("give an activity file, --python FILE or --r FILE")
+            );
         }
         None => bare(requester),
     };

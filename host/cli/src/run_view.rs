@@ -3,11 +3,11 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use wharf_model::decision::Judgement;
 use wharf_model::outcome::LogState;
 use wharf_model::protocol::Stream;
 use wharf_model::quantity::describe_bytes;
 use wharf_model::{Binding, BindingKind, Cause, Decision, Event, EventKind, Outcome, Phase};
-use wharf_model::decision::Judgement;
 
 use crate::console::{Channel, Console, Tone, for_terminal};
 use crate::text::{counted, duration, usage};
@@ -254,7 +254,10 @@ pub(crate) fn summary(
         None => {}
     }
     if let Some(usage) = outcome.usage.as_ref().filter(|usage| usage.memory_peak > 0) {
-        fact("used", &format!("memory {} at the most, CPU {:.1} s", describe_bytes(usage.memory_peak), usage.cpu_seconds));
+        fact(
+            "used",
+            &format!("memory {} at the most, CPU {:.1} s", describe_bytes(usage.memory_peak), usage.cpu_seconds),
+        );
     }
     if let Some(advice) = &outcome.advice {
         fact("advice", &for_terminal(advice));
@@ -327,7 +330,8 @@ mod tests {
 
     #[test]
     fn verdicts_are_words() {
-        let accept = Judgement::Accept { changes: Vec::new(), limits: Vec::new(), warnings: vec!["\x1b[2Jx".to_owned()] };
+        let accept =
+            Judgement::Accept { changes: Vec::new(), limits: Vec::new(), warnings: vec!["\x1b[2Jx".to_owned()] };
         assert_eq!(verdict(&decision("permission", accept)), "allowed, warning: ^[[2Jx");
         let reason = Reason { rule: "r".to_owned(), message: "too much".to_owned(), field: None };
         let reject = Judgement::Reject { reasons: vec![reason] };

@@ -31,8 +31,11 @@ impl Spinner {
         self.with(|bar| {
             bar.finish_and_clear();
             let fresh = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            let template =
-                if self.colour { "{spinner:.cyan} {wide_msg} {elapsed:.dim}" } else { "{spinner} {wide_msg} {elapsed}" };
+            let template = if self.colour {
+                "{spinner:.cyan} {wide_msg} {elapsed:.dim}"
+            } else {
+                "{spinner} {wide_msg} {elapsed}"
+            };
             if let Ok(style) = ProgressStyle::with_template(template) {
                 fresh.set_style(style);
             }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 
@@ -28,6 +28,12 @@ use crate::world::{InterfaceName, PACKAGE, VERSION, World};
 
 /// How many compilations may be overdue before no more are begun.
 const MAX_OVERDUE: usize = 2;
+
+/// How far a load is.
+const RUNNING: u8 = 0;
+/// Nobody waits for it any more; it counts as overdue until it ends.
+const LATE: u8 = 1;
+const DONE: u8 = 2;
 
 /// A component that can't be loaded.
 pub(crate) struct Refusal {
@@ -55,34 +61,37 @@ pub(crate) fn load(engine: &Engine, source: Source, compiled: Option<Component>)
             .into());
     }
     let (sender, receiver) = mpsc::sync_channel(1);
-    let worker = engine.clone();
-    // Counted as overdue from the start and until its end; the count goes back below when it ends in time.
-    overdue.fetch_add(1, Ordering::SeqCst);
+    let progress = Arc::new(AtomicU8::new(RUNNING));
+    let (worker, seen) = (engine.clone(), Arc::clone(&progress));
     let begun = thread::Builder::new().name("wharf-load".to_owned()).spawn(move || {
         let result = check(&worker, &source, compiled);
-        worker.overdue().fetch_sub(1, Ordering::SeqCst);
+        if seen.swap(DONE, Ordering::SeqCst) == LATE {
+            worker.overdue().fetch_sub(1, Ordering::SeqCst);
+        }
         // Nobody listens any more when it took too long.
         let _ = sender.send(result);
     });
     if let Err(error) = begun {
-        overdue.fetch_sub(1, Ordering::SeqCst);
         let message = format!("there is no thread to load it: {error}");
         return Err(Fault::new("component-unreadable", message).at(file, None).into());
     }
+    let failed = || Fault::new("component-invalid", "the compiler failed on it").at(&file, None).into();
     match receiver.recv_timeout(engine.compile_limit()) {
-        Ok(result) => result,
-        Err(RecvTimeoutError::Timeout) => Err(Fault::new(
-            "component-compile-timeout",
-            format!("it isn't compiled after {} s", engine.compile_limit().as_secs()),
-        )
-        .at(file, None)
-        .hint("a component of ordinary size takes less than a second; build it with optimisation")
-        .into()),
-        Err(RecvTimeoutError::Disconnected) => {
-            overdue.fetch_sub(1, Ordering::SeqCst);
-            Err(Fault::new("component-invalid", "the compiler failed on it").at(file, None).into())
-        }
+        Ok(result) => return result,
+        Err(RecvTimeoutError::Disconnected) => return Err(failed()),
+        Err(RecvTimeoutError::Timeout) => {}
     }
+    overdue.fetch_add(1, Ordering::SeqCst);
+    if progress.compare_exchange(RUNNING, LATE, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+        // It ended just now.
+        overdue.fetch_sub(1, Ordering::SeqCst);
+        return receiver.recv().unwrap_or_else(|_| Err(failed()));
+    }
+    let message = format!("it isn't compiled after {} s", engine.compile_limit().as_secs());
+    Err(Fault::new("component-compile-timeout", message)
+        .at(&file, None)
+        .hint("a component of ordinary size takes less than a second; build it with optimisation")
+        .into())
 }
 
 fn check(engine: &Engine, source: &Source, compiled: Option<Component>) -> Result<Loaded, Refusal> {
@@ -101,7 +110,7 @@ fn check(engine: &Engine, source: &Source, compiled: Option<Component>) -> Resul
     };
     let world = world(engine, file, &compiled)?;
     let place = Place { source, toml: toml.unwrap_or_default() };
-    finish(engine, &place, settings_file, compiled, world, digest)
+    finish(engine, &place, &settings_file, compiled, world, digest)
         .map_err(|fault| Refusal { fault, world: Some(world) })
 }
 
@@ -128,7 +137,7 @@ impl Place<'_> {
 fn finish(
     engine: &Engine,
     place: &Place<'_>,
-    file: ComponentSettingsFile,
+    file: &ComponentSettingsFile,
     compiled: Component,
     world: World,
     digest: String,
@@ -137,7 +146,7 @@ fn finish(
         let message = format!("`on_error` is for policies; {world} components always fail closed");
         return Err(place.toml(settings_file::CODE, message, &["on_error"]));
     }
-    let imports = check_imports(engine, place, &file, &compiled, world)?;
+    let imports = check_imports(engine, place, file, &compiled, world)?;
     let folder = match &file.grants.folder {
         Some(folder) if world.takes_grants() => Some(open_folder(place, folder)?),
         _ => None,
@@ -158,7 +167,7 @@ fn finish(
         name: name.as_str().into(),
         settings: Arc::clone(&settings),
         folder: folder.clone(),
-        file: &file,
+        file,
     };
     let said = ask.introduce(&metadata, kind).map_err(|(failure, call)| failure.fault(place, &call))?;
     let info = ComponentInfo {

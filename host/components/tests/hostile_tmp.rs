@@ -1,1 +1,2 @@
-include!("../../../tests/tests/hostile.rs");
+#[path = "../../../tests/tests/hostile.rs"]
+mod hostile;

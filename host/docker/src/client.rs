@@ -5,15 +5,17 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use bollard::{API_DEFAULT_VERSION, Docker};
+use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
 use tokio::sync::OnceCell;
 use wharf_images::ImageError;
 use wharf_model::launch::BackendError;
 
 use crate::address::Address;
 
-/// How long the daemon may take to begin an answer.
-const ANSWER: Duration = Duration::from_secs(60);
+/// How long the daemon may take to say its version.
+const GREETING: Duration = Duration::from_secs(20);
+/// How long the daemon may take to begin an answer. It creates containers one after the other, a few a second.
+const ANSWER: Duration = Duration::from_secs(120);
 /// How long it may take to begin the answer to a build, an import or a pull: it begins when there is something to say,
 /// and whoever waits can go away at any time.
 const LONG_ANSWER: Duration = Duration::from_secs(24 * 3600);
@@ -60,10 +62,19 @@ impl Client {
 
     async fn dial(&self) -> Answer<Docker> {
         let Address::Unix(path) = &self.address;
-        let docker = Docker::connect_with_unix(&path.to_string_lossy(), ANSWER.as_secs(), API_DEFAULT_VERSION)
+        let docker = Docker::connect_with_unix(&path.to_string_lossy(), GREETING.as_secs(), API_DEFAULT_VERSION)
             .map_err(|error| self.failure(error))?;
         // Older daemons refuse a version that they don't know.
-        docker.negotiate_version().await.map_err(|error| self.failure(error))
+        let docker = docker.negotiate_version().await.map_err(|error| self.failure(error))?;
+        // The client library agrees on a version and then leaves it out of what it sends, so that each daemon would
+        // answer as its own newest version does.
+        let version = docker.client_version();
+        Ok(docker.with_timeout(ANSWER).with_request_modifier(move |mut request| {
+            if let Ok(versioned) = with_version(&request.uri().to_string(), version).parse() {
+                *request.uri_mut() = versioned;
+            }
+            request
+        }))
     }
 
     /// Sends a request that may be sent twice, again when its answer was lost.
@@ -120,6 +131,15 @@ impl Client {
     }
 }
 
+/// `unix://SOCKET/v1.41/containers/json`, from the same without a version.
+fn with_version(uri: &str, version: ClientVersion) -> String {
+    let authority = uri.find("://").map_or(0, |at| at + 3);
+    let path = uri[authority..].find('/').map_or(uri.len(), |at| authority + at);
+    let (start, path) = uri.split_at(path);
+    let prefix = format!("/v{version}");
+    if path.starts_with(&format!("{prefix}/")) { uri.to_owned() } else { format!("{start}{prefix}{path}") }
+}
+
 /// Says why a socket can't be used, and what to do.
 fn down(socket: &Path, kind: io::ErrorKind) -> Failure {
     let socket = socket.display();
@@ -168,6 +188,14 @@ mod tests {
 
     fn client() -> Client {
         Client::new(Address::parse("unix:///run/d.sock").unwrap())
+    }
+
+    #[test]
+    fn a_request_names_the_version() {
+        let version = ClientVersion { major_version: 1, minor_version: 41 };
+        let expected = "unix://2f72/v1.41/containers/json?all=true";
+        assert_eq!(with_version("unix://2f72/containers/json?all=true", version), expected);
+        assert_eq!(with_version(expected, version), expected);
     }
 
     #[test]

@@ -71,11 +71,16 @@ impl Client {
     /// The container that has the name already, if it is the one that we meant: its id, and whether it was started.
     async fn adopt(&self, spec: &LaunchSpec, name: &str, words: String) -> Result<(String, bool), BackendError> {
         let operation = format!("create the container {name}");
-        let found = match self.inspect(name).await {
-            Ok(found) => found,
-            // Taken and free again in a moment: the daemon's own words are all that there is.
-            Err(Failure::Said(404, _)) => return Err(BackendError::Refused { operation, reason: words }),
-            Err(failure) => return Err(self.backend(&operation, failure)),
+        let mut tries = 0;
+        let found = loop {
+            tries += 1;
+            match self.inspect(name).await {
+                Ok(found) => break found,
+                // The name is taken before the container can be seen, and for a moment after it is gone.
+                Err(Failure::Said(404, _)) if tries < 10 => tokio::time::sleep(TRY).await,
+                Err(Failure::Said(404, _)) => return Err(BackendError::Refused { operation, reason: words }),
+                Err(failure) => return Err(self.backend(&operation, failure)),
+            }
         };
         let labels = found.config.as_ref().and_then(|config| config.labels.as_ref());
         let same = labels.and_then(|labels| labels.get(LABEL_SPEC)).is_some_and(|label| *label == object::digest(spec));
@@ -276,11 +281,13 @@ fn end(state: &ContainerState, waited: Option<i64>) -> EngineEnd {
         let error = error.or_else(|| Some("the container was created and never started".to_owned()));
         return EngineEnd { exit_code: None, oom_killed: false, error, gone: false };
     }
+    let going = matches!(state.status, Some(ContainerStateStatusEnum::REMOVING | ContainerStateStatusEnum::DEAD));
     EngineEnd {
         exit_code: state.exit_code.or(waited),
         oom_killed: state.oom_killed.unwrap_or_default(),
         error,
-        gone: false,
+        // Somebody removes it at this moment, and killed it for that.
+        gone: going,
     }
 }
 

@@ -201,14 +201,14 @@ impl Transcript {
         while let Some(end) = self.open.find('\n') {
             let line: String = self.open.drain(..=end).collect();
             // Of a line that was written over, the last version counts.
-            let line = line.trim_end().rsplit('\r').next().unwrap_or_default().trim_end();
-            if let Some(step) = step_of(line) {
+            let line = plain(line.trim_end().rsplit('\r').next().unwrap_or_default());
+            if let Some(step) = step_of(&line) {
                 self.step = Some(step);
                 self.lines.clear();
                 progress(self.shown());
-            } else if !is_of_the_builder(line) {
+            } else if !is_of_the_builder(&line) {
                 progress(format!("  {line}"));
-                self.lines.push_back(line.to_owned());
+                self.lines.push_back(line);
                 if self.lines.len() > LINES {
                     self.lines.pop_front();
                 }
@@ -226,9 +226,9 @@ impl Transcript {
 
     fn failed(&self, image: &str, words: &str) -> ImageError {
         let mut lines: Vec<String> = self.lines.iter().cloned().collect();
-        let open = self.open.trim();
-        if !open.is_empty() {
-            lines.push(open.to_owned());
+        let open = plain(&self.open);
+        if !open.trim().is_empty() {
+            lines.push(open);
         }
         // The builder repeats the whole command; its script can be pages long, and the step's title says what it was.
         lines.push(match words.rsplit_once("returned a non-zero code: ") {
@@ -237,6 +237,22 @@ impl Transcript {
         });
         ImageError::BuildFailed { image: image.to_owned(), step: self.shown(), lines }
     }
+}
+
+/// A line without colours (the builder makes errors red) and without anything else that a terminal would obey.
+fn plain(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut characters = line.chars();
+    while let Some(c) = characters.next() {
+        if c != '\u{1b}' {
+            out.extend((c == '\t' || !c.is_control()).then_some(c));
+        } else if characters.next() == Some('[') {
+            // A control sequence goes on to its first letter.
+            let _ = characters.find(|c| ('@'..='~').contains(c));
+        }
+    }
+    out.truncate(out.trim_end().len());
+    out
 }
 
 /// `Step 3/7 : RUN ...`
@@ -271,7 +287,7 @@ mod tests {
             " ---> 77\n",
             "Step 2/2 : RUN [\"/bin/sh\",\"-ec\",\"long\"]\n",
             " ---> Running in 12\nReading package lists... 0%\rReading package ",
-            "lists... Done\nE: Unable to locate package r-bas",
+            "lists... Done\n\u{1b}[91mE: Unable to locate package r-bas\u{1b}[0m",
         ] {
             transcript.read(piece, &progress);
         }

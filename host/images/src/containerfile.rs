@@ -46,6 +46,8 @@ pub struct Rendered {
 /// [`ImageError::BadRecipe`]: a step that has no safe rendering, or copies a file that isn't there.
 pub fn render(from: &str, spec: &ImageSpec, recipe: &ImageRecipe, labels: Labels<'_>) -> Result<Rendered, ImageError> {
     let mut lines = Lines::start(from);
+    // The parent may have ended with another user. By its number: a small image has no names.
+    lines.add("build as root", "USER 0");
     for step in &recipe.steps {
         lines.step(step, spec, recipe).map_err(|reason| ImageError::BadRecipe {
             made_by: if labels.made_by.is_empty() { spec.made_by.clone() } else { labels.made_by.to_owned() },
@@ -64,9 +66,9 @@ pub fn render_run(base: &str, labels: Labels<'_>) -> Rendered {
     let mut lines = Lines::start(base);
     lines.add("add the runner and its libraries", &format!("COPY [\"{ROOT}/\",\"/\"]"));
     lines.add("set the working folder", "WORKDIR /wharf/work");
-    // What a base image starts or probes by itself must not come between the engine and the runner.
+    // What a base image starts or probes by itself must not come between the engine and the runner. An entry point
+    // takes the command with it.
     lines.add("clear the entry point", "ENTRYPOINT []");
-    lines.add("clear the command", "CMD []");
     lines.add("clear the health check", "HEALTHCHECK NONE");
     lines.labels(labels);
     lines.rendered
@@ -96,8 +98,6 @@ impl Lines {
     fn start(from: &str) -> Self {
         let mut lines = Self { rendered: Rendered { text: String::new(), titles: Vec::new(), files: Vec::new() } };
         lines.add("start from the parent image", &format!("FROM {from}"));
-        // The parent may have ended with another user.
-        lines.add("build as root", "USER root");
         lines
     }
 
@@ -243,7 +243,7 @@ mod tests {
         assert_eq!(
             rendered.text,
             r#"FROM sha256:77
-USER root
+USER 0
 COPY ["files/0","/usr/local/share/ca-certificates/corp.crt"]
 RUN ["/bin/sh","-ec","apt-get update\napt-get install -y \"r-base-core\" $EXTRA\n"]
 ENV LANG="C.UTF-8"
@@ -269,7 +269,7 @@ WORKDIR /srv/data
         assert_eq!(
             rendered.text,
             format!(
-                "FROM sha256:88\nUSER root\nCOPY [\"root/\",\"/\"]\nWORKDIR /wharf/work\nENTRYPOINT []\nCMD []\n\
+                "FROM sha256:88\nCOPY [\"root/\",\"/\"]\nWORKDIR /wharf/work\nENTRYPOINT []\n\
                  HEALTHCHECK NONE\nLABEL \"wharf.image.key\"=\"{key}\" \"wharf.image.name\"=\"n\" \
                  \"wharf.image.made-by\"=\"m@1\" \"wharf.image.parent\"=\"p\"\n"
             )

@@ -12,6 +12,7 @@ use crate::error::ImageError;
 
 type Outcome = Result<String, ImageError>;
 type Work = Shared<BoxFuture<'static, Outcome>>;
+type Asked = WeakShared<BoxFuture<'static, Outcome>>;
 type Sinks = Arc<Mutex<Vec<Progress>>>;
 
 /// Pulls and builds that are under way, by what they make.
@@ -20,7 +21,7 @@ type Sinks = Arc<Mutex<Vec<Progress>>>;
 /// one of those who asked still waits, and is dropped with the last of them.
 #[derive(Default)]
 pub(crate) struct Flights {
-    under_way: Mutex<HashMap<String, (WeakShared<BoxFuture<'static, Outcome>>, Sinks)>>,
+    under_way: Mutex<HashMap<String, (Asked, Sinks)>>,
 }
 
 impl Flights {

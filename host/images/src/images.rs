@@ -262,7 +262,8 @@ impl Inner {
         Ok(ImageKeys { parent, base, run })
     }
 
-    /// The id of the image with this key, if the engine has it: by its tag, else by its label alone.
+    /// The id of the image with this key, if the engine has it: under this tag, or under the tag that another name for
+    /// the same contents has.
     async fn known(&self, tag: &str, key: &ContentKey) -> Result<Option<String>, ImageError> {
         if let Some(id) = locked(&self.ready).get(key) {
             return Ok(Some(id.clone()));
@@ -270,7 +271,12 @@ impl Inner {
         let label = |image: &LocalImage| image.labels.get(LABEL_KEY).is_some_and(|label| label == key.as_str());
         let mut found = self.engine.find(tag).await?.filter(label);
         if found.is_none() {
-            found = self.engine.list(&format!("{LABEL_KEY}={key}")).await?.into_iter().find(label);
+            // The label alone proves nothing: whatever is built on an image inherits it, what a failed build leaves too.
+            let kind = tag.split_inclusive('/').next().unwrap_or(tag);
+            let end = format!(":{}", key.short());
+            let tagged = |image: &LocalImage| image.tags.iter().any(|tag| tag.starts_with(kind) && tag.ends_with(&end));
+            let listed = self.engine.list(&format!("{LABEL_KEY}={key}")).await?;
+            found = listed.into_iter().find(|image| label(image) && tagged(image));
         }
         let Some(image) = found else { return Ok(None) };
         locked(&self.ready).insert(key.clone(), image.id.clone());

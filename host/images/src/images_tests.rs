@@ -82,8 +82,8 @@ impl Engine {
     fn make(&self, what: &str, tag: &str, text: &str) -> String {
         let id = format!("sha256:{}", self.made.fetch_add(1, Ordering::SeqCst));
         let key = text.split_once("\"wharf.image.key\"=\"").map(|(_, rest)| rest[..64].to_owned()).unwrap();
-        let image =
-            LocalImage { id: id.clone(), labels: [(LABEL_KEY.to_owned(), key)].into(), ..LocalImage::default() };
+        let labels = [(LABEL_KEY.to_owned(), key)].into();
+        let image = LocalImage { id: id.clone(), tags: vec![tag.to_owned()], labels, ..LocalImage::default() };
         self.images.lock().unwrap().insert(tag.to_owned(), image);
         self.called(&format!("{what} {tag}"));
         id
@@ -204,6 +204,23 @@ async fn a_tag_with_another_key_is_not_believed() {
     engine.images.lock().unwrap().insert(format!("wharf-run/python-r:{}", keys.run.short()), moved);
     let ready = Images::new(engine.clone(), LAYER).ensure(&plan(), &silent()).await.unwrap();
     assert!(ready.built && ready.id != "sha256:evil");
+}
+
+#[tokio::test]
+async fn a_label_that_was_inherited_is_not_believed() {
+    let engine = Engine::with_debian();
+    let keys = Images::new(engine.clone(), LAYER).keys(&plan()).await.unwrap().unwrap();
+    for (name, tags, key) in [
+        // What a failed build left over a base image, and what somebody else built on a run image.
+        ("left", vec![], &keys.base),
+        ("built on", vec!["somebody/else:1".to_owned()], &keys.run),
+    ] {
+        let labels = [(LABEL_KEY.to_owned(), key.to_string())].into();
+        let image = LocalImage { id: format!("sha256:{name}"), tags, labels, ..LocalImage::default() };
+        engine.images.lock().unwrap().insert(name.to_owned(), image);
+    }
+    Images::new(engine.clone(), LAYER).ensure(&plan(), &silent()).await.unwrap();
+    assert_eq!(engine.made(), ["build wharf-base/python-r", "build wharf-run/python-r"]);
 }
 
 #[tokio::test]

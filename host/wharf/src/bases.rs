@@ -26,7 +26,7 @@ pub(crate) fn build(host: Arc<Inner>, name: String) -> BoxStream<'static, Reply>
     let (sender, receiver) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         let to = sender.clone();
-        let work = host.build(&name, |text| {
+        let work = host.build(&name, move |text| {
             let _ = to.send(to_reply(&BaseProgress::Progress(text)));
         });
         // Nobody listens any more: the build ends, too.

@@ -100,7 +100,9 @@ mod tests {
         let text = std::fs::read_to_string(file).expect("a source file");
         // What follows is the file's own tests.
         let text = text.split_once("#[cfg(test)]\nmod tests").map_or(text.as_str(), |(code, _)| code);
-        for maker in ["Fault::new(", "fault(", "Source::open(", "read_as(", "unknown_key(", "unknown_value(", "CODE: &str ="] {
+        for maker in
+            ["Fault::new(", "fault(", "Source::open(", "read_as(", "unknown_key(", "unknown_value(", "CODE: &str ="]
+        {
             for (at, _) in text.match_indices(maker) {
                 let rest = text[at + maker.len()..].trim_start();
                 if let Some(code) = rest.strip_prefix('"').and_then(|rest| rest.split_once('"')) {

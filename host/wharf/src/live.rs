@@ -32,10 +32,11 @@ impl Live {
     /// Returns when somebody asked it to end: who.
     pub(crate) async fn stop_requested(&self) -> String {
         let mut stop = self.stop.subscribe();
-        match stop.wait_for(Option::is_some).await {
-            Ok(by) => by.clone().unwrap_or_default(),
-            // The sender is in `self`.
-            Err(_) => std::future::pending().await,
+        // The sender is in `self`, so waiting can't fail; the guard must not live across another wait.
+        let by = stop.wait_for(Option::is_some).await.ok().and_then(|by| by.clone());
+        match by {
+            Some(by) => by,
+            None => std::future::pending().await,
         }
     }
 

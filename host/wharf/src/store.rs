@@ -556,7 +556,7 @@ impl Store {
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, StoreError> {
         let connection = self.connection();
-        let run = || connection.prepare_cached(sql)?.query_map(parameters, read)?.collect();
+        let run = || connection.prepare_cached(sql)?.query_map(parameters, read)?.collect::<rusqlite::Result<Vec<T>>>();
         run().map_err(|source| StoreError::Database { operation: "read its records", source })
     }
 }
@@ -611,4 +611,144 @@ fn json<T: Serialize>(what: &str, value: &T) -> Result<String, StoreError> {
 
 fn parse<T: serde::de::DeserializeOwned>(run: &str, text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|source| StoreError::Unreadable { what: format!("run {run}"), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wharf_model::{ActivityKind, Cause, Identity, Phase};
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("wharf.db")).unwrap();
+        (dir, store)
+    }
+
+    fn activity(user: &str) -> Activity {
+        Activity {
+            kind: ActivityKind::Python,
+            requester: Identity { user: user.to_owned(), groups: Vec::new() },
+            project: None,
+            configuration: None,
+            code: Some("pass".to_owned()),
+            code_name: None,
+            parameters: serde_json::Map::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            resources: [].into(),
+            time_limit: None,
+            variables: [].into(),
+            labels: [].into(),
+        }
+    }
+
+    fn ended() -> Outcome {
+        crate::conclude::outcome(Cause::Succeeded, "the recipe succeeded")
+    }
+
+    #[test]
+    fn events_count_from_one_without_gaps() {
+        let (_dir, store) = store();
+        store.begin("a", 1, &activity("ana"), "small").unwrap();
+        store.begin("b", 1, &activity("ana"), "small").unwrap();
+        for _ in 0..3 {
+            store.append("a", 2, EventKind::PhaseStarted { phase: Phase::Image }).unwrap();
+        }
+        let numbers: Vec<u64> = store.events("a", 0, 10).unwrap().iter().map(|event| event.seq).collect();
+        assert_eq!(numbers, [1, 2, 3, 4]);
+        assert_eq!(store.events("a", 3, 10).unwrap().len(), 1);
+        assert_eq!(store.events("b", 0, 10).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn the_first_outcome_stands() {
+        let (_dir, store) = store();
+        store.begin("a", 1, &activity("ana"), "small").unwrap();
+        assert!(store.end("a", 2, &ended()).unwrap().is_some());
+        let other = crate::conclude::outcome(Cause::Lost, "too late");
+        assert!(store.end("a", 3, &other).unwrap().is_none());
+        store.set_state("a", RunState::Running).unwrap();
+        let run = store.run("a").unwrap().unwrap();
+        assert_eq!((run.state, run.outcome), (RunState::Ended, Some(ended())));
+        assert!(store.open_runs().unwrap().is_empty());
+    }
+
+    #[test]
+    fn limits_count_over_all_runs_of_a_scope() {
+        let (_dir, store) = store();
+        let limit = |maximum, when_full| Limit {
+            scope: "user:ana".to_owned(),
+            counter: "memory".to_owned(),
+            maximum,
+            when_full,
+        };
+        for run in ["a", "b", "c"] {
+            store.begin(run, 1, &activity("ana"), "small").unwrap();
+        }
+        let limits = [limit(10, WhenFull::Wait)];
+        assert_eq!(store.admit("a", &limits, 0, 6).unwrap(), Admission::Admitted);
+        let full = Admission::Full { limit: limits[0].clone(), used: 6 };
+        assert_eq!(store.admit("b", &limits, 0, 6).unwrap(), full);
+        // Another scope doesn't count.
+        assert_eq!(store.admit("c", &[], 0, 6).unwrap(), Admission::Admitted);
+        assert_eq!(store.usage().unwrap()[0].running, 2);
+        store.end("a", 2, &ended()).unwrap();
+        assert_eq!(store.admit("b", &limits, 0, 6).unwrap(), Admission::Admitted);
+        // Asked again, a run doesn't stand in its own way.
+        assert_eq!(store.admit("b", &limits, 0, 10).unwrap(), Admission::Admitted);
+    }
+
+    #[test]
+    fn of_two_full_limits_the_one_that_refuses_answers() {
+        let (_dir, store) = store();
+        for run in ["a", "b"] {
+            store.begin(run, 1, &activity("ana"), "small").unwrap();
+        }
+        let limit = |scope: &str, when_full| Limit {
+            scope: scope.to_owned(),
+            counter: "running".to_owned(),
+            maximum: 1,
+            when_full,
+        };
+        let limits = [limit("waits", WhenFull::Wait), limit("refuses", WhenFull::Reject)];
+        assert_eq!(store.admit("a", &limits, 0, 0).unwrap(), Admission::Admitted);
+        assert_eq!(store.admit("b", &limits, 0, 0).unwrap(), Admission::Full { limit: limits[1].clone(), used: 1 });
+    }
+
+    #[test]
+    fn an_open_run_comes_back_whole() {
+        let (dir, store) = store();
+        store.begin("a", 1, &activity("ana"), "small").unwrap();
+        drop(store);
+        let store = Store::open(&dir.path().join("wharf.db")).unwrap();
+        let open = store.open_runs().unwrap();
+        assert_eq!(open.len(), 1);
+        assert_eq!(open[0].activity, activity("ana"));
+        assert_eq!(open[0].summary.state, RunState::Preparing);
+    }
+
+    #[test]
+    fn a_damaged_file_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("wharf.db");
+        std::fs::write(&file, vec![b'x'; 8192]).unwrap();
+        assert!(matches!(Store::open(&file), Err(StoreError::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_newer_file_is_refused() {
+        let (dir, store) = store();
+        store.connection().pragma_update(None, "user_version", VERSION + 1).unwrap();
+        drop(store);
+        assert!(matches!(Store::open(&dir.path().join("wharf.db")), Err(StoreError::TooNew { .. })));
+    }
+
+    #[test]
+    fn a_prefix_is_not_a_pattern() {
+        let (_dir, store) = store();
+        store.begin("abc", 1, &activity("ana"), "small").unwrap();
+        assert_eq!(store.ids_with_prefix("ab").unwrap(), ["abc"]);
+        assert!(store.ids_with_prefix("x*").unwrap().is_empty());
+        assert_eq!(store.ids_with_prefix("a*c?").unwrap(), Vec::<String>::new());
+    }
 }

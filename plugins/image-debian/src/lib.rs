@@ -122,3 +122,108 @@ fn check_suite(language: &str, version: &str, origin: Origin<'_>, known: &[(&str
     let instead = if others.is_empty() { String::new() } else { format!("; {}", others.join(", ")) };
     Err(format!("Debian {suite} has {language} {has}, not {version}{instead}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+
+    use wharf_plugin_sdk::Mirrors;
+
+    use super::*;
+
+    fn language(name: &str, packages: &[&str]) -> Language {
+        let packages = packages.iter().map(|&package| package.to_owned()).collect();
+        Language { name: name.to_owned(), version: Some("3".to_owned()), packages }
+    }
+
+    fn spec(origin: &str) -> ImageSpec {
+        ImageSpec {
+            base_image: "python-r".to_owned(),
+            origin: origin.to_owned(),
+            languages: vec![language("python", &["polars", "duckdb>=1"]), language("r", &["forecast", "r-cran-dplyr"])],
+            system_packages: vec!["git".to_owned(), "curl".to_owned()],
+            mirrors: Mirrors {
+                apt: Some("https://mirror.example.org/debian/".to_owned()),
+                pip: Some("http://mirror.example.org:8080/simple".to_owned()),
+                cran: None,
+            },
+            extra_ca: vec!["b.pem".to_owned(), "a.crt".to_owned()],
+            labels: vec![KeyValue::new("b", "1"), KeyValue::new("a", "2")],
+        }
+    }
+
+    fn scripts<'a>(recipe: &'a ImageRecipe) -> Vec<&'a str> {
+        let script = |step: &'a Step| if let Step::Run(run) = step { Some(run.script.as_str()) } else { None };
+        recipe.steps.iter().filter_map(script).collect()
+    }
+
+    #[test]
+    fn the_order_in_a_spec_means_nothing() {
+        for origin in ["from:debian:bookworm-slim", "bootstrap:sid"] {
+            let one = spec(origin);
+            let mut other = one.clone();
+            other.languages.reverse();
+            other.languages.iter_mut().for_each(|language| language.packages.reverse());
+            other.system_packages.reverse();
+            other.system_packages.push("git".to_owned());
+            other.extra_ca.reverse();
+            other.labels.reverse();
+            assert_eq!(generate(&Settings::default(), &one), generate(&Settings::default(), &other));
+        }
+    }
+
+    #[test]
+    fn scripts_are_shell() {
+        for origin in ["from:debian:bookworm-slim", "bootstrap:sid"] {
+            let recipe = generate(&Settings::default(), &spec(origin)).unwrap();
+            for script in scripts(&recipe) {
+                let mut sh = Command::new("/bin/sh").arg("-n").stdin(Stdio::piped()).spawn().unwrap();
+                sh.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+                assert!(sh.wait().unwrap().success(), "{script}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_bootstrap_installs_nothing_of_debian_twice() {
+        let recipe = generate(&Settings::default(), &spec("bootstrap:sid")).unwrap();
+        assert!(scripts(&recipe).iter().all(|script| !script.contains("apt-get")));
+        for package in ["ca-certificates", "curl", "git", "python3-pandas", "r-base-core", "r-base-dev", "r-cran-dplyr"]
+        {
+            assert!(recipe.bootstrap_packages.iter().any(|other| other == package), "{package}");
+        }
+    }
+
+    /// Runs the step's own sed over what Debian's images have.
+    #[test]
+    fn the_mirror_takes_the_place_of_every_debian_host() {
+        let Step::Run(step) = packages::mirror_step("https://mirror.example.org/debian", None).unwrap() else {
+            panic!()
+        };
+        let expressions: Vec<&str> = step.script.split('\'').skip(1).step_by(2).collect();
+        assert_eq!(expressions.len(), 2);
+        let sed = |line: &str| {
+            let mut sed = Command::new("sed")
+                .args(["-E", "-e", expressions[0], "-e", expressions[1]])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            sed.stdin.take().unwrap().write_all(line.as_bytes()).unwrap();
+            String::from_utf8(sed.wait_with_output().unwrap().stdout).unwrap()
+        };
+        for (before, after) in [
+            ("URIs: http://deb.debian.org/debian", "URIs: https://mirror.example.org/debian"),
+            ("URIs: http://deb.debian.org/debian-security", "URIs: https://mirror.example.org/debian-security"),
+            ("deb http://deb.debian.org/debian/ sid main", "deb https://mirror.example.org/debian sid main"),
+            (
+                "deb http://security.debian.org/debian-security sid-security main",
+                "deb https://mirror.example.org/debian-security sid-security main",
+            ),
+            ("deb https://other.example.org/debian sid main", "deb https://other.example.org/debian sid main"),
+        ] {
+            assert_eq!(sed(before), after);
+        }
+    }
+}

@@ -8,7 +8,9 @@ mod bindings {
 
 use std::collections::HashSet;
 
-use bindings::exports::wharf::plugin::image_recipe_generation::{CopyStep, Guest, ImageRecipe, ImageSpec, RunStep, Step};
+use bindings::exports::wharf::plugin::image_recipe_generation::{
+    CopyStep, Guest, ImageRecipe, ImageSpec, RunStep, Step,
+};
 use bindings::wharf::plugin::settings;
 
 struct Hostile;
@@ -19,9 +21,7 @@ impl Guest for Hostile {
     fn generate(spec: ImageSpec) -> Result<ImageRecipe, String> {
         let step = match crate::setting(&settings::get(), "do").as_str() {
             "refuse" => return Err(format!("{} can't be made", spec.base_image)),
-            "copy-nothing" => {
-                Step::Copy(CopyStep { source: "x".to_owned(), target: "/x".to_owned(), mode: 0o644 })
-            }
+            "copy-nothing" => Step::Copy(CopyStep { source: "x".to_owned(), target: "/x".to_owned(), mode: 0o644 }),
             // An order that is random on a real machine.
             _ => Step::Run(RunStep {
                 title: "do it".to_owned(),

@@ -24,9 +24,12 @@ pub(super) async fn execute(global: &GlobalArguments, arguments: &ExplainArgumen
     let (explanation, ended) = match target(arguments.target.as_deref()) {
         Target::Run(run) => {
             if flags.python.is_some() || flags.r.is_some() || flags.config.is_some() {
-                return Err(Fault::new("usage", format!("\"{run}\" is taken for a run, which can't be changed any more"))
-                    .hint("an activity file's name ends in .toml")
-                    .into());
+                return Err(Fault::new(
+                    "usage",
+                    format!("\"{run}\" is taken for a run, which can't be changed any more"),
+                )
+                .hint("an activity file's name ends in .toml")
+                .into());
             }
             let access = open_at(home.root()).await?;
             let run = access.resolve_run(run).await?;

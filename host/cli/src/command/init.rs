@@ -45,7 +45,9 @@ pub(super) fn execute(global: &GlobalArguments, arguments: &InitArguments, conso
     if demo.is_some() {
         console.line(&format!("  wharf --home {home} base build python-r"))?;
         console.line(&format!("  put a table at {home}/data/flights.csv"))?;
-        console.line(&format!("  wharf --home {home} run {home}/activities/flights-python.toml --user ana --group analysts"))?;
+        console.line(&format!(
+            "  wharf --home {home} run {home}/activities/flights-python.toml --user ana --group analysts"
+        ))?;
     } else {
         console.line(&format!("  write a base image: {home}/base-images/NAME.toml"))?;
         console.line(&format!("  write an execution configuration: {home}/configs/NAME.toml"))?;

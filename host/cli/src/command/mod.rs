@@ -17,7 +17,9 @@ use std::path::Path;
 
 use wharf::{Access, HostOptions};
 
-use crate::arguments::{Arguments, BaseCommand, Command, ComponentCommand, ConfigCommand, DocsCommand, GlobalArguments};
+use crate::arguments::{
+    Arguments, BaseCommand, Command, ComponentCommand, ConfigCommand, DocsCommand, GlobalArguments,
+};
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::resolved;

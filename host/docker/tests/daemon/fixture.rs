@@ -13,49 +13,57 @@ use wharf_model::launch::{Backend, LaunchSpec};
 /// A static binary with a shell in it.
 const BUSYBOX: &str = "/bin/busybox";
 
+/// The label of the images of one test.
+const LABEL_TEST: &str = "wharf.test";
+
 /// Where the daemon listens.
-pub fn address() -> String {
+pub(crate) fn address() -> String {
     std::env::var("WHARF_TEST_DOCKER").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned())
 }
 
 /// The path of its socket.
-pub fn socket() -> PathBuf {
+pub(crate) fn socket() -> PathBuf {
     address().strip_prefix("unix://").expect("WHARF_TEST_DOCKER is a unix:// address").into()
 }
 
-pub fn silent() -> Progress {
+pub(crate) fn silent() -> Progress {
     Arc::new(|_| {})
 }
 
 /// One test's own part of the daemon.
-pub struct Fixture {
-    pub backend: Arc<DockerBackend>,
-    pub host: String,
-    pub image: String,
+pub(crate) struct Fixture {
+    pub(crate) backend: Arc<DockerBackend>,
+    pub(crate) host: String,
+    pub(crate) image: String,
     tags: Vec<String>,
 }
 
 impl Fixture {
-    pub async fn new(name: &str) -> Self {
+    pub(crate) async fn new(name: &str) -> Self {
         let backend = Arc::new(DockerBackend::connect(&address()).unwrap());
         let host = format!("test-{}-{name}", std::process::id());
         let tag = format!("wharf-test/{name}:{}", std::process::id());
         let request = ImportRequest {
             image: "the test image".to_owned(),
             tag: tag.clone(),
-            changes: vec!["ENTRYPOINT [\"/bin/false\"]".to_owned(), "ENV PATH=/bin".to_owned()],
+            // A label is handed on to all that is built on an image: by it we find what a failed build leaves.
+            changes: vec![
+                "ENTRYPOINT [\"/bin/false\"]".to_owned(),
+                "ENV PATH=/bin".to_owned(),
+                format!("LABEL {LABEL_TEST}={host}"),
+            ],
         };
         let image = backend.import(request, root_file_system(), &silent()).await.unwrap();
         Self { backend, host, image, tags: vec![tag] }
     }
 
     /// An image of this tag is removed at the end of the test.
-    pub fn removes(&mut self, tag: impl Into<String>) {
+    pub(crate) fn removes(&mut self, tag: impl Into<String>) {
         self.tags.push(tag.into());
     }
 
     /// A specification that runs a script as the default user, under the default security.
-    pub fn script(&self, run: &str, script: &str) -> LaunchSpec {
+    pub(crate) fn script(&self, run: &str, script: &str) -> LaunchSpec {
         LaunchSpec {
             host: self.host.clone(),
             run: format!("{}-{run}", self.host),
@@ -86,6 +94,10 @@ impl Drop for Fixture {
                 }
                 for tag in tags.iter().rev() {
                     ImageEngine::remove(&backend, tag).await.unwrap();
+                }
+                let ours = format!("{LABEL_TEST}={host}");
+                for left in backend.list(&ours).await.unwrap() {
+                    ImageEngine::remove(&backend, &left.id).await.unwrap();
                 }
             });
         });

@@ -108,16 +108,16 @@ async fn a_failed_build_says_where_and_why() {
     let progress: Progress = Arc::new(move |text| sink.lock().unwrap().push(text));
     let images = Images::new(fixture.backend.clone(), LAYER);
     let error = images.ensure(&plan, &progress).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        format!(
-            "building the base image {} failed at step 4 of 6 (install R):\nreading lists\nE: Unable to locate package \
-             r-bas\nthe command ended with the exit code 100",
-            plan.spec.name
-        )
-    );
+    let text = error.to_string();
+    let start = format!("building the base image {} failed at step 4 of 6 (install R):\n", plan.spec.name);
+    assert!(text.starts_with(&start), "{text}");
+    // The builder doesn't keep the order of the two streams.
+    let mut lines: Vec<&str> = text[start.len()..].lines().collect();
+    lines[..2].sort_unstable();
+    let end = "the command ended with the exit code 100";
+    assert_eq!(lines, ["E: Unable to locate package r-bas", "reading lists", end]);
     let heard = heard.lock().unwrap().join("\n");
-    assert!(heard.contains("step 3 of 6 (go well)\n  fine\nstep 4 of 6 (install R)\n  reading lists"), "{heard}");
+    assert!(heard.contains("step 3 of 6 (go well)\n  fine\nstep 4 of 6 (install R)\n"), "{heard}");
     assert_eq!(images.ready(&plan).await.unwrap(), None);
 }
 
@@ -143,12 +143,17 @@ async fn a_bootstrap_makes_an_image_with_python() {
     plan.recipe.bootstrap_packages = vec!["python3".to_owned(), "python3-pandas".to_owned()];
     let progress: Progress = Arc::new(|text| println!("{text}"));
     let images = Images::new(fixture.backend.clone(), LAYER);
+    let before = fixture.backend.list("wharf.image.key").await.unwrap();
     let begun = Instant::now();
     let ready = images.ensure(&plan, &progress).await.unwrap();
+    for made in fixture.backend.list("wharf.image.key").await.unwrap() {
+        // The bootstrapped image too, unless it was there.
+        if !before.contains(&made) {
+            made.tags.iter().for_each(|tag| fixture.removes(tag));
+        }
+    }
     let image = ImageEngine::find(&*fixture.backend, &ready.tag).await.unwrap().unwrap();
     println!("bootstrap, base image and run image: {:?}, {} MB", begun.elapsed(), image.size / 1_000_000);
-    fixture.removes(format!("wharf-base/{}:{}", plan.spec.name, ready.base_key.short()));
-    fixture.removes(ready.tag.clone());
 
     // Another runner: what an upgrade of the host costs.
     let begun = Instant::now();

@@ -63,7 +63,9 @@ async fn forward(
     let mut head = vec![0; 64 * 1024];
     let length = client.read(&mut head).await?;
     let first = String::from_utf8_lossy(&head[..length]).lines().next().unwrap_or_default().to_owned();
-    if length > 0 && !first.contains("/version") {
+    if length > 0 && !first.contains(" /version") {
+        // The version that was agreed on, whatever the daemon's newest is.
+        assert!(first.contains(" /v1."), "{first}");
         counted.fetch_add(1, Ordering::SeqCst);
     }
     daemon.write_all(&head[..length]).await?;

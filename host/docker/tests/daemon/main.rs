@@ -2,7 +2,11 @@
 //!
 //! Every test has a home label of its own, and removes what it made.
 
+#[cfg(test)]
 mod fixture;
+#[cfg(test)]
 mod images;
+#[cfg(test)]
 mod lost;
+#[cfg(test)]
 mod runs;

@@ -152,11 +152,7 @@ async fn the_limits_hold_inside() {
     let log = String::from_utf8(backend.log_tail(&launched.id, 10_000).await.unwrap()).unwrap();
     let words: Vec<&str> = log.split_whitespace().collect();
     let none = "0000000000000000";
-    assert_eq!(
-        words[..8],
-        ["1000", "CapBnd:", none, "CapEff:", none, "NoNewPrivs:", "1", "s3cret"].map(|w| w),
-        "{log}"
-    );
+    assert_eq!(words[..8], ["1000", "CapEff:", none, "CapBnd:", none, "NoNewPrivs:", "1", "s3cret"], "{log}");
     for expected in ["Read-only file system", "writable", "1777", "sh\n", "4096", "67108864"] {
         assert!(log.contains(expected), "{expected}: {log}");
     }

@@ -10,5 +10,5 @@ mod writer;
 
 pub(crate) use batches::BatchReader;
 pub(crate) use infer::infer;
-pub(crate) use reader::{CsvError, CsvReader, Record};
+pub(crate) use reader::{CsvError, CsvReader};
 pub(crate) use writer::CsvWriter;

@@ -84,6 +84,9 @@ impl Manifest {
             if fs::symlink_metadata(&target).is_ok_and(|there| there.is_dir()) {
                 return fail("it is a folder".to_owned());
             }
+            if leads_out(root, path) {
+                return fail("a link in its path leads out of the folder".to_owned());
+            }
             // The nearest folder that exists takes the file, or the folders above it.
             let mut place = target.parent().unwrap_or(root);
             let metadata = loop {
@@ -139,8 +142,12 @@ impl Manifest {
 
     /// Does all steps that aren't done yet.
     pub(crate) fn carry_out(&self) -> Result<(), StoreError> {
+        self.carry_out_first(usize::MAX)
+    }
+
+    pub(crate) fn carry_out_first(&self, count: usize) -> Result<(), StoreError> {
         let mut changed = BTreeSet::new();
-        for step in &self.steps {
+        for step in self.steps.iter().take(count) {
             match step {
                 Step::Put { staged, root, path } => put_in_place(staged, root, path)?,
                 Step::Remove { root, path } => remove(root, path)?,
@@ -180,6 +187,17 @@ impl Manifest {
             Err(source) => Err(fail(source)),
         }
     }
+}
+
+/// Whether a link on the way to a path leads out of its folder.
+fn leads_out(root: &Path, path: &Path) -> bool {
+    let Ok(inside) = Dir::open_ambient_dir(root, ambient_authority()) else { return false };
+    path.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty()).any(|parent| {
+        // Not the system's word, but that of the library that holds us inside.
+        inside
+            .metadata(parent)
+            .is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none())
+    })
 }
 
 /// The intent of a commit that has begun.

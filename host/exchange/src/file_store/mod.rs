@@ -139,7 +139,7 @@ impl DatasetStore for FileStore {
             let object = object(&binding);
             let new = inner.new_rows(&token, &binding)?;
             write_no_rows(&object, &schema, &new.data, new.format)?;
-            new.finish(inner, &token, &binding, schema)
+            new.finish(inner, &token, &binding, schema, true)
         })
         .await
     }
@@ -156,13 +156,14 @@ impl DatasetStore for FileStore {
             let schema = {
                 let stage = inner.stage(&token)?;
                 match lock(&stage).get(&binding.name, None) {
-                    Some(Item::Rows { schema, .. }) => Some(schema.clone()),
+                    Some(Item::Rows { schema, set: true, .. }) => Some(schema.clone()),
                     _ => None,
                 }
             };
             let new = inner.new_rows(&token, &binding)?;
+            let set = schema.is_some();
             let written = write_rows(&object(&binding), input, format, schema, &new.data, new.format)?;
-            new.finish(&inner, &token, &binding, written.schema)?;
+            new.finish(&inner, &token, &binding, written.schema, set)?;
             Ok(StagedRows { rows: written.rows })
         })
         .await
@@ -232,7 +233,14 @@ struct NewRows {
 }
 
 impl NewRows {
-    fn finish(mut self, inner: &Inner, token: &Token, binding: &Binding, schema: Schema) -> Result<(), StoreError> {
+    fn finish(
+        mut self,
+        inner: &Inner,
+        token: &Token,
+        binding: &Binding,
+        schema: Schema,
+        set: bool,
+    ) -> Result<(), StoreError> {
         if let Some(path) = &self.written_schema {
             let fail = |source| StoreError::Io { operation: "write", path: path.clone(), source };
             let mut text = serde_json::to_string_pretty(&schema).map_err(|error| fail(error.into()))?;
@@ -244,6 +252,7 @@ impl NewRows {
             data: self.data.clone(),
             written_schema: self.written_schema.clone(),
             schema,
+            set,
         };
         let stage = inner.stage(token)?;
         lock(&stage).ready(&binding.name, None, item)?;

@@ -18,7 +18,14 @@ const MAX_ITEMS: usize = 500_000;
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub(crate) enum Item {
     /// A dataset.
-    Rows { target: PathBuf, data: PathBuf, written_schema: Option<PathBuf>, schema: Schema },
+    Rows {
+        target: PathBuf,
+        data: PathBuf,
+        written_schema: Option<PathBuf>,
+        schema: Schema,
+        /// The run set the schema; otherwise it came with the rows, and other rows may bring another.
+        set: bool,
+    },
     /// A file of a folder.
     File { root: PathBuf, staged: PathBuf, size: u64, modified: u64 },
     /// The removal of a file of a folder.
@@ -97,10 +104,6 @@ impl Stage {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.items.is_empty()
-    }
-
-    pub(crate) fn has_journal(&self) -> bool {
-        self.journal.is_some() || self.journal_path.exists()
     }
 
     pub(crate) fn close(&mut self) {

@@ -365,21 +365,13 @@ team = "data"
                 "`resources.cpus` is a table; expected a number, a text such as \"4g\", or a list of texts",
             ),
             ("[resources]\nmemory = [\"1g\"]\n", 3, "`memory` in [resources] is a list; expected one value"),
-            (
-                "[resources]\nmemory = 1024\n",
-                3,
-                "`memory` is 1024 bytes, less than the 6m that Docker needs",
-            ),
+            ("[resources]\nmemory = 1024\n", 3, "`memory` is 1024 bytes, less than the 6m that Docker needs"),
             (
                 "[resources]\nmemory = \"4g\"\nmemory-swap = \"2g\"\n",
                 4,
                 "`memory-swap` is less than `memory`: it is the sum of memory and swap, so at least as much",
             ),
-            (
-                "[resources]\npids-limit = 0\n",
-                3,
-                "`pids-limit` is 0; expected 1 or more, or -1 for no limit",
-            ),
+            ("[resources]\npids-limit = 0\n", 3, "`pids-limit` is 0; expected 1 or more, or -1 for no limit"),
             (
                 "[resources]\nulimit = \"nofile\"\n",
                 3,

@@ -17,7 +17,10 @@ fn examples() -> Vec<(&'static str, &'static str)> {
         .map(|rest| {
             let block = rest.split_once("```").expect("a block ends").0;
             let path = block.lines().next().and_then(|line| line.strip_prefix("# ")).expect("a block names its file");
-            assert!(path.ends_with(".toml") && !path.contains(' '), "a block begins with its file, not with \"{path}\"");
+            assert!(
+                path.ends_with(".toml") && !path.contains(' '),
+                "a block begins with its file, not with \"{path}\""
+            );
             (path, block)
         })
         .collect()

@@ -72,8 +72,7 @@ impl ResourcesTable {
                 quantity(source.code, key, amount).map_err(|fault| source.place(&["resources", key], fault))?;
             resources.insert(key.clone(), quantity);
         }
-        check_resources(&resources)
-            .map_err(|(key, message)| source.fault(&["resources", key], message))?;
+        check_resources(&resources).map_err(|(key, message)| source.fault(&["resources", key], message))?;
         Ok(resources)
     }
 }

@@ -35,8 +35,12 @@ struct WithoutNull;
 impl Transform for WithoutNull {
     fn transform(&mut self, schema: &mut Schema) {
         let Some(object) = schema.as_object_mut() else { return };
-        if object.get("default").is_some_and(Value::is_null) {
-            object.remove("default");
+        match object.get_mut("default") {
+            Some(Value::Null) => {
+                object.remove("default");
+            }
+            Some(Value::Object(table)) => table.retain(|_, value| !value.is_null()),
+            _ => {}
         }
         if let Some(Value::Array(types)) = object.get_mut("type") {
             types.retain(|kind| kind != "null");

@@ -1,0 +1,13 @@
+//! The whole way: a recipe runs in a real container, from permission to outcome.
+//!
+//! Each test has a home of its own and calls the real command, or the library where that is the point. They need a Docker
+//! daemon, and `WHARF_TEST_FROM` names an image to start from where Debian's packages can't be had.
+
+mod data;
+mod decisions;
+mod ends;
+mod library;
+mod logs;
+mod mistakes;
+mod owner;
+mod recovery;

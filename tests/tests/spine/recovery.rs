@@ -1,0 +1,101 @@
+//! A host that is killed: the next one goes on where it was.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use wharf::store::RunState;
+use wharf_model::outcome::LogState;
+use wharf_model::{Cause, EventKind};
+use wharf_tests::{Finished, Home};
+
+/// Writes a line each 50 ms, and an output at the end.
+fn counting(lines: usize) -> String {
+    format!(
+        "import dataiku, pandas, time\n\
+         for n in range({lines}):\n    print(f'line {{n}}', flush=True); time.sleep(0.05)\n\
+         dataiku.Dataset('out').write_with_schema(pandas.DataFrame({{'n': range(1000)}}))\n"
+    )
+}
+
+fn assert_counted(run: &Finished, lines: usize) {
+    let log = run.log();
+    assert_eq!(log.len(), lines, "{run}");
+    for (at, (number, text)) in log.iter().enumerate() {
+        assert_eq!((*number, text.as_str()), (at as u64, format!("line {at}").as_str()));
+    }
+    let outcome = run.outcome();
+    assert_eq!(outcome.cause, Cause::Succeeded, "{}", outcome.sentence);
+    assert!(matches!(outcome.log, Some(LogState::Complete { lines: counted, .. }) if counted == lines as u64));
+}
+
+#[test]
+#[ignore = "needs docker (runs containers)"]
+fn a_host_killed_in_mid_run_is_followed_by_one_that_goes_on() {
+    const LINES: usize = 160;
+    let home = Home::demo();
+    let mut first = home.start(home.python(&counting(LINES), &["--output", &home.bind("out", "out.csv")]));
+    let id = first.until_log("line 20");
+    first.signal(Signal::KILL);
+    let first = first.finish();
+    assert_eq!(first.code, None);
+    let [container] = home.containers().try_into().unwrap();
+    assert_eq!((container.run.as_str(), container.state.as_str()), (id.as_str(), "running"));
+
+    let next = home.call(["--json", "logs", "-f", &id]).exits(0);
+    assert_counted(&next, LINES);
+    assert!(next.events().iter().any(|event| event.kind == EventKind::Recovered));
+    let runs = home.runs();
+    assert_eq!((runs.len(), runs[0].state), (1, RunState::Ended));
+    assert_eq!(home.read_data("out.csv").lines().count(), 1001);
+    home.left_only(&["out.csv"]);
+}
+
+#[test]
+#[ignore = "needs docker (runs containers)"]
+fn a_run_that_ends_while_nobody_is_there_is_concluded_later() {
+    const LINES: usize = 40;
+    let home = Home::demo();
+    let mut first = home.start(home.python(&counting(LINES), &["--output", &home.bind("out", "out.csv")]));
+    let id = first.until_log("line 5");
+    first.signal(Signal::KILL);
+    let _ = first.finish();
+    // Long over when somebody looks.
+    std::thread::sleep(Duration::from_secs(6));
+    let next = home.call(["--json", "logs", "-f", &id]).exits(0);
+    assert_counted(&next, LINES);
+    assert_eq!(home.read_data("out.csv").lines().count(), 1001);
+    home.left_only(&["out.csv"]);
+}
+
+#[test]
+#[ignore = "needs docker (runs containers)"]
+fn any_call_takes_over_what_was_left() {
+    let home = Home::demo();
+    let mut first = home.start(home.python("import time\nprint('up', flush=True)\ntime.sleep(600)", &[]));
+    let id = first.until_log("up");
+    first.signal(Signal::KILL);
+    let _ = first.finish();
+    let _ = home.call(["stop", &id]).exits(0);
+    let runs = home.runs();
+    assert_eq!(runs[0].outcome.as_ref().map(|outcome| outcome.cause), Some(Cause::Stopped), "{runs:?}");
+    home.left_only(&[]);
+}
+
+#[test]
+#[ignore = "needs docker (runs containers)"]
+fn a_container_that_was_removed_meanwhile_is_a_lost_run() {
+    let home = Home::demo();
+    let mut first = home.start(home.python("import time\nprint('up', flush=True)\ntime.sleep(600)", &[]));
+    first.until_log("up");
+    first.signal(Signal::KILL);
+    let _ = first.finish();
+    for container in home.containers() {
+        home.daemon().remove(&container.id);
+    }
+    let _ = home.call(["--json", "logs", "-f", "last"]);
+    let runs = home.runs();
+    let outcome = runs[0].outcome.clone().unwrap();
+    assert_eq!(outcome.cause, Cause::Lost, "{}", outcome.sentence);
+    assert!(outcome.retry_helps);
+    home.left_only(&[]);
+}
