@@ -5,8 +5,7 @@
 //!   adapter) or `spec.json` (image recipe), each as the types of `wharf-model` are written. They only say what differs
 //!   from an ordinary run, which is [`activity`], [`configuration`] and [`image`];
 //! - perhaps `settings.toml`, the component's TOML file;
-//! - `expected.json`, the answer. Files' contents are text there. With `WHARF_UPDATE_CASES=1` it is written anew: read the
-//!   difference before you keep it.
+//! - `expected.json`, the answer. With `WHARF_UPDATE_CASES=1` it is written anew: read the difference before you keep it.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -73,7 +72,7 @@ async fn every_case_of_every_component() {
             writeln!(problems, "{} has no cases", component.name).unwrap();
         }
         for case in cases {
-            let answer = format!("{:#}\n", readable(answer(&engine, component, &case).await));
+            let answer = format!("{:#}\n", answer(&engine, component, &case).await);
             let file = case.join("expected.json");
             if update {
                 fs::write(&file, &answer).unwrap();
@@ -184,12 +183,7 @@ async fn adapter(set: &ComponentSet, case: &Path) -> Value {
 }
 
 async fn image_recipe(set: &ComponentSet, name: &str, case: &Path) -> Value {
-    let mut spec = read(case, "spec.json", image());
-    for file in spec["extra_ca"].as_array_mut().into_iter().flatten() {
-        let text = file["contents"].as_str().unwrap_or_default().to_owned();
-        file["contents"] = json!(text.as_bytes());
-    }
-    let spec: ImageSpec = take(case, spec);
+    let spec: ImageSpec = take(case, read(case, "spec.json", image()));
     match set.image_recipe(name).unwrap().generate(&spec).await.answer {
         Ok(recipe) => json!({ "recipe": recipe }),
         Err(error) => json!({ "error": error.to_string() }),
@@ -217,23 +211,6 @@ fn merge(base: &mut Value, own: Value) {
             }
         }
         (base, own) => *base = own,
-    }
-}
-
-/// Makes texts of the contents of files.
-fn readable(value: Value) -> Value {
-    match value {
-        Value::Object(map) => map
-            .into_iter()
-            .map(|(key, value)| {
-                let bytes: Option<Vec<u8>> =
-                    (key == "contents").then(|| serde_json::from_value(value.clone()).ok()).flatten();
-                let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
-                (key, text.map_or_else(|| readable(value), Value::String))
-            })
-            .collect(),
-        Value::Array(list) => list.into_iter().map(readable).collect(),
-        other => other,
     }
 }
 

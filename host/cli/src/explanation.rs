@@ -2,7 +2,7 @@
 
 use wharf::message::Explanation;
 use wharf_model::decision::Judgement;
-use wharf_model::{Binding, BindingKind, Decision, Plan};
+use wharf_model::{Binding, Decision, Plan};
 
 use crate::console::{Channel, Tone, for_terminal};
 use crate::run_view::{mark, summary, verdict};
@@ -132,8 +132,7 @@ impl Page {
 
     fn bindings(&mut self, word: &str, bindings: &[Binding]) {
         for binding in bindings {
-            let slash = if binding.kind == BindingKind::Folder { "/" } else { "" };
-            self.fact(word, &format!("{}: {}{slash}", binding.name, binding.place.path.display()));
+            self.fact(word, &text::binding(binding));
         }
     }
 
@@ -148,12 +147,10 @@ impl Page {
                 &format!("{} ({}), made by {}", plan.image.name, plan.image.origin, plan.image.made_by),
             );
         }
-        if let Some(key) = &explanation.base_key {
-            self.fact("base key", key);
-        }
-        if let Some(key) = &explanation.image_key {
-            self.fact("image key", key);
-        }
+        // What an image is made of includes the engine's platform, or an image that only the engine knows.
+        let unknown = "not known without the engine";
+        self.fact("base key", explanation.base_key.as_deref().unwrap_or(unknown));
+        self.fact("image key", explanation.image_key.as_deref().unwrap_or(unknown));
         let there = match explanation.image_there {
             Some(true) => "yes",
             Some(false) => "no: it is built first",

@@ -10,7 +10,7 @@ use wharf_model::quantity::describe_bytes;
 use wharf_model::{Binding, BindingKind, Cause, Decision, Event, EventKind, Outcome, Phase};
 
 use crate::console::{Channel, Console, Tone, for_terminal};
-use crate::text::{counted, duration, usage};
+use crate::text::{self, counted, duration, usage};
 
 /// After how much silence of the recipe the moving line comes back.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -21,6 +21,7 @@ pub(crate) struct RunView {
     outputs: Vec<Binding>,
     submitted_at: u64,
     phase: Option<Phase>,
+    phase_began: Instant,
     /// What components said in this phase.
     notes: Vec<String>,
     /// Where the moving line stands, if it is there.
@@ -35,6 +36,7 @@ impl RunView {
             outputs: outputs.to_vec(),
             submitted_at: 0,
             phase: None,
+            phase_began: Instant::now(),
             notes: Vec::new(),
             waiting: false,
             last_line: None,
@@ -58,6 +60,7 @@ impl RunView {
             EventKind::Recovered => console.note("  taken over from a process that is gone"),
             EventKind::PhaseStarted { phase } => {
                 self.phase = Some(*phase);
+                self.phase_began = Instant::now();
                 self.notes.clear();
                 self.wait(console, phase_word(*phase));
             }
@@ -130,7 +133,7 @@ impl RunView {
     }
 
     fn wait(&mut self, console: &Console, text: &str) {
-        console.spinner().start(text);
+        console.spinner().resume(text, self.phase_began.elapsed());
         self.waiting = true;
     }
 
@@ -240,8 +243,7 @@ pub(crate) fn summary(
     fact("run", run);
     if well {
         for output in outputs {
-            let slash = if output.kind == BindingKind::Folder { "/" } else { "" };
-            fact("output", &format!("{}: {}{slash}", output.name, output.place.path.display()));
+            fact("output", &text::binding(output));
         }
     }
     match &outcome.log {
@@ -347,7 +349,7 @@ mod tests {
             name: "report".to_owned(),
             role: "main".to_owned(),
             kind: BindingKind::Folder,
-            place: wharf_model::Place { path: "/d/report".into() },
+            place: wharf_model::Place { path: "/d/report/".into() },
         };
         let good = Outcome {
             log: Some(LogState::Complete { lines: 1, bytes: 4 }),

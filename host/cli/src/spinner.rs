@@ -28,9 +28,14 @@ impl Spinner {
 
     /// Begins to wait for something.
     pub(crate) fn start(&self, text: &str) {
+        self.resume(text, Duration::ZERO);
+    }
+
+    /// Goes on to wait for something that has taken so long already.
+    pub(crate) fn resume(&self, text: &str, elapsed: Duration) {
         self.with(|bar| {
             bar.finish_and_clear();
-            let fresh = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            let fresh = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_elapsed(elapsed);
             let template = if self.colour {
                 "{spinner:.cyan} {wide_msg} {elapsed:.dim}"
             } else {

@@ -2,13 +2,14 @@
 
 use chrono::{Local, TimeZone};
 use wharf_model::quantity::{describe_bytes, format_bytes};
-use wharf_model::{Limit, Quantity, WhenFull};
+use wharf_model::{Binding, BindingKind, Limit, Quantity, WhenFull};
 
-/// Milliseconds as `3 ms`, `1.2 s`, `2 min 05 s`, `1 h 02 min`.
+/// Milliseconds as `<1 ms`, `3 ms`, `1.2 s`, `2 min 05 s`, `1 h 02 min`.
 pub(crate) fn duration(millis: u64) -> String {
     let seconds = millis / 1_000;
     match millis {
-        0..1_000 => format!("{millis} ms"),
+        0 => "<1 ms".to_owned(),
+        1..1_000 => format!("{millis} ms"),
         1_000..60_000 => format!("{}.{} s", seconds, millis % 1_000 / 100),
         60_000..3_600_000 => format!("{} min {:02} s", seconds / 60, seconds % 60),
         _ => format!("{} h {:02} min", seconds / 3_600, seconds / 60 % 60),
@@ -41,6 +42,13 @@ pub(crate) fn usage(usage: &wharf_model::protocol::Usage) -> String {
     format!("memory {}, CPU {:.1} s", describe_bytes(usage.memory), usage.cpu_seconds)
 }
 
+/// Where a binding's data is: `sales: /data/sales.csv`, `report: /data/report/`.
+pub(crate) fn binding(binding: &Binding) -> String {
+    let path = binding.place.path.to_string_lossy();
+    let slash = if binding.kind == BindingKind::Folder { "/" } else { "" };
+    format!("{}: {}{slash}", binding.name, path.trim_end_matches('/'))
+}
+
 /// `1 line`, `2 lines`.
 pub(crate) fn counted(count: u64, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
@@ -52,7 +60,8 @@ mod tests {
 
     #[test]
     fn durations_are_short() {
-        let pairs = [(0, "0 ms"), (999, "999 ms"), (1_000, "1.0 s"), (59_999, "59.9 s"), (125_000, "2 min 05 s")];
+        let pairs =
+            [(0, "<1 ms"), (3, "3 ms"), (999, "999 ms"), (1_000, "1.0 s"), (59_999, "59.9 s"), (125_000, "2 min 05 s")];
         for (millis, text) in pairs {
             assert_eq!(duration(millis), text);
         }

@@ -112,7 +112,7 @@ fn paths_stay_inside() {
 fn image_recipes_are_checked() {
     let spec: ImageSpec = serde_json::from_value(serde_json::json!({
         "name": "base", "origin": { "from": "debian" }, "languages": [], "system_packages": [],
-        "mirrors": {}, "extra_ca": [{ "name": "corp.crt", "contents": [] }], "labels": {}, "made_by": "x"
+        "mirrors": {}, "extra_ca": [{ "name": "corp.crt", "contents": "" }], "labels": {}, "made_by": "x"
     }))
     .unwrap();
     let file = |name: &str| image::ContextFile { name: name.to_owned(), contents: vec![1] };

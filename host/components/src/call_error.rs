@@ -147,7 +147,9 @@ fn functions(error: &wasmtime::Error) -> String {
         let Some(name) = symbol.or_else(|| frame.func_name().map(readable)) else { continue };
         // The machinery of a panic, of an allocator and of generated bindings says nothing to anybody.
         let machinery = ["core::", "std::", "alloc::", "__", "_rust", "rust_", "abort", "cabi_", "dlmalloc"];
-        if machinery.iter().any(|prefix| name.starts_with(prefix)) || names.contains(&name) {
+        let plain = name.trim_start_matches(['<', '_', '(', '&', '*']);
+        if machinery.iter().any(|prefix| name.starts_with(prefix) || plain.starts_with(prefix)) || names.contains(&name)
+        {
             continue;
         }
         names.push(name);
@@ -158,21 +160,9 @@ fn functions(error: &wasmtime::Error) -> String {
     if names.is_empty() { String::new() } else { cut(&format!(" (in {})", names.join(", called by "))) }
 }
 
-/// A Rust symbol without its hash, where it is one.
+/// A symbol as its source spells it, without the compiler's hashes.
 fn readable(symbol: &str) -> String {
-    let Some(rest) = symbol.strip_prefix("_ZN") else { return symbol.to_owned() };
-    let mut parts = Vec::new();
-    let mut rest = rest;
-    while let Some(digits) = rest.find(|c: char| !c.is_ascii_digit()).filter(|digits| *digits > 0) {
-        let Ok(length) = rest[..digits].parse::<usize>() else { break };
-        let Some(part) = rest.get(digits..digits + length) else { break };
-        parts.push(part);
-        rest = &rest[digits + length..];
-    }
-    if parts.last().is_some_and(|last| last.len() == 17 && last.starts_with('h')) {
-        parts.pop();
-    }
-    if parts.is_empty() { symbol.to_owned() } else { parts.join("::") }
+    format!("{:#}", rustc_demangle::demangle(symbol))
 }
 
 /// What a panic said, from what Rust's hook (or the SDK's) wrote to standard error.
@@ -222,8 +212,8 @@ mod tests {
     #[test]
     fn symbols_are_readable() {
         assert_eq!(readable("_ZN7hostile5inner17h0123456789abcdefE"), "hostile::inner");
+        assert_eq!(readable("_RNvCsfLfy6EI15iL_7___rustc12___rust_abort"), "__rustc::__rust_abort");
         assert_eq!(readable("main"), "main");
-        assert_eq!(readable("_ZN99x"), "_ZN99x");
     }
 
     #[test]

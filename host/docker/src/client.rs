@@ -110,7 +110,7 @@ impl Client {
         }
     }
 
-    /// The failure in the words of the launch border. `image` is the one that the request was about.
+    /// The failure in the words of the launch border.
     pub(crate) fn backend(&self, operation: &str, failure: Failure) -> BackendError {
         match failure {
             Failure::Down(reason) | Failure::Lost(reason) => {

@@ -1,13 +1,17 @@
 //! Arrow IPC streams from containers: what they claim is checked before memory is given to it.
 
+use std::collections::VecDeque;
 use std::io::{self, Read};
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_ipc::convert::try_fb_to_schema;
 use arrow_ipc::reader::StreamDecoder;
 use arrow_ipc::{MessageHeader, root_as_message};
 use arrow_schema::{DataType, SchemaRef};
 
+/// In front of every message.
+const CONTINUATION: [u8; 4] = [0xff; 4];
 /// The largest description of a message.
 const MAX_METADATA: usize = 16 << 20;
 /// The largest message. Writers that stream send far smaller ones.
@@ -34,22 +38,27 @@ pub(crate) struct ArrowReader<R> {
     decoder: StreamDecoder,
     schema: SchemaRef,
     dictionaries: usize,
+    /// Decoded and not yet taken.
+    ready: VecDeque<RecordBatch>,
+    over: bool,
 }
 
 impl<R: Read> ArrowReader<R> {
     /// Reads the schema.
     pub(crate) fn new(input: R) -> Result<Self, ArrowStreamError> {
-        let schema = SchemaRef::new(arrow_schema::Schema::empty());
-        let mut reader = Self { input, decoder: StreamDecoder::new(), schema, dictionaries: 0 };
-        loop {
-            if !matches!(reader.message()?, Message::Nothing) {
-                return Err(ArrowStreamError::Form("it does not begin with a schema".to_owned()));
-            }
-            if let Some(schema) = reader.decoder.schema() {
-                reader.schema = schema;
-                return Ok(reader);
-            }
+        let mut reader = Self {
+            input,
+            decoder: StreamDecoder::new(),
+            schema: SchemaRef::new(arrow_schema::Schema::empty()),
+            dictionaries: 0,
+            ready: VecDeque::new(),
+            over: false,
+        };
+        match reader.message()? {
+            Some(schema) => reader.schema = schema,
+            None => return Err(ArrowStreamError::Form("it does not begin with a schema".to_owned())),
         }
+        Ok(reader)
     }
 
     pub(crate) fn schema(&self) -> &SchemaRef {
@@ -58,33 +67,36 @@ impl<R: Read> ArrowReader<R> {
 
     /// The next rows, or none at the end.
     pub(crate) fn read(&mut self) -> Result<Option<RecordBatch>, ArrowStreamError> {
-        loop {
-            match self.message()? {
-                Message::Nothing => {}
-                Message::End => return Ok(None),
-                Message::Rows(batch) => {
-                    check(&batch)?;
-                    return Ok(Some(batch));
-                }
+        while self.ready.is_empty() && !self.over {
+            self.message()?;
+        }
+        match self.ready.pop_front() {
+            Some(batch) => {
+                check(&batch)?;
+                Ok(Some(batch))
             }
+            None => Ok(None),
         }
     }
 
-    fn message(&mut self) -> Result<Message, ArrowStreamError> {
+    /// Reads one message; returns the schema if it is one.
+    fn message(&mut self) -> Result<Option<SchemaRef>, ArrowStreamError> {
         let form = |what: String| ArrowStreamError::Form(what);
         let mut bytes = Vec::with_capacity(4096);
-        if self.take(4, &mut bytes)? == 0 {
+        match self.take(4, &mut bytes)? {
             // Some writers end without the end mark.
-            return Ok(Message::End);
+            0 => return self.end(),
+            4 => {}
+            _ => return Err(cut_off()),
         }
-        if bytes == [0xff; 4] {
+        if bytes == CONTINUATION {
             self.take_all(4, &mut bytes)?;
         }
         let mut size = [0; 4];
         size.copy_from_slice(&bytes[bytes.len() - 4..]);
         let size = u32::from_le_bytes(size) as usize;
         if size == 0 {
-            return Ok(Message::End);
+            return self.end();
         }
         if size > MAX_METADATA {
             return Err(form(format!("a message's description claims {size} bytes; at most {MAX_METADATA} are taken")));
@@ -94,6 +106,13 @@ impl<R: Read> ArrowReader<R> {
         let message =
             root_as_message(&bytes[start..]).map_err(|error| form(format!("it is no Arrow stream: {error}")))?;
         let (kind, body) = (message.header_type(), message.bodyLength());
+        let schema = match message.header_as_schema() {
+            Some(schema) => {
+                let schema = try_fb_to_schema(schema).map_err(|error| form(error.to_string()))?;
+                Some(SchemaRef::new(schema))
+            }
+            None => None,
+        };
         if !(0..=MAX_BODY).contains(&body) {
             return Err(form(format!("a message claims {body} bytes; write batches of at most {MAX_BODY}")));
         }
@@ -105,9 +124,27 @@ impl<R: Read> ArrowReader<R> {
             }
         }
         self.take_all(body, &mut bytes)?;
+        self.decode(bytes)?;
+        Ok(schema)
+    }
+
+    /// Takes the end of the stream.
+    fn end(&mut self) -> Result<Option<SchemaRef>, ArrowStreamError> {
+        self.over = true;
+        // A last message without a body is decoded only when something follows.
+        self.decode([CONTINUATION, [0; 4]].concat())?;
+        Ok(None)
+    }
+
+    fn decode(&mut self, bytes: Vec<u8>) -> Result<(), ArrowStreamError> {
         let mut buffer = bytes.into();
-        let decoded = self.decoder.decode(&mut buffer).map_err(|error| form(error.to_string()))?;
-        Ok(decoded.map_or(Message::Nothing, Message::Rows))
+        loop {
+            match self.decoder.decode(&mut buffer) {
+                Ok(Some(batch)) => self.ready.push_back(batch),
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(ArrowStreamError::Form(error.to_string())),
+            }
+        }
     }
 
     /// Takes so many bytes, or fewer at the end. Memory grows with what comes, not with what was claimed.
@@ -117,17 +154,14 @@ impl<R: Read> ArrowReader<R> {
 
     fn take_all(&mut self, count: usize, bytes: &mut Vec<u8>) -> Result<(), ArrowStreamError> {
         if self.take(count, bytes)? < count {
-            return Err(ArrowStreamError::Form("it ends in the middle of a message".to_owned()));
+            return Err(cut_off());
         }
         Ok(())
     }
 }
 
-enum Message {
-    /// A schema, a dictionary.
-    Nothing,
-    Rows(RecordBatch),
-    End,
+fn cut_off() -> ArrowStreamError {
+    ArrowStreamError::Form("it ends in the middle of a message".to_owned())
 }
 
 /// Refuses rows that would become large when they are written out: one text that many of them share.

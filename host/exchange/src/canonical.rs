@@ -4,10 +4,11 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use crate::arrow_stream::MAX_TEXT;
-use arrow_array::builder::{Int64Builder, StringBuilder};
+use crate::csv::{format_instant, parse_date};
+use arrow_array::builder::{Int64Builder, StringBuilder, TimestampMicrosecondBuilder};
 use arrow_array::cast::AsArray;
-use arrow_array::types::Float64Type;
-use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow_array::types::{Float64Type, TimestampMicrosecondType};
+use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringArray, TimestampMicrosecondArray};
 use arrow_cast::display::array_value_to_string;
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{ArrowError, DataType, SchemaRef, TimeUnit};
@@ -49,26 +50,52 @@ fn convert(column: &ArrayRef, target: &DataType) -> Result<ArrayRef, ArrowError>
             }
             Ok(Arc::new(texts.finish()))
         }
-        (from, DataType::Utf8) if is_instant(from) => {
-            // A zone of the column's own would be written as local time: the text is in UTC as everything is.
-            let utc = cast_with_options(column, &crate::types::instant(), &strict)?;
-            cast_with_options(&utc, &DataType::Utf8, &strict)
+        (DataType::Timestamp(_, Some(_)), DataType::Utf8) => {
+            let instants = instants(column)?;
+            let texts = instants.iter().map(|micros| micros.and_then(format_instant)).collect::<StringArray>();
+            Ok(Arc::new(texts))
         }
-        // A date without a zone is in UTC; a cast would give it the zone of its target all the same, said here.
-        (DataType::Timestamp(unit, None), DataType::Timestamp(_, Some(_))) => {
-            let zoned = cast_with_options(column, &DataType::Timestamp(*unit, Some("UTC".into())), &strict)?;
-            cast_with_options(&zoned, target, &strict)
+        (DataType::Timestamp(..) | DataType::Date32 | DataType::Date64, DataType::Timestamp(..)) => {
+            Ok(Arc::new(instants(column)?))
         }
-        (DataType::Date32 | DataType::Date64, DataType::Timestamp(_, Some(_))) => {
-            let midnight = cast_with_options(column, &DataType::Timestamp(TimeUnit::Microsecond, None), &strict)?;
-            cast_with_options(&midnight, target, &strict)
+        (DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View, DataType::Timestamp(..)) => {
+            let texts = cast_with_options(column, &DataType::Utf8, &strict)?;
+            let mut values = TimestampMicrosecondBuilder::with_capacity(texts.len());
+            for text in texts.as_string::<i32>() {
+                values.append_option(match text.filter(|text| !text.is_empty()) {
+                    Some(text) => Some(
+                        parse_date(text)
+                            .ok_or_else(|| ArrowError::CastError(format!("{:?} is not a date", shortened(text))))?,
+                    ),
+                    None => None,
+                });
+            }
+            Ok(Arc::new(values.finish().with_timezone("UTC")))
+        }
+        (from, DataType::Timestamp(..)) if *from != DataType::Null => {
+            Err(ArrowError::CastError(format!("a value of type {from} is not a date")))
         }
         _ => cast_with_options(column, target, &strict),
     }
 }
 
-fn is_instant(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Timestamp(_, Some(_)))
+/// Instants in UTC. What has no zone is in UTC, and what has one counts from the same moment whatever its zone.
+fn instants(column: &ArrayRef) -> Result<TimestampMicrosecondArray, ArrowError> {
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
+    let plain = match column.data_type() {
+        // By way of a number: a cast would have to know the zone by its name.
+        DataType::Timestamp(unit, Some(_)) => {
+            let number = cast_with_options(column, &DataType::Int64, &strict)?;
+            cast_with_options(&number, &DataType::Timestamp(*unit, None), &strict)?
+        }
+        _ => Arc::clone(column),
+    };
+    let micros = cast_with_options(&plain, &DataType::Timestamp(TimeUnit::Microsecond, None), &strict)?;
+    Ok(micros.as_primitive::<TimestampMicrosecondType>().clone().with_timezone("UTC"))
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(100).collect()
 }
 
 /// Doubles that are integers, as integers. Not a number is null: so tables write a missing integer.
@@ -176,8 +203,7 @@ mod tests {
     use super::*;
     use arrow_array::types::Int32Type;
     use arrow_array::{
-        Date32Array, Float64Array, Int64Array, ListArray, StringArray, StructArray, TimestampNanosecondArray,
-        UInt64Array,
+        Date32Array, Float64Array, Int64Array, ListArray, StructArray, TimestampNanosecondArray, UInt64Array,
     };
     use arrow_schema::Field;
 
@@ -210,15 +236,24 @@ mod tests {
     #[test]
     fn instants_are_in_utc() {
         let nanos = 1_357_034_400_123_000_000;
-        let expected = ["2013-01-01T10:00:00.123Z"];
-        let instant = crate::types::instant();
+        let micros = |column: &ArrayRef| {
+            let column = convert(column, &crate::types::instant()).unwrap();
+            assert_eq!(column.data_type(), &crate::types::instant());
+            column.as_primitive::<TimestampMicrosecondType>().iter().collect::<Vec<_>>()
+        };
         let plain: ArrayRef = Arc::new(TimestampNanosecondArray::from(vec![nanos]));
-        assert_eq!(texts(&plain, &instant), expected);
-        let zoned: ArrayRef = Arc::new(TimestampNanosecondArray::from(vec![nanos]).with_timezone("+02:00"));
-        assert_eq!(texts(&zoned, &instant), expected);
-        assert_eq!(texts(&zoned, &DataType::Utf8), expected);
-        let day: ArrayRef = Arc::new(Date32Array::from(vec![1]));
-        assert_eq!(texts(&day, &instant), ["1970-01-02T00:00:00Z"]);
+        assert_eq!(micros(&plain), [Some(nanos / 1000)]);
+        for zone in ["+02:00", "Europe/Paris", "UTC"] {
+            let zoned: ArrayRef = Arc::new(TimestampNanosecondArray::from(vec![nanos]).with_timezone(zone));
+            assert_eq!(micros(&zoned), [Some(nanos / 1000)], "{zone}");
+            assert_eq!(texts(&zoned, &DataType::Utf8), ["2013-01-01T10:00:00.123Z"], "{zone}");
+        }
+        let day: ArrayRef = Arc::new(Date32Array::from(vec![Some(1), None]));
+        assert_eq!(micros(&day), [Some(86_400_000_000), None]);
+        let text: ArrayRef = Arc::new(StringArray::from(vec![Some("1970-01-02T02:00:00+02:00"), Some(""), None]));
+        assert_eq!(micros(&text), [Some(86_400_000_000), None, None]);
+        let number: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+        assert!(convert(&number, &crate::types::instant()).unwrap_err().to_string().contains("not a date"));
     }
 
     #[test]

@@ -28,7 +28,8 @@
   unlink(errors)
   if (!is.null(status) && !identical(as.integer(status), 0L)) {
     said <- said[nzchar(said)]
-    .wharf_fail(if (length(said)) paste(said, collapse = " ") else paste0(what, " failed with status ", .wharf_exit(status)))
+    if (!length(said)) said <- paste(what, "failed with status", .wharf_exit(status))
+    .wharf_fail(paste(said, collapse = " "))
   }
 }
 

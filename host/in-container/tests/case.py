@@ -1,16 +1,19 @@
 """A test case with a fake runner of its own, and recipes in processes of their own."""
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 import unittest
+from unittest import mock
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PYTHON = os.path.join(os.path.dirname(HERE), "python")
 sys.path[:0] = [HERE, PYTHON]
 
-from dataiku.core import context  # noqa: E402
+from dataiku.core import at_exit, context  # noqa: E402
 from fake_runner import Runner, parse  # noqa: E402
 
 try:
@@ -29,10 +32,18 @@ class RunnerCase(unittest.TestCase):
     """Each test has `self.runner`, and WHARF_SOCKET leads to it."""
 
     def setUp(self):
+        # Copies of folders stay in the temporary directory until the container goes: here, until the test ends.
+        scratch = tempfile.mkdtemp(prefix="wharf-test-")
+        self.addCleanup(shutil.rmtree, scratch)
+        for patch in (mock.patch.object(tempfile, "tempdir", scratch), mock.patch.dict(os.environ, TMPDIR=scratch)):
+            patch.start()
+            self.addCleanup(patch.stop)
         self.runner = Runner()
         self.runner.changed = context._contexts.clear
         os.environ["WHARF_SOCKET"] = self.runner.socket
         self.addCleanup(self.runner.close)
+        # This process isn't a recipe's: at its end there is no runner to send anything to.
+        self.addCleanup(at_exit._pending.clear)
         self.addCleanup(os.environ.pop, "WHARF_SOCKET")
 
     def rows(self, name):

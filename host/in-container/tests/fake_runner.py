@@ -3,16 +3,16 @@
 It holds datasets as CSV text and converts to and from Arrow where pyarrow is. `tear` breaks bodies off.
 """
 
-import csv
 import hashlib
 import http.server
 import io
 import json
 import os
+import shutil
 import socketserver
 import tempfile
 import threading
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 
 class Runner:
@@ -41,8 +41,7 @@ class Runner:
     def close(self):
         self._server.shutdown()
         self._server.server_close()
-        os.unlink(self.socket)
-        os.rmdir(self.directory)
+        shutil.rmtree(self.directory)
 
     def input(self, name, columns, text, role="main"):
         """An input dataset from pairs of name and type, and CSV with its header."""
@@ -187,7 +186,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = self._body()
         if parts[1] not in [b["name"] for b in runner.outputs]:
             raise Refused(403, "not-an-output", "%s isn't an output" % parts[1])
-        rows = None
         if parts[-1] == "schema" and parts[0] == "datasets":
             runner.schemas[parts[1]] = json.loads(body.decode())["columns"]
             return None
@@ -195,7 +193,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             runner.data[parts[1]] = _store(body, query)
         else:
             runner.folders[parts[1]]["/".join(parts[3:])] = body
-        received = {"bytes": len(body), "sha256": hashlib.sha256(body).hexdigest(), "rows": rows}
+        received = {"bytes": len(body), "sha256": hashlib.sha256(body).hexdigest(), "rows": None}
         return json.dumps(received).encode()
 
     def _delete(self, runner, parts, query):

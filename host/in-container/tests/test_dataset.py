@@ -57,7 +57,8 @@ class Names(RunnerCase):
     def test_partitions(self):
         self.runner.input("flights", [("a", "string")], "a\n")
         dataset = dataiku.Dataset("flights")
-        self.assertEqual((dataset.read_partitions, dataset.list_partitions(), dataset.writePartition), (["NP"], ["NP"], ""))
+        self.assertEqual((dataset.read_partitions, dataset.list_partitions()), (["NP"], ["NP"]))
+        self.assertEqual(dataset.writePartition, "")
         with self.fails("partitioned"):
             dataset.add_read_partitions("2024")
 

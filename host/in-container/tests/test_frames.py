@@ -9,7 +9,7 @@ from unittest import mock
 from case import RunnerCase, needs_pandas, pandas as pd, pyarrow
 
 import dataiku
-from dataiku.core import dataset as dataset_module, frame_read, frame_write
+from dataiku.core import dataset as dataset_module, frame_read
 
 BIG = 2**63 - 1
 COLUMNS = [
@@ -135,6 +135,9 @@ class Reading(RunnerCase):
         self.assertEqual((frame["s"][0], frame["s"][1500]), ("1", "x"))
         self.runner.input("truths", [("s", "string")], "s\ntrue\nFalse\n")
         self.assertEqual(str(self.read("truths")["s"].dtype), "bool")
+        self.runner.input("na", [("s", "string"), ("n", "int")], "s,n\n1,1\nNA,2\n")
+        self.assertEqual(list(self.read("na", keep_default_na=False)["s"]), ["1", "NA"])
+        self.assertEqual(str(self.read("na")["s"].dtype), "float64")
         self.runner.input("quoted", [("s", "string")], 's\n1\n"1""2"\n')
         self.assertEqual(list(self.read("quoted")["s"]), ["1", '1"2'])
 

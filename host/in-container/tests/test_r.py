@@ -8,6 +8,8 @@ import unittest
 from case import HERE, RunnerCase
 
 R = os.path.join(os.path.dirname(HERE), "r")
+# The runner's own program can take the part of the stand-in.
+RUNNER = os.environ.get("WHARF_TEST_RUNNER", os.path.join(HERE, "fake_call"))
 COLUMNS = [("id", "bigint"), ("x y", "double"), ("s", "string"), ("when", "date"), ("ok", "boolean"), ("zip", "string")]
 TEXT = (
     "id,x y,s,when,ok,zip\n"
@@ -25,7 +27,7 @@ class RecipeInR(RunnerCase):
         with open(file, "w", encoding="utf-8") as stream:
             stream.write("library(dataiku)\n" + code)
         self.addCleanup(lambda: os.path.exists(file) and os.unlink(file))
-        env = dict(os.environ, R_PROFILE_USER=os.path.join(R, "profile.R"), WHARF_RUNNER=os.path.join(HERE, "fake_call"))
+        env = dict(os.environ, R_PROFILE_USER=os.path.join(R, "profile.R"), WHARF_RUNNER=RUNNER)
         env.update(environment)
         result = subprocess.run(
             ["Rscript", file], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", timeout=120

@@ -21,6 +21,7 @@ use tokio::sync::Mutex;
 use tokio_rustls::TlsConnector;
 use wharf_model::protocol::Refusal;
 
+use crate::complain;
 use crate::settings::Settings;
 
 /// How long a host that was reached before may be away.
@@ -115,9 +116,16 @@ impl Link {
     /// Sends the first request of a run: for `patience` to a host that can't be reached, and for `doubt` to one that
     /// doesn't know the ticket, which may just have been started again.
     pub(crate) async fn begin(&self, path: &str, patience: Duration, doubt: Duration) -> Result<Bytes, LinkError> {
-        self.repeat(&Method::GET, path, Bytes::new(), |error, since| match error {
-            LinkError::Ticket(_) => since.elapsed() < doubt,
-            _ => since.elapsed() < patience,
+        let said = Cell::new(false);
+        self.repeat(&Method::GET, path, Bytes::new(), |error, since| {
+            // At once: a host that hears nothing ends the container in the meantime, and then its log is all there is.
+            if !said.replace(true) {
+                complain(&format!("{error}; trying again"));
+            }
+            match error {
+                LinkError::Ticket(_) => since.elapsed() < doubt,
+                _ => since.elapsed() < patience,
+            }
         })
         .await
     }

@@ -12,6 +12,10 @@ use wharf_model::{Cause, Outcome};
 /// The exit code with which a runner says that it never reached the host.
 const RUNNER_WITHOUT_HOST: i64 = 113;
 
+/// What to do about an engine that doesn't answer.
+pub(crate) const ENGINE_AWAY: &str =
+    "check that the daemon of this execution configuration runs and that you may use it: `wharf doctor`";
+
 /// Why a run was asked to end before its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Interruption {
@@ -76,10 +80,7 @@ pub(crate) fn outcome(cause: Cause, sentence: impl Into<String>) -> Outcome {
 /// An outcome for what an engine couldn't do.
 pub(crate) fn engine_outcome(error: &BackendError) -> Outcome {
     let (cause, advice) = match error {
-        BackendError::Unreachable { .. } => (
-            Cause::EngineUnreachable,
-            "check that the daemon of this execution configuration runs and that you may use it: `wharf doctor`",
-        ),
+        BackendError::Unreachable { .. } => (Cause::EngineUnreachable, ENGINE_AWAY),
         BackendError::NoSuchImage { .. } => (Cause::ImageMissing, "build it: `wharf base build NAME`"),
         BackendError::Refused { .. } => {
             (Cause::EngineRefused, "look at the configuration's resources and security keys: `wharf explain`")

@@ -26,7 +26,7 @@ impl Inner {
         let faults = self.home().check();
         if faults.is_empty() {
             let count = self.home().configuration_names().unwrap_or_default().len();
-            findings.push(ok("home", format!("{}: its files are right ({count} execution configurations)", self.home().root().display())));
+            findings.push(ok("home", format!("{}: its files are right; execution configurations: {count}", self.home().root().display())));
         }
         for fault in faults {
             findings.push(bad("home", fault.to_string(), fault.hint));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use wharf::store::RunState;
 use wharf_model::outcome::LogState;
-use wharf_model::{Cause, EventKind};
+use wharf_model::{Cause, EventKind, Phase};
 use wharf_tests::{Finished, Home};
 
 /// Writes a line each 50 ms, and an output at the end.
@@ -47,7 +47,7 @@ fn a_host_killed_in_mid_run_is_followed_by_one_that_goes_on() {
     let runs = home.runs();
     assert_eq!((runs.len(), runs[0].state), (1, RunState::Ended));
     assert_eq!(home.read_data("out.csv").lines().count(), 1001);
-    home.left_only(&["out.csv"]);
+    home.left_only(&["out.csv", "out.csv.schema.json"]);
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn a_run_that_ends_while_nobody_is_there_is_concluded_later() {
     let next = home.call(["--json", "logs", "-f", &id]).exits(0);
     assert_counted(&next, LINES);
     assert_eq!(home.read_data("out.csv").lines().count(), 1001);
-    home.left_only(&["out.csv"]);
+    home.left_only(&["out.csv", "out.csv.schema.json"]);
 }
 
 #[test]
@@ -98,4 +98,41 @@ fn a_container_that_was_removed_meanwhile_is_a_lost_run() {
     assert_eq!(outcome.cause, Cause::Lost, "{}", outcome.sentence);
     assert!(outcome.retry_helps);
     home.left_only(&[]);
+}
+
+#[test]
+#[ignore = "needs docker (runs containers)"]
+fn a_host_killed_at_any_moment_leaves_all_or_nothing() {
+    let home = Home::demo();
+    let code = "import dataiku, pandas\n\
+                dataiku.Dataset('out').write_with_schema(pandas.DataFrame({'n': range(1000)}))\n\
+                dataiku.Folder('files').upload_data('a/b.txt', b'whole')\n";
+    let bindings = ["--output", &home.bind("out", "out.csv"), "--output", &home.bind("files", "files/")];
+    let phases = [Phase::Permission, Phase::Policies, Phase::Image, Phase::Launch, Phase::Run, Phase::Commit];
+    for phase in phases {
+        let mut first = home.start(home.python(code, &bindings));
+        first.until(|event| matches!(&event.kind, EventKind::PhaseStarted { phase: started } if *started == phase));
+        first.signal(Signal::KILL);
+        let _ = first.finish();
+        let end = home.call(["--json", "logs", "-f", "last"]).exits(0).outcome();
+        // Opening the home cleared away what was left; give that a moment.
+        home.call(["--json", "runs"]).exits(0).document::<Vec<serde_json::Value>>();
+        let whole = ["files/", "files/a/", "files/a/b.txt", "out.csv", "out.csv.schema.json"];
+        if end.cause == Cause::Succeeded {
+            home.left_only(&whole);
+            assert_eq!(home.read_data("out.csv").lines().count(), 1001, "{phase:?}");
+            std::fs::remove_dir_all(home.data("")).unwrap();
+            std::fs::create_dir(home.data("")).unwrap();
+        } else {
+            assert_eq!(end.cause, Cause::HostFault, "{phase:?}: {}", end.sentence);
+            assert!(end.advice.is_some_and(|advice| advice.contains("submit it again")), "{phase:?}");
+            home.left_only(&[]);
+        }
+        // Once its recipe runs, nothing is lost.
+        assert!(
+            !matches!(phase, Phase::Run | Phase::Commit) || end.cause == Cause::Succeeded,
+            "{phase:?}: {}",
+            end.sentence
+        );
+    }
 }

@@ -27,8 +27,9 @@ pub(super) async fn execute(global: &GlobalArguments, console: &mut Console) -> 
     if console.is_json() {
         console.json_line(&findings)?;
     } else {
+        let width = findings.iter().map(|finding| finding.name.chars().count()).max().unwrap_or_default();
         for finding in &findings {
-            for line in lines(finding, console.out()) {
+            for line in lines(finding, width, console.out()) {
                 console.line(&line)?;
             }
         }
@@ -45,13 +46,14 @@ fn closed(fault: &Fault) -> Finding {
     }
 }
 
-fn lines(finding: &Finding, channel: Channel) -> Vec<String> {
+/// `width` is the longest name's.
+fn lines(finding: &Finding, width: usize, channel: Channel) -> Vec<String> {
     let (tone, word) = match finding.state {
         FindingState::Ok => (Tone::Good, "ok     "),
         FindingState::Warning => (Tone::Doubtful, "warning"),
         FindingState::Bad => (Tone::Bad, "bad    "),
     };
-    let mut lines = vec![format!("{}  {:<14} {}", channel.paint(tone, word), finding.name, finding.text)];
+    let mut lines = vec![format!("{}  {:<width$}  {}", channel.paint(tone, word), finding.name, finding.text)];
     lines.extend(finding.hint.as_ref().map(|hint| format!("         hint: {hint}")));
     lines
 }
@@ -64,8 +66,8 @@ mod tests {
     fn a_home_that_cannot_be_opened_is_a_finding() {
         let finding = closed(&Fault::new("store-damaged", "the record store is damaged").hint("put it aside"));
         assert_eq!(
-            lines(&finding, Channel::PLAIN),
-            ["bad      home           the record store is damaged", "         hint: put it aside"]
+            lines(&finding, 6, Channel::PLAIN),
+            ["bad      home    the record store is damaged", "         hint: put it aside"]
         );
     }
 }

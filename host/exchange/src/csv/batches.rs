@@ -151,7 +151,7 @@ pub(crate) fn parse_zoned_date(bytes: &[u8]) -> Option<i64> {
 }
 
 /// Any ISO date: what lacks a zone is in UTC, and what lacks a time is midnight.
-fn parse_date(text: &str) -> Option<i64> {
+pub(crate) fn parse_date(text: &str) -> Option<i64> {
     let text = text.trim();
     parse_zoned_date(text.as_bytes()).or_else(|| {
         let time = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"]

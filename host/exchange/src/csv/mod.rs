@@ -8,7 +8,7 @@ mod infer;
 mod reader;
 mod writer;
 
-pub(crate) use batches::BatchReader;
+pub(crate) use batches::{BatchReader, parse_date};
 pub(crate) use infer::infer;
 pub(crate) use reader::{CsvError, CsvReader};
-pub(crate) use writer::CsvWriter;
+pub(crate) use writer::{CsvWriter, format_instant};

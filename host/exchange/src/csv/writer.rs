@@ -66,15 +66,20 @@ fn push_value(line: &mut Vec<u8>, column: &dyn Array, row: usize) -> io::Result<
         DataType::Boolean => line.extend_from_slice(if column.as_boolean().value(row) { b"true" } else { b"false" }),
         DataType::Timestamp(..) => {
             let micros = column.as_primitive::<TimestampMicrosecondType>().value(row);
-            let date = DateTime::from_timestamp_micros(micros).ok_or_else(|| {
+            let date = format_instant(micros).ok_or_else(|| {
                 io::Error::new(io::ErrorKind::InvalidData, format!("the date {micros} µs is out of range"))
             })?;
-            let form = if micros % 1000 == 0 { "%Y-%m-%dT%H:%M:%S%.3fZ" } else { "%Y-%m-%dT%H:%M:%S%.6fZ" };
-            write!(line, "{}", date.format(form))?;
+            line.extend_from_slice(date.as_bytes());
         }
         other => return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{other} is not a type of rows"))),
     }
     Ok(())
+}
+
+/// An instant as DSS writes it: ISO in UTC, with milliseconds, or microseconds where there are some.
+pub(crate) fn format_instant(micros: i64) -> Option<String> {
+    let form = if micros % 1000 == 0 { "%Y-%m-%dT%H:%M:%S%.3fZ" } else { "%Y-%m-%dT%H:%M:%S%.6fZ" };
+    Some(DateTime::from_timestamp_micros(micros)?.format(form).to_string())
 }
 
 fn push_text(line: &mut Vec<u8>, text: &[u8]) {

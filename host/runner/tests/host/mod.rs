@@ -19,7 +19,7 @@ use wharf_model::protocol::{Context, RunnerResult, Stream, Task, TaskFile};
 use wharf_model::{Binding, BindingKind, Place};
 
 #[derive(Default)]
-pub struct Sink {
+pub(crate) struct Sink {
     events: Mutex<Vec<SessionEvent>>,
 }
 
@@ -30,14 +30,14 @@ impl SessionSink for Sink {
 }
 
 impl Sink {
-    pub fn result(&self) -> Option<RunnerResult> {
+    pub(crate) fn result(&self) -> Option<RunnerResult> {
         self.events.lock().unwrap().iter().find_map(|event| match event {
             SessionEvent::Result(result) => Some(result.clone()),
             _ => None,
         })
     }
 
-    pub fn logged(&self) -> Vec<Frame> {
+    pub(crate) fn logged(&self) -> Vec<Frame> {
         let events = self.events.lock().unwrap();
         events
             .iter()
@@ -49,37 +49,37 @@ impl Sink {
             .collect()
     }
 
-    pub fn saw(&self, wanted: impl Fn(&SessionEvent) -> bool) -> bool {
+    pub(crate) fn saw(&self, wanted: impl Fn(&SessionEvent) -> bool) -> bool {
         self.events.lock().unwrap().iter().any(wanted)
     }
 }
 
-pub struct Host {
-    pub exchange: Exchange,
-    pub store: Arc<FileStore>,
-    pub folder: TempDir,
+pub(crate) struct Host {
+    pub(crate) exchange: Exchange,
+    pub(crate) store: Arc<FileStore>,
+    pub(crate) folder: TempDir,
     inputs: Vec<Binding>,
     outputs: Vec<Binding>,
 }
 
-pub struct Run {
-    pub session: Session,
-    pub sink: Arc<Sink>,
-    pub runner: Child,
-    pub log: PathBuf,
+pub(crate) struct Run {
+    pub(crate) session: Session,
+    pub(crate) sink: Arc<Sink>,
+    pub(crate) runner: Child,
+    pub(crate) log: PathBuf,
 }
 
-pub struct Finished {
-    pub code: Option<i32>,
-    pub stderr: String,
-    pub result: Option<RunnerResult>,
-    pub log_state: Option<LogState>,
-    pub sink: Arc<Sink>,
-    pub log: PathBuf,
+pub(crate) struct Finished {
+    pub(crate) code: Option<i32>,
+    pub(crate) stderr: String,
+    pub(crate) result: Option<RunnerResult>,
+    pub(crate) log_state: Option<LogState>,
+    pub(crate) sink: Arc<Sink>,
+    pub(crate) log: PathBuf,
 }
 
 impl Host {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let identity = TlsIdentity::generate().unwrap();
         let exchange = Exchange::bind("127.0.0.1:0".parse().unwrap(), &identity).await.unwrap();
@@ -87,17 +87,17 @@ impl Host {
         Self { exchange, store, folder, inputs: Vec::new(), outputs: Vec::new() }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn input(&mut self, name: &str, file: &str) -> PathBuf {
+    pub(crate) fn input(&mut self, name: &str, file: &str) -> PathBuf {
         let (binding, path) = self.binding(name, file);
         self.inputs.push(binding);
         path
     }
 
-    pub fn output(&mut self, name: &str, file: &str) -> PathBuf {
+    pub(crate) fn output(&mut self, name: &str, file: &str) -> PathBuf {
         let (binding, path) = self.binding(name, file);
         self.outputs.push(binding);
         path
@@ -110,18 +110,25 @@ impl Host {
         (Binding { name: name.to_owned(), role: "main".to_owned(), kind, place }, path)
     }
 
-    pub fn start(&self, argv: &[&str]) -> Run {
+    pub(crate) fn start(&self, argv: &[&str]) -> Run {
         let ticket = Ticket::generate().unwrap();
         let address = self.exchange.local_addr();
         self.start_as(argv, &ticket, &ticket.to_hex(), self.exchange.fingerprint(), address)
     }
 
-    pub fn start_through(&self, argv: &[&str], address: SocketAddr) -> Run {
+    pub(crate) fn start_through(&self, argv: &[&str], address: SocketAddr) -> Run {
         let ticket = Ticket::generate().unwrap();
         self.start_as(argv, &ticket, &ticket.to_hex(), self.exchange.fingerprint(), address)
     }
 
-    pub fn start_as(&self, argv: &[&str], good: &Ticket, shown: &str, fingerprint: &str, address: SocketAddr) -> Run {
+    pub(crate) fn start_as(
+        &self,
+        argv: &[&str],
+        good: &Ticket,
+        shown: &str,
+        fingerprint: &str,
+        address: SocketAddr,
+    ) -> Run {
         let sink = Arc::new(Sink::default());
         let log = self.path(&format!("{}.log", &good.to_hex()[..8]));
         let session = self.exchange.open(self.spec(argv, good, &sink, &log));
@@ -140,7 +147,7 @@ impl Host {
         Run { session, sink, runner, log }
     }
 
-    pub fn spec(&self, argv: &[&str], ticket: &Ticket, sink: &Arc<Sink>, log: &Path) -> SessionSpec {
+    pub(crate) fn spec(&self, argv: &[&str], ticket: &Ticket, sink: &Arc<Sink>, log: &Path) -> SessionSpec {
         let runner = env!("CARGO_BIN_EXE_wharf-runner");
         SessionSpec {
             run: "r1".to_owned(),
@@ -168,18 +175,18 @@ impl Host {
         }
     }
 
-    pub fn token(&self) -> Token {
+    pub(crate) fn token(&self) -> Token {
         Token::new("r1", 1)
     }
 
     /// Runs a shell script as the recipe.
-    pub async fn sh(&self, script: &str) -> Finished {
+    pub(crate) async fn sh(&self, script: &str) -> Finished {
         self.start(&["sh", "-c", script]).finish().await
     }
 }
 
 impl Run {
-    pub async fn finish(self) -> Finished {
+    pub(crate) async fn finish(self) -> Finished {
         let Self { session, sink, runner, log } = self;
         let output = tokio::time::timeout(Duration::from_secs(60), runner.wait_with_output());
         let Output { status, stderr, .. } = output.await.expect("the runner ends").unwrap();
@@ -193,21 +200,21 @@ impl Run {
 
 impl Finished {
     /// The lines of one stream, from the kept log.
-    pub fn lines(&self, stream: Stream) -> Vec<String> {
+    pub(crate) fn lines(&self, stream: Stream) -> Vec<String> {
         let frames = LogReader::open(&self.log, 0).unwrap().map(Result::unwrap);
         frames.filter(|frame| frame.stream == stream).map(|frame| String::from_utf8(frame.bytes).unwrap()).collect()
     }
 
-    pub fn stdout(&self) -> String {
+    pub(crate) fn stdout(&self) -> String {
         self.lines(Stream::Stdout).join("\n")
     }
 
-    pub fn errors(&self) -> String {
+    pub(crate) fn errors(&self) -> String {
         self.lines(Stream::Stderr).join("\n")
     }
 
     /// All is as it should be, but for how the recipe itself ended.
-    pub fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         let frames = self.sink.logged();
         matches!(self.log_state, Some(LogState::Complete { lines, .. }) if lines == frames.len() as u64)
             && frames.iter().enumerate().all(|(at, frame)| frame.seq == at as u64)

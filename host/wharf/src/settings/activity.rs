@@ -88,6 +88,14 @@ pub enum Direction {
     Output,
 }
 
+/// The path without `..`, so that one place has one path. A folder that isn't there yet leaves it as it is.
+fn settled(path: &Path) -> PathBuf {
+    match (path.parent().map(Path::canonicalize), path.file_name()) {
+        (Some(Ok(parent)), Some(name)) => parent.join(name),
+        _ => path.to_owned(),
+    }
+}
+
 /// Makes a binding of a name and a path as people write it: a path that ends in `/` is a folder, another one a `.csv` or
 /// `.parquet` file. `base` is what a relative path is relative to.
 ///
@@ -105,6 +113,7 @@ pub fn binding(direction: Direction, name: &str, path: &str, base: &Path) -> Res
     let folder = path.ends_with('/');
     let place = std::path::absolute(base.join(path))
         .map_err(|_| Fault::new(invalid, format!("the {word} `{name}` has no path")))?;
+    let place = settled(&place);
     let kind = if folder {
         BindingKind::Folder
     } else if place.is_dir() {

@@ -7,7 +7,7 @@ use wharf_model::{Cause, EventKind, Outcome, Phase};
 
 use super::admission::Admitted;
 use super::{Judged, Step, Way};
-use crate::conclude::{engine_outcome, outcome, sentence_of};
+use crate::conclude::{ENGINE_AWAY, engine_outcome, outcome, sentence_of};
 use crate::engines::Engine;
 
 /// A run whose image is at its engine. Only [`resolve`] makes one.
@@ -61,5 +61,6 @@ pub(crate) fn image_outcome(error: &ImageError) -> Outcome {
         ImageError::BuildFailed { .. } => Cause::ImageBuildFailed,
         _ => Cause::ImageMissing,
     };
-    outcome(cause, sentence_of(error))
+    let advice = (cause == Cause::EngineUnreachable).then(|| ENGINE_AWAY.to_owned());
+    Outcome { advice, ..outcome(cause, sentence_of(error)) }
 }

@@ -247,15 +247,15 @@ def _objects(data):
 
 def _infer_texts(data):
     """The numbers or booleans that pandas would find in these texts, or None when they are texts."""
-    arrow, module = pyarrow(), pandas()
+    module = pandas()
 
     def read(texts):
         # Quoted, so that any text is one field; an empty line stands for null.
         lines = ["" if text is None else '"%s"' % text.replace('"', '""') for text in texts]
         body = io.StringIO("\n".join(lines) + "\n")
-        return module.read_csv(
-            body, header=None, names=[0], index_col=False, skip_blank_lines=False, low_memory=False
-        )[0]
+        # What else is null is null already.
+        arguments = {"keep_default_na": False, "na_values": [""], "skip_blank_lines": False, "low_memory": False}
+        return module.read_csv(body, header=None, names=[0], index_col=False, **arguments)[0]
 
     valid = data.drop_null()
     if not len(valid):
@@ -288,7 +288,6 @@ def _integers(series, kind, name):
 
 
 def _booleans(series, name):
-    module = pandas()
     lower = series.str.lower()
     unknown = series[series.notna() & ~lower.isin(["true", "false"])]
     if len(unknown):

@@ -19,7 +19,9 @@ def check_columns(columns):
         try:
             name, kind = column["name"], column.get("type", "string")
         except (TypeError, KeyError, AttributeError):
-            raise DataikuException("a schema is a list of dicts with 'name' and 'type', and this isn't one: %r" % (column,))
+            raise DataikuException(
+                "a schema is a list of dicts with 'name' and 'type', and this isn't one: %r" % (column,)
+            ) from None
         if kind not in NAMES:
             raise DataikuException(
                 "column %r has the type %r, which doesn't exist; there are %s" % (name, kind, ", ".join(NAMES))

@@ -1,2 +1,0 @@
-#[path = "../../../tests/tests/hostile.rs"]
-mod hostile;
