@@ -62,7 +62,10 @@ fn image() -> Value {
 
 #[tokio::test]
 async fn every_case_of_every_component() {
-    let engine = Engine::new(EngineOptions::default()).unwrap();
+    // Each case loads its component, with its own settings.
+    let cache = tempfile::tempdir().unwrap();
+    let options = EngineOptions { cache_dir: Some(cache.path().join("cache")), ..EngineOptions::default() };
+    let engine = Engine::new(options).unwrap();
     let update = env::var_os("WHARF_UPDATE_CASES").is_some();
     let mut problems = String::new();
     for component in wharf_bundle::components() {

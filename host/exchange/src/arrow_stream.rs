@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, RecordBatch};
@@ -116,6 +117,11 @@ impl<R: Read> ArrowReader<R> {
         if !(0..=MAX_BODY).contains(&body) {
             return Err(form(format!("a message claims {body} bytes; write batches of at most {MAX_BODY}")));
         }
+        let rows =
+            message.header_as_record_batch().or_else(|| message.header_as_dictionary_batch().and_then(|it| it.data()));
+        if rows.is_some_and(|rows| !fits(rows, body)) {
+            return Err(form("a message describes data that lies outside of it".to_owned()));
+        }
         let body = usize::try_from(body).unwrap_or(0);
         if kind == MessageHeader::DictionaryBatch {
             self.dictionaries += body;
@@ -139,10 +145,13 @@ impl<R: Read> ArrowReader<R> {
     fn decode(&mut self, bytes: Vec<u8>) -> Result<(), ArrowStreamError> {
         let mut buffer = bytes.into();
         loop {
-            match self.decoder.decode(&mut buffer) {
-                Ok(Some(batch)) => self.ready.push_back(batch),
-                Ok(None) => return Ok(()),
-                Err(error) => return Err(ArrowStreamError::Form(error.to_string())),
+            // The decoder checks much and panics at the rest. It isn't used again after that.
+            let decoded = catch_unwind(AssertUnwindSafe(|| self.decoder.decode(&mut buffer)));
+            match decoded {
+                Ok(Ok(Some(batch))) => self.ready.push_back(batch),
+                Ok(Ok(None)) => return Ok(()),
+                Ok(Err(error)) => return Err(ArrowStreamError::Form(error.to_string())),
+                Err(_) => return Err(ArrowStreamError::Form("a message contradicts itself".to_owned())),
             }
         }
     }
@@ -158,6 +167,18 @@ impl<R: Read> ArrowReader<R> {
         }
         Ok(())
     }
+}
+
+/// Whether all that a message describes lies in its body.
+fn fits(rows: arrow_ipc::RecordBatch<'_>, body: i64) -> bool {
+    let buffers = rows.buffers().is_none_or(|buffers| {
+        buffers.iter().all(|buffer| {
+            let end = buffer.offset().checked_add(buffer.length());
+            buffer.offset() >= 0 && buffer.length() >= 0 && end.is_some_and(|end| end <= body)
+        })
+    });
+    let nodes = rows.nodes().is_none_or(|nodes| nodes.iter().all(|node| node.length() >= 0 && node.null_count() >= 0));
+    rows.length() >= 0 && buffers && nodes
 }
 
 fn cut_off() -> ArrowStreamError {

@@ -154,7 +154,7 @@ impl Files<'_> {
             Ok(there) if there == contents => {}
             // The host's own, from another version, or cut off in the middle.
             Ok(_) if path.ends_with(".wasm") => {
-                fs::write(&file, contents).map_err(|error| unwritable(&file, &error))?
+                fs::write(&file, contents).map_err(|error| unwritable(&file, &error))?;
             }
             Ok(_) => {
                 return Err(Fault::new(
