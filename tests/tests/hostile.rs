@@ -181,8 +181,11 @@ async fn a_crash_says_what_happened_and_harms_no_other_call() {
     let unreachable = does("unreachable").await.unwrap_err().to_string();
     assert!(unreachable.starts_with("failed: it gave up"), "{unreachable}");
 
+    let stack = does("deep").await.unwrap_err();
+    assert!(matches!(&stack, CallError::StackOverflow { at } if at.contains("sink")), "{stack:?}");
+    // A stack that the guest keeps in its own memory ends where that memory begins.
     let stack = does("stack").await.unwrap_err();
-    assert!(matches!(&stack, CallError::StackOverflow { at } if at.contains("fall")), "{stack:?}");
+    assert!(matches!(&stack, CallError::Trap { at, .. } if at.contains("fall")), "{stack:?}");
 
     let exit = does("exit").await.unwrap_err().to_string();
     assert!(exit.contains("exit code") && exit.contains("I am leaving"), "{exit}");
@@ -513,7 +516,7 @@ fn order_and_names_are_kept() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_works_without_signals() {
     let engine = Engine::new(EngineOptions { signals_based_traps: false, ..EngineOptions::default() }).unwrap();
-    for (what, ok) in [("count", true), ("unreachable", false), ("stack", false)] {
+    for (what, ok) in [("count", true), ("unreachable", false), ("stack", false), ("deep", false)] {
         let home = Home::with(POLICY, &format!("[settings]\ndo = \"{what}\""));
         let set = ComponentSet::load(&engine, &[home.dir.path().join("policies")]);
         let answer = set.policy("hostile").unwrap().evaluate(&plan(), None, &[]).await.answer;

@@ -1,4 +1,5 @@
 //! The command as scripts see it: streams and exit codes. No engine is needed; the demo's home is given one that isn't there.
+#![expect(clippy::unwrap_used, reason = "a test that can't be set up fails, and says where")]
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

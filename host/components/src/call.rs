@@ -97,7 +97,11 @@ impl Session {
         store.set_hostcall_fuel((bounds.answer_kb as usize) << 10);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(move |_| {
-            if Instant::now() >= deadline { Err(TimeIsUp.into()) } else { Ok(UpdateDeadline::Yield(1)) }
+            if Instant::now() >= deadline {
+                return Err(TimeIsUp.into());
+            }
+            // Tokio's own way to yield: the runtime looks at its timers and sockets before it comes back here.
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
         });
         match within(deadline, pre.instantiate_async(&mut store)).await {
             Ok(instance) => Ok(Self { store, instance, bounds, deadline, _running: running, _permit: permit }),

@@ -1,7 +1,8 @@
 //! What a host answers to each message.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::stream::{self, BoxStream};
@@ -82,17 +83,16 @@ impl Inner {
     pub(crate) async fn component_report(&self) -> Result<ComponentReport, Fault> {
         let set = self.set().await;
         let required = self.home().load_site()?.required_policies;
-        let loaded: HashMap<String, _> =
-            set.components().iter().map(|info| (info.file.display().to_string(), ())).collect();
+        let loaded: HashSet<&Path> = set.components().iter().map(|info| info.file.as_path()).collect();
         Ok(ComponentReport {
-            loaded: set.components().iter().map(|info| crate::component::summary(info)).collect(),
+            loaded: set.components().iter().map(crate::component::summary).collect(),
             failed: set
                 .failures()
                 .iter()
                 .map(|failure| ComponentFailure {
                     file: failure.file.clone(),
                     fault: failure.fault.clone(),
-                    older_works: loaded.contains_key(&failure.file.display().to_string()),
+                    older_works: loaded.contains(failure.file.as_path()),
                 })
                 .collect(),
             missing: required.into_iter().filter(|name| set.policy(name).is_none()).collect(),

@@ -109,7 +109,7 @@ pub(crate) fn conclude(evidence: Evidence) -> Outcome {
     let mut end = match (&result, &interruption) {
         // It finished before the request reached it: what it did counts.
         (Some(result), _) if result.exit_code == Some(0) && !result.stopped => succeeded(result),
-        (_, Some(interruption)) if !(result.as_ref().is_some_and(|result| !result.stopped)) => {
+        (_, Some(interruption)) if result.as_ref().is_none_or(|result| result.stopped) => {
             interrupted(interruption, &engine_log)
         }
         (Some(result), _) => failed(result, memory_limit, &error_tail),

@@ -40,6 +40,7 @@ impl Guest for Hostile {
             "panic" => lose_temper(&plan.run_id),
             "unreachable" => core::arch::wasm32::unreachable(),
             "stack" => warn(vec![fall(0).to_string()]),
+            "deep" => warn(vec![sink(u64::from(calls)).to_string()]),
             "exit" => {
                 writeln!(std::io::stderr(), "I am leaving").expect("stderr takes all");
                 std::process::exit(3)
@@ -117,6 +118,15 @@ fn hog() -> ! {
 fn fall(depth: u64) -> u64 {
     let local = black_box([depth; 64]);
     black_box(fall(depth + 1)) + local[3]
+}
+
+/// Needs no stack in its own memory, only that of its host.
+#[inline(never)]
+fn sink(depth: u64) -> u64 {
+    if CALLS.load(Ordering::SeqCst) == 0 {
+        return depth;
+    }
+    sink(depth + 1).rotate_left(3).wrapping_mul(depth | 1)
 }
 
 /// Many texts that are one: little here, much for a host that copies each.

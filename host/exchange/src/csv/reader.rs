@@ -268,7 +268,9 @@ mod tests {
         }
     }
 
-    fn all(input: impl Read) -> Result<(Vec<String>, Vec<Vec<Option<String>>>), CsvError> {
+    type Table = (Vec<String>, Vec<Vec<Option<String>>>);
+
+    fn all(input: impl Read) -> Result<Table, CsvError> {
         let mut reader = CsvReader::new(input)?;
         let mut record = Record::default();
         let mut rows = Vec::new();

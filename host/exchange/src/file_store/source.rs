@@ -196,7 +196,7 @@ impl Source {
                 if let Some(limit) = request.limit {
                     builder = builder.with_limit(usize::try_from(limit).unwrap_or(usize::MAX));
                 }
-                let reader = builder.build().map_err(|error| self.parquet_error(error))?;
+                let reader = builder.build().map_err(|error| self.parquet_error(&error))?;
                 let batches = reader.map(|batch| {
                     let batch = batch.and_then(|batch| batch.project(&order));
                     let batch = batch.map_err(|error| self.unusable(error.to_string()))?;
@@ -279,10 +279,10 @@ impl Source {
     }
 
     fn parquet(&self) -> Result<ParquetRecordBatchReaderBuilder<File>, StoreError> {
-        ParquetRecordBatchReaderBuilder::try_new(self.open()?).map_err(|error| self.parquet_error(error))
+        ParquetRecordBatchReaderBuilder::try_new(self.open()?).map_err(|error| self.parquet_error(&error))
     }
 
-    fn parquet_error(&self, error: parquet::errors::ParquetError) -> StoreError {
+    fn parquet_error(&self, error: &parquet::errors::ParquetError) -> StoreError {
         self.unusable(format!("it is not readable as Parquet: {error}"))
     }
 
