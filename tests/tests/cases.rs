@@ -7,6 +7,8 @@
 //! - perhaps `settings.toml`, the component's TOML file;
 //! - `expected.json`, the answer. With `WHARF_UPDATE_CASES=1` it is written anew: read the difference before you keep it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};

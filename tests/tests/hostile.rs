@@ -1,5 +1,7 @@
 //! Components that misbehave: each is an error in plain words, in bounded time and memory, and the next call works.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -20,9 +22,10 @@ const IMAGE: &str = env!("WHARF_HOSTILE_IMAGE");
 
 /// One engine for all tests, as in a host.
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
-    let cache_dir = Some(std::env::temp_dir().join(format!("wharf-hostile-{}", std::process::id())));
-    let engine = Engine::new(EngineOptions { cache_dir: cache_dir.clone(), ..EngineOptions::default() }).unwrap();
-    // Compiled once here; what is open stays readable.
+    // In cargo's own folder for such things, so that nothing is left elsewhere.
+    let cache_dir = Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("hostile-cache"));
+    let engine = Engine::new(EngineOptions { cache_dir, ..EngineOptions::default() }).unwrap();
+    // Compiled once here.
     for guest in [POLICY, CLOCK, PERMISSION, ADAPTER, IMAGE] {
         let _ = ComponentSet::check(&engine, Path::new(guest));
     }

@@ -7,7 +7,7 @@ use wharf_model::decision::Judgement;
 use wharf_model::outcome::LogState;
 use wharf_model::protocol::Stream;
 use wharf_model::quantity::describe_bytes;
-use wharf_model::{Binding, BindingKind, Cause, Decision, Event, EventKind, Outcome, Phase};
+use wharf_model::{Binding, Cause, Decision, Event, EventKind, Outcome, Phase};
 
 use crate::console::{Channel, Console, Tone, for_terminal};
 use crate::text::{self, counted, duration, usage};
@@ -285,6 +285,7 @@ pub(crate) fn cause_word(cause: Cause) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wharf_model::BindingKind;
     use wharf_model::Reason;
     use wharf_model::outcome::Whose;
     use wharf_model::protocol::Usage;

@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | `GET /v1/task` | → [`Task`] as JSON |
 //! | `POST /v1/started` | [`Started`] → nothing |
-//! | `POST /v1/logs` | log frames ([`frame`]) → [`LogAck`] as JSON |
+//! | `POST /v1/logs?base=N` | log frames ([`frame`]) → [`LogAck`] as JSON; `N` is the oldest frame that the runner still has |
 //! | `POST /v1/heartbeat` | [`Usage`] → [`HeartbeatAck`] |
 //! | `GET /v1/datasets/NAME/schema` | → [`Schema`] |
 //! | `PUT /v1/datasets/NAME/schema` | [`Schema`] → nothing; outputs only, and before their data |

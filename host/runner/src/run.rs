@@ -317,10 +317,8 @@ async fn beat(link: Rc<Link>, cgroup: Rc<Cgroup>, every: u32, stop: Rc<Notify>, 
         let usage = serde_json::to_vec(&cgroup.usage()).unwrap_or_default();
         let beat = link.once(&Method::POST, "/v1/heartbeat", usage.into());
         match timeout(Duration::from_secs(20), beat).await {
-            Ok(Ok(answer)) => {
-                if serde_json::from_slice::<HeartbeatAck>(&answer).is_ok_and(|ack| ack.stop) {
-                    stop.notify_one();
-                }
+            Ok(Ok(answer)) if serde_json::from_slice::<HeartbeatAck>(&answer).is_ok_and(|ack| ack.stop) => {
+                stop.notify_one();
             }
             // The next one will do, unless there have been none for too long.
             _ if link.is_lost() => {

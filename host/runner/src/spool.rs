@@ -204,7 +204,7 @@ mod tests {
         assert!(waiting.await.is_err());
         let (pushed, ()) =
             tokio::join!(tokio::time::timeout(Duration::from_secs(5), spool.push(Stream::Stdout, 0, vec![1])), async {
-                spool.acknowledge(16)
+                spool.acknowledge(16);
             });
         pushed.unwrap();
     }

@@ -161,7 +161,9 @@ impl Access {
 }
 
 /// The values of an answer.
-fn values<T: DeserializeOwned + Send + 'static>(replies: BoxStream<'static, Reply>) -> impl Stream<Item = Result<T, Fault>> + Send {
+fn values<T: DeserializeOwned + Send + 'static>(
+    replies: BoxStream<'static, Reply>,
+) -> impl Stream<Item = Result<T, Fault>> + Send {
     replies.flat_map(|reply| {
         stream::iter(match reply {
             Reply::Value(value) => Some(serde_json::from_value(value).map_err(|error| {

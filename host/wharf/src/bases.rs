@@ -54,18 +54,20 @@ impl Inner {
         let engines = self.engines_of(name);
         let mut report = None;
         for address in &engines {
-            let engine = self.engines().at(address).map_err(|error| {
-                Fault::new("engine-unreachable", sentence_of(&error))
-            })?;
+            let engine =
+                self.engines().at(address).map_err(|error| Fault::new("engine-unreachable", sentence_of(&error)))?;
             if engines.len() > 1 {
                 tell(format!("on {address}"));
             }
             let tell = tell.clone();
             let progress: Progress = Arc::new(tell);
             let image = engine.images.ensure(&plan, &progress).await.map_err(|error| image_fault(&error))?;
-            let size = engine.images.list().await.ok().and_then(|images| {
-                images.into_iter().find(|other| other.id == image.id).map(|other| other.size)
-            });
+            let size = engine
+                .images
+                .list()
+                .await
+                .ok()
+                .and_then(|images| images.into_iter().find(|other| other.id == image.id).map(|other| other.size));
             report = Some(BaseReport {
                 name: name.to_owned(),
                 key: image.base_key.to_string(),

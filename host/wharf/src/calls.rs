@@ -65,9 +65,11 @@ impl Inner {
     fn resolve(&self, text: &str) -> Result<String, Fault> {
         if text == "last" {
             let runs = self.store().runs(1).map_err(|error| store_fault(&error))?;
-            return runs.into_iter().next().map(|run| run.run).ok_or_else(|| {
-                Fault::new("no-such-run", "there is no run yet").hint("`wharf run` makes one")
-            });
+            return runs
+                .into_iter()
+                .next()
+                .map(|run| run.run)
+                .ok_or_else(|| Fault::new("no-such-run", "there is no run yet").hint("`wharf run` makes one"));
         }
         let ids = self.store().ids_with_prefix(text).map_err(|error| store_fault(&error))?;
         match ids.as_slice() {

@@ -30,8 +30,11 @@ impl Client {
     pub async fn connect(home: &Path) -> Result<Self, Fault> {
         let socket = Home::at(home).socket();
         let unreachable = |reason: String| {
-            Fault::new("socket-unreachable", format!("the process that owns the home doesn't answer at {}: {reason}", socket.display()))
-                .hint("it may be starting or ending: call again; if it hangs, end that process: its runs are found again")
+            Fault::new(
+                "socket-unreachable",
+                format!("the process that owns the home doesn't answer at {}: {reason}", socket.display()),
+            )
+            .hint("it may be starting or ending: call again; if it hangs, end that process: its runs are found again")
         };
         // The owner has the lock a moment before its socket.
         let mut attempt = 0;

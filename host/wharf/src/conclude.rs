@@ -135,8 +135,9 @@ fn succeeded(result: &RunnerResult) -> Outcome {
             "the recipe says that it succeeded, but the kernel killed {} of its processes for memory",
             result.usage.oom_kills
         );
-        end.advice =
-            Some("check its outputs, and give it more memory: `--resource memory=...` or another configuration".to_owned());
+        end.advice = Some(
+            "check its outputs, and give it more memory: `--resource memory=...` or another configuration".to_owned(),
+        );
     }
     end
 }
@@ -184,13 +185,14 @@ fn interrupted(interruption: &Interruption, engine_log: &[String]) -> Outcome {
     match interruption {
         Interruption::Person(by) => outcome(Cause::Stopped, format!("stopped by {by}")),
         Interruption::TimeLimit(seconds) => Outcome {
-            advice: Some("give it more time (`--timeout`, or `time_limit` in its configuration) or less to do".to_owned()),
+            advice: Some(
+                "give it more time (`--timeout`, or `time_limit` in its configuration) or less to do".to_owned(),
+            ),
             ..outcome(Cause::TimeLimit, format!("it took longer than its time limit of {seconds} s"))
         },
-        Interruption::Silence(seconds) => never_came_up(
-            &format!("the container runs, but its runner was not heard of for {seconds} s"),
-            engine_log,
-        ),
+        Interruption::Silence(seconds) => {
+            never_came_up(&format!("the container runs, but its runner was not heard of for {seconds} s"), engine_log)
+        }
     }
 }
 
@@ -235,10 +237,9 @@ fn without_result(
             Cause::Lost,
             "its container was killed from outside (exit code 137, and the kernel counts no kill for memory)",
         ),
-        Some(code) => outcome(
-            Cause::Lost,
-            format!("its container ended with exit code {code} and its runner gave no result"),
-        ),
+        Some(code) => {
+            outcome(Cause::Lost, format!("its container ended with exit code {code} and its runner gave no result"))
+        }
         None => outcome(Cause::Lost, "its container ended and the engine doesn't say how"),
     }
 }
@@ -264,11 +265,14 @@ fn facts(evidence: &Evidence) -> BTreeMap<String, Value> {
     }
     note("memory_limit", evidence.memory_limit.map(Into::into));
     note("runner.came_up", Some(evidence.came_up.into()));
-    note("interruption", evidence.interruption.as_ref().map(|interruption| match interruption {
-        Interruption::Person(by) => json!({ "stopped_by": by }),
-        Interruption::TimeLimit(seconds) => json!({ "time_limit": seconds }),
-        Interruption::Silence(seconds) => json!({ "silence": seconds }),
-    }));
+    note(
+        "interruption",
+        evidence.interruption.as_ref().map(|interruption| match interruption {
+            Interruption::Person(by) => json!({ "stopped_by": by }),
+            Interruption::TimeLimit(seconds) => json!({ "time_limit": seconds }),
+            Interruption::Silence(seconds) => json!({ "silence": seconds }),
+        }),
+    );
     facts
 }
 
@@ -316,21 +320,45 @@ mod tests {
         let stopped = RunnerResult { stopped: true, signal: Some(15), ..RunnerResult::default() };
         let cases = [
             ("exit 0", Evidence { result: Some(result(0, 0)), ..base() }, Cause::Succeeded),
-            ("exit 0 just before a stop", Evidence { result: Some(result(0, 0)), interruption: stop(), ..base() }, Cause::Succeeded),
+            (
+                "exit 0 just before a stop",
+                Evidence { result: Some(result(0, 0)), interruption: stop(), ..base() },
+                Cause::Succeeded,
+            ),
             ("exit 3", Evidence { result: Some(result(3, 0)), ..base() }, Cause::RecipeFailed),
-            ("exit 3 just before a stop", Evidence { result: Some(result(3, 0)), interruption: stop(), ..base() }, Cause::RecipeFailed),
+            (
+                "exit 3 just before a stop",
+                Evidence { result: Some(result(3, 0)), interruption: stop(), ..base() },
+                Cause::RecipeFailed,
+            ),
             ("exit 1 after a child was killed", Evidence { result: Some(result(1, 1)), ..base() }, Cause::OutOfMemory),
             ("137 without any kill", Evidence { engine: Some(engine(137, false)), ..base() }, Cause::Lost),
-            ("the runner itself was killed", Evidence { engine: Some(engine(137, true)), ..base() }, Cause::OutOfMemory),
+            (
+                "the runner itself was killed",
+                Evidence { engine: Some(engine(137, true)), ..base() },
+                Cause::OutOfMemory,
+            ),
             ("stopped", Evidence { result: Some(stopped), interruption: stop(), ..base() }, Cause::Stopped),
-            ("stopped by force", Evidence { engine: Some(engine(137, false)), interruption: stop(), ..base() }, Cause::Stopped),
+            (
+                "stopped by force",
+                Evidence { engine: Some(engine(137, false)), interruption: stop(), ..base() },
+                Cause::Stopped,
+            ),
             (
                 "time limit",
                 Evidence { engine: Some(engine(137, false)), interruption: Some(Interruption::TimeLimit(5)), ..base() },
                 Cause::TimeLimit,
             ),
-            ("no way back", Evidence { engine: Some(engine(113, false)), came_up: false, ..base() }, Cause::RunnerNeverCameUp),
-            ("exec format error", Evidence { engine: Some(engine(1, false)), came_up: false, ..base() }, Cause::RunnerNeverCameUp),
+            (
+                "no way back",
+                Evidence { engine: Some(engine(113, false)), came_up: false, ..base() },
+                Cause::RunnerNeverCameUp,
+            ),
+            (
+                "exec format error",
+                Evidence { engine: Some(engine(1, false)), came_up: false, ..base() },
+                Cause::RunnerNeverCameUp,
+            ),
             (
                 "removed by somebody",
                 Evidence { engine: Some(EngineEnd { gone: true, ..EngineEnd::default() }), ..base() },

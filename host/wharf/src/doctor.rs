@@ -26,7 +26,10 @@ impl Inner {
         let faults = self.home().check();
         if faults.is_empty() {
             let count = self.home().configuration_names().unwrap_or_default().len();
-            findings.push(ok("home", format!("{}: its files are right; execution configurations: {count}", self.home().root().display())));
+            findings.push(ok(
+                "home",
+                format!("{}: its files are right; execution configurations: {count}", self.home().root().display()),
+            ));
         }
         for fault in faults {
             findings.push(bad("home", fault.to_string(), fault.hint));
@@ -114,9 +117,17 @@ impl Inner {
             match engine.backend.way_back("bridge").await {
                 Ok(host) => findings.push(ok(
                     "way back",
-                    format!("containers of {} reach this host at {host}:{}; `wharf config test` proves it", names.join(", "), self.exchange_port()),
+                    format!(
+                        "containers of {} reach this host at {host}:{}; `wharf config test` proves it",
+                        names.join(", "),
+                        self.exchange_port()
+                    ),
                 )),
-                Err(error) => findings.push(warning("way back", sentence_of(&error), Some("set `[exchange] advertise`".to_owned()))),
+                Err(error) => findings.push(warning(
+                    "way back",
+                    sentence_of(&error),
+                    Some("set `[exchange] advertise`".to_owned()),
+                )),
             }
         }
     }

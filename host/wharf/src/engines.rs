@@ -26,10 +26,11 @@ impl Engines {
         if let Some(engine) = open.get(address) {
             return Ok(Arc::clone(engine));
         }
-        let backend = Arc::new(DockerBackend::connect(address).map_err(|error| BackendError::Unreachable {
-            address: address.to_owned(),
-            reason: error.to_string(),
-        })?);
+        let backend =
+            Arc::new(DockerBackend::connect(address).map_err(|error| BackendError::Unreachable {
+                address: address.to_owned(),
+                reason: error.to_string(),
+            })?);
         let layer = RunnerLayer { runner: wharf_bundle::runner, in_container: wharf_bundle::in_container() };
         let images = Images::new(Arc::clone(&backend) as Arc<dyn ImageEngine>, layer);
         let engine = Arc::new(Engine { backend, images });

@@ -70,7 +70,8 @@ impl Inner {
 
     /// What happened to a run.
     pub(crate) async fn explain_run(&self, run: &str) -> Result<Explanation, Fault> {
-        let details = self.store().details(run).map_err(|error| store_fault(&error))?.ok_or_else(|| no_such_run(run))?;
+        let details =
+            self.store().details(run).map_err(|error| store_fault(&error))?.ok_or_else(|| no_such_run(run))?;
         let mut decisions = Vec::new();
         let mut after = 0;
         loop {

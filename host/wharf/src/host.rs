@@ -92,9 +92,8 @@ impl Host {
             .map_err(cannot("keep the home's id in", &home.state_dir()))?;
         let store = Arc::new(Store::open(&home.store_file()).map_err(|error| store_fault(&error))?);
         let exchange = open_exchange(&home, &site).await?;
-        let datasets = FileStore::open(home.state_dir().join("commits")).map_err(|error| {
-            Fault::new("home-locked", format!("the home can't be used: {}", sentence_of(&error)))
-        })?;
+        let datasets = FileStore::open(home.state_dir().join("commits"))
+            .map_err(|error| Fault::new("home-locked", format!("the home can't be used: {}", sentence_of(&error))))?;
         let set = load_components(&home, options).await?;
         let inner = Arc::new(Inner {
             id,
@@ -221,14 +220,23 @@ impl Inner {
     }
 
     /// `HOST:PORT` of the exchange, as containers of this plan reach it.
-    pub(crate) async fn way_back(&self, site: &Site, plan: &Plan, backend: &dyn Backend) -> Result<String, BackendError> {
+    pub(crate) async fn way_back(
+        &self,
+        site: &Site,
+        plan: &Plan,
+        backend: &dyn Backend,
+    ) -> Result<String, BackendError> {
         let port = self.exchange_port();
         let host = match plan.configuration.exchange.advertise.as_ref().or(site.exchange.advertise.as_ref()) {
             Some(advertise) if has_port(advertise) => return Ok(advertise.clone()),
             Some(advertise) => advertise.clone(),
             None => backend.way_back(&plan.security.network).await?,
         };
-        Ok(if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
+        Ok(if host.contains(':') && !host.starts_with('[') {
+            format!("[{host}]:{port}")
+        } else {
+            format!("{host}:{port}")
+        })
     }
 
     /// Records a new run and starts it on its way.
@@ -277,12 +285,15 @@ impl Inner {
     pub(crate) fn choose(&self, site: &Site, activity: &Activity) -> Result<(String, &'static str), Fault> {
         let name = site.configuration_of(activity).ok_or_else(|| {
             let names = self.home.configuration_names().unwrap_or_default();
-            Fault::new("config-not-found", "the activity names no execution configuration, and neither its project nor the site has a default")
-                .hint(if names.is_empty() {
-                    "make one: a file in configs/".to_owned()
-                } else {
-                    format!("name one: {}", names.join(", "))
-                })
+            Fault::new(
+                "config-not-found",
+                "the activity names no execution configuration, and neither its project nor the site has a default",
+            )
+            .hint(if names.is_empty() {
+                "make one: a file in configs/".to_owned()
+            } else {
+                format!("name one: {}", names.join(", "))
+            })
         })?;
         let by = if activity.configuration.is_some() {
             "activity"
@@ -434,11 +445,8 @@ fn take_lock(home: &Home) -> Result<File, Fault> {
         Err(TryLockError::WouldBlock) => {
             let mut owner = String::new();
             let _ = file.read_to_string(&mut owner);
-            Err(Fault::new(
-                "home-busy",
-                format!("process {} owns the home {}", owner.trim(), home.root().display()),
-            )
-            .hint("speak to it through its socket, or wait until its last run has ended"))
+            Err(Fault::new("home-busy", format!("process {} owns the home {}", owner.trim(), home.root().display()))
+                .hint("speak to it through its socket, or wait until its last run has ended"))
         }
         Err(TryLockError::Error(error)) => Err(cannot(error)),
     }
@@ -488,7 +496,8 @@ async fn load_components(home: &Home, options: HostOptions) -> Result<ComponentS
     };
     let folders = [home.policies_dir(), home.plugins_dir()];
     let cache = home.cache_dir();
-    private_dir(&cache).map_err(|error| Fault::new("home-locked", format!("can't make {}: {error}", cache.display())))?;
+    private_dir(&cache)
+        .map_err(|error| Fault::new("home-locked", format!("can't make {}: {error}", cache.display())))?;
     let load = move || {
         let engine = wharf_components::Engine::new(options)?;
         Ok::<_, wharf_components::ComponentsError>(ComponentSet::load(&engine, &folders))

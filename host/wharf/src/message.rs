@@ -5,7 +5,6 @@
 use serde::{Deserialize, Serialize};
 use wharf_model::{Activity, Decision, Event, Fault, Limit, Outcome, Plan};
 
-
 /// What can be asked of a host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "request")]

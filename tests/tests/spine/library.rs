@@ -15,16 +15,17 @@ const HOSTILE: &str = env!("WHARF_HOSTILE_POLICY");
 
 fn activity(code: &str) -> Activity {
     let requester = json!({ "user": USER, "groups": [GROUP] });
-    serde_json::from_value(json!({ "kind": "python", "requester": requester, "code": code })).unwrap()
+    serde_json::from_value(json!({ "kind": "python", "requester": requester, "code": code }))
+        .expect("that is an activity")
 }
 
 async fn open(home: &Path) -> Access {
-    Access::open(home, HostOptions::default()).await.unwrap()
+    Access::open(home, HostOptions::default()).await.expect("the home can be opened")
 }
 
 async fn cause_of(access: &Access, code: &str) -> Cause {
-    let run = access.submit(activity(code)).await.unwrap();
-    access.wait(&run).await.unwrap().cause
+    let run = access.submit(activity(code)).await.expect("the activity is taken");
+    access.wait(&run).await.expect("the run has an end").cause
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,9 +12,9 @@ fn fault(call: &Finished) -> Fault {
 
 /// The line of a file of the home that has this text, from 1.
 fn line_of(home: &Home, file: &str, text: &str) -> u32 {
-    let contents = std::fs::read_to_string(home.path().join(file)).unwrap();
-    let at = contents.lines().position(|line| line.contains(text)).unwrap();
-    u32::try_from(at + 1).unwrap()
+    let contents = std::fs::read_to_string(home.path().join(file)).expect("the file is there");
+    let at = contents.lines().position(|line| line.contains(text)).expect("the text is in it");
+    u32::try_from(at + 1).expect("the file is short")
 }
 
 #[test]

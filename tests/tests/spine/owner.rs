@@ -55,7 +55,9 @@ fn two_runs_at_once() {
 /// When the recipe ran.
 fn span(run: &Finished) -> (u64, u64) {
     let events = run.events();
-    let at = |meant: &dyn Fn(&Event) -> bool| events.iter().find(|event| meant(event)).map(|event| event.at).unwrap();
+    let at = |meant: &dyn Fn(&Event) -> bool| {
+        events.iter().find(|event| meant(event)).unwrap_or_else(|| panic!("the recipe didn't run\n{run}")).at
+    };
     (
         at(&|event| matches!(event.kind, EventKind::PhaseStarted { phase: Phase::Run })),
         at(&|event| matches!(event.kind, EventKind::PhaseEnded { phase: Phase::Run, .. })),

@@ -136,12 +136,7 @@ async fn ask(
 }
 
 /// Makes a policy's changes, and says of each field what it was, what it is now and who had written it before.
-fn apply(
-    plan: &mut Plan,
-    changes: &[Change],
-    policy: &str,
-    writers: &mut HashMap<String, String>,
-) -> Vec<Receipt> {
+fn apply(plan: &mut Plan, changes: &[Change], policy: &str, writers: &mut HashMap<String, String>) -> Vec<Receipt> {
     let mut receipts = Vec::new();
     for change in changes {
         let Some((field, before, after)) = plan.apply(&change.edit) else { continue };
@@ -154,7 +149,8 @@ fn apply(
 /// The configuration that a policy named.
 fn moved(way: &Way, policy: &Policy, name: &str) -> Step<ExecutionConfiguration> {
     way.host.home().load_configuration(name).map_err(|fault| {
-        let sentence = format!("the policy {} sent the run to a configuration that can't be used: {fault}", policy.name());
+        let sentence =
+            format!("the policy {} sent the run to a configuration that can't be used: {fault}", policy.name());
         Box::new(Outcome { advice: fault.hint, ..outcome(Cause::Rejected, sentence) })
     })
 }
@@ -179,7 +175,8 @@ async fn changed_image(way: &Way, policy: &Policy, before: &Plan, plan: &mut Pla
 
 /// What would be created, with a tag where the image's id isn't known before it is there.
 async fn object(way: &Way, plan: &Plan, image: &ImagePlan) -> Step<serde_json::Value> {
-    let engine = way.host.engines().at(plan.configuration.engine.address()).map_err(|error| Box::new(engine_outcome(&error)))?;
+    let engine =
+        way.host.engines().at(plan.configuration.engine.address()).map_err(|error| Box::new(engine_outcome(&error)))?;
     let keys = engine.images.keys(image).await.ok().flatten();
     let tag = match keys {
         Some(keys) => format!("wharf-run/{}:{}", plan.image.name, keys.run.short()),

@@ -51,8 +51,7 @@ pub(crate) async fn launch(way: &Way, mut resolved: Resolved) -> Step<Launched> 
     loop {
         let ticket_hex = ticket.to_hex();
         let way_back = WayBack { address: &address, fingerprint: way.host.fingerprint(), ticket: &ticket_hex };
-        let spec =
-            launch_spec(way.host.id(), attempt, &plan, &resolved.image().id, way_back, way.grace_seconds());
+        let spec = launch_spec(way.host.id(), attempt, &plan, &resolved.image().id, way_back, way.grace_seconds());
         let mut record = LaunchRecord {
             spec: wharf_model::LaunchSpec { secret_env: [].into(), ..spec.clone() },
             engine: plan.configuration.engine.address().to_owned(),
@@ -144,7 +143,11 @@ fn task(plan: &Plan, activity: &Activity, attempt: u32, grace_seconds: u32) -> T
     let bindings = |bindings: &[Binding]| {
         bindings
             .iter()
-            .map(|binding| ContextBinding { name: binding.name.clone(), role: binding.role.clone(), kind: binding.kind })
+            .map(|binding| ContextBinding {
+                name: binding.name.clone(),
+                role: binding.role.clone(),
+                kind: binding.kind,
+            })
             .collect()
     };
     Task {

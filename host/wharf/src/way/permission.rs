@@ -27,7 +27,10 @@ pub(crate) async fn ask(way: &Way, asked: Asked) -> Step<Permitted> {
     if configuration.checks.is_empty() {
         return Err(Box::new(outcome(
             Cause::Refused,
-            format!("the execution configuration {} names no permission check, so nobody may use it", configuration.name),
+            format!(
+                "the execution configuration {} names no permission check, so nobody may use it",
+                configuration.name
+            ),
         )));
     }
     let usage = way.host.usage()?;
@@ -67,8 +70,10 @@ pub(crate) async fn ask(way: &Way, asked: Asked) -> Step<Permitted> {
 fn closed_without(way: &Way) -> Step<()> {
     for name in &way.site.required_policies {
         if way.set.policy(name).is_none() {
-            let message =
-                format!("the required policy {name} isn't loaded, so nothing may run{}", why_not_loaded(&way.set, name));
+            let message = format!(
+                "the required policy {name} isn't loaded, so nothing may run{}",
+                why_not_loaded(&way.set, name)
+            );
             way.journal.note(EventKind::Decision(missing("policy", name, &message)));
             return Err(Box::new(Outcome {
                 advice: Some(
@@ -99,9 +104,7 @@ pub(crate) fn no(cause: Cause, verb: &str, component: &str, reasons: &[Reason]) 
     let sentences: Vec<&str> = reasons.iter().map(|reason| reason.message.as_str()).collect();
     let mut end = outcome(cause, format!("{verb} by {component}: {}", sentences.join("; ")));
     end.evidence.insert("component".to_owned(), component.into());
-    end.evidence.insert(
-        "rules".to_owned(),
-        reasons.iter().map(|reason| reason.rule.clone()).collect::<Vec<_>>().into(),
-    );
+    end.evidence
+        .insert("rules".to_owned(), reasons.iter().map(|reason| reason.rule.clone()).collect::<Vec<_>>().into());
     end
 }

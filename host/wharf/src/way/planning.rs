@@ -32,7 +32,9 @@ pub(crate) async fn plan(way: &Way, permitted: Permitted) -> Step<Planned> {
     let kind = way.activity.kind.as_str();
     let Some(adapter) = way.set.adapter_for(kind) else {
         return Err(Box::new(Outcome {
-            advice: Some("put a recipe adapter for it into `plugins/`: `wharf component list` says what is loaded".to_owned()),
+            advice: Some(
+                "put a recipe adapter for it into `plugins/`: `wharf component list` says what is loaded".to_owned(),
+            ),
             ..outcome(Cause::NotPrepared, format!("no recipe adapter is loaded for activities of the kind `{kind}`"))
         }));
     };
@@ -48,7 +50,10 @@ pub(crate) async fn plan(way: &Way, permitted: Permitted) -> Step<Planned> {
         if !spec.languages.iter().any(|language| language.name == needed.name) {
             let have: Vec<&str> = spec.languages.iter().map(|language| language.name.as_str()).collect();
             return Err(Box::new(Outcome {
-                advice: Some(format!("add `[languages.{}]` to base-images/{}.toml, or use another configuration", needed.name, spec.name)),
+                advice: Some(format!(
+                    "add `[languages.{}]` to base-images/{}.toml, or use another configuration",
+                    needed.name, spec.name
+                )),
                 ..outcome(
                     Cause::NotPrepared,
                     format!(
@@ -114,7 +119,14 @@ pub(crate) async fn base_key(engines: &Engines, engine: &str, image: &ImagePlan)
 }
 
 /// The engine's object for a plan. Pure: what `explain` shows and what is launched come from here.
-pub(crate) fn launch_spec(host_id: &str, attempt: u32, plan: &Plan, image: &str, way_back: WayBack<'_>, grace_seconds: u32) -> LaunchSpec {
+pub(crate) fn launch_spec(
+    host_id: &str,
+    attempt: u32,
+    plan: &Plan,
+    image: &str,
+    way_back: WayBack<'_>,
+    grace_seconds: u32,
+) -> LaunchSpec {
     use wharf_model::protocol::{RUNNER, variables};
     let wharf_model::configuration::Engine::Docker { runtime, .. } = &plan.configuration.engine;
     LaunchSpec {

@@ -62,8 +62,10 @@ pub(crate) async fn commit(way: &Way, end: Outcome, token: &wharf_exchange::Toke
             end
         }
         Err(error) => {
-            let mut failed =
-                outcome(Cause::OutputFailed, format!("the recipe succeeded, but its outputs could not be put in place: {}", sentence_of(&error)));
+            let mut failed = outcome(
+                Cause::OutputFailed,
+                format!("the recipe succeeded, but its outputs could not be put in place: {}", sentence_of(&error)),
+            );
             failed.exit_code = end.exit_code;
             failed.log = end.log;
             failed.usage = end.usage;
@@ -73,11 +75,7 @@ pub(crate) async fn commit(way: &Way, end: Outcome, token: &wharf_exchange::Toke
 }
 
 /// Waits for the container's end; ends it at its time limit, when somebody asks, or when its runner stays silent.
-async fn watch(
-    way: &Way,
-    launched: &Launched,
-    live: &Live,
-) -> Result<(EngineEnd, Option<Interruption>), BackendError> {
+async fn watch(way: &Way, launched: &Launched, live: &Live) -> Result<(EngineEnd, Option<Interruption>), BackendError> {
     let backend = launched.engine.backend.as_ref();
     let grace = way.site.runs.grace;
     // By our own clock alone: the start is in the record, so that a restarted host goes on counting.
