@@ -1,16 +1,22 @@
 //! One way to a home, whether this process owns it or another one does.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt, stream};
 use serde::de::DeserializeOwned;
 use wharf_model::{Activity, Event, Fault, Outcome};
 
-use crate::client::Client;
+use crate::client::{Client, NotFound};
 use crate::host::{Host, HostOptions};
 use crate::message::{BaseProgress, BaseSummary, ComponentReport, Explanation, Finding, Reply, Request};
 use crate::store::RunSummary;
+
+/// How long an owner may take to begin or to end.
+const CHANGING: Duration = Duration::from_secs(30);
+/// How long to wait before looking again.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A home, opened by this process or reached through the process that owns it.
 pub enum Access {
@@ -26,10 +32,21 @@ impl Access {
     /// # Errors
     /// There is no home, it can't be opened, or its owner doesn't answer.
     pub async fn open(home: &Path, options: HostOptions) -> Result<Self, Fault> {
-        match Host::open(home, options).await {
-            Ok(host) => Ok(Self::Owner(host)),
-            Err(fault) if fault.code == "home-busy" => Ok(Self::Client(Client::connect(home).await?)),
-            Err(fault) => Err(fault),
+        let started = Instant::now();
+        loop {
+            match Host::open(home, options.clone()).await {
+                Ok(host) => return Ok(Self::Owner(host)),
+                Err(fault) if fault.code == "home-busy" => {}
+                Err(fault) => return Err(fault),
+            }
+            // An owner has the lock before it answers, while it loads components, and after that, while it ends. In the one
+            // case it will answer soon, in the other the home will be free.
+            match Client::find(home).await {
+                Ok(client) => return Ok(Self::Client(client)),
+                Err(NotFound::Wrong(fault)) => return Err(fault),
+                Err(NotFound::Nobody(fault)) if started.elapsed() > CHANGING => return Err(fault),
+                Err(NotFound::Nobody(_)) => tokio::time::sleep(PAUSE).await,
+            }
         }
     }
 

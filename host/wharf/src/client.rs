@@ -16,6 +16,14 @@ use crate::settings::Home;
 /// How long an owner may take to say who it is.
 const HELLO: Duration = Duration::from_secs(10);
 
+/// Why there is no way to an owner.
+pub(crate) enum NotFound {
+    /// Nobody listens, or nobody any more.
+    Nobody(Fault),
+    /// Somebody does who can't be spoken to.
+    Wrong(Fault),
+}
+
 /// A home that another process owns.
 pub struct Client {
     socket: PathBuf,
@@ -28,36 +36,32 @@ impl Client {
     /// # Errors
     /// Nobody answers at its socket, or somebody of another version does.
     pub async fn connect(home: &Path) -> Result<Self, Fault> {
+        Self::find(home).await.map_err(|not_found| match not_found {
+            NotFound::Nobody(fault) | NotFound::Wrong(fault) => fault,
+        })
+    }
+
+    /// Connects to the owner of a home, and tells one that isn't there from one that can't be spoken to.
+    pub(crate) async fn find(home: &Path) -> Result<Self, NotFound> {
         let socket = Home::at(home).socket();
-        let unreachable = |reason: String| {
+        let unreachable = |reason: &str| {
             Fault::new(
                 "socket-unreachable",
                 format!("the process that owns the home doesn't answer at {}: {reason}", socket.display()),
             )
             .hint("it may be starting or ending: call again; if it hangs, end that process: its runs are found again")
         };
-        // The owner has the lock a moment before its socket.
-        let mut attempt = 0;
-        let hello = loop {
-            let reply = tokio::time::timeout(HELLO, call(socket.clone(), Request::Hello).next()).await;
-            match reply {
-                Ok(Some(Reply::Value(value))) => break value,
-                Ok(Some(Reply::Fault(fault))) if attempt >= 20 => return Err(unreachable(fault.message)),
-                Ok(_) if attempt < 20 => {
-                    attempt += 1;
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-                Ok(_) => return Err(unreachable("it said something else".to_owned())),
-                Err(_) => return Err(unreachable(format!("no answer for {} s", HELLO.as_secs()))),
-            }
+        let reply = tokio::time::timeout(HELLO, call(socket.clone(), Request::Hello).next()).await;
+        let hello = match reply {
+            Ok(Some(Reply::Value(hello))) => serde_json::from_value::<Hello>(hello)
+                .map_err(|error| NotFound::Wrong(unreachable(&format!("it said something else: {error}"))))?,
+            Ok(Some(Reply::Fault(fault))) => return Err(NotFound::Nobody(unreachable(&fault.message))),
+            Ok(_) => return Err(NotFound::Wrong(unreachable("it said something else"))),
+            Err(_) => return Err(NotFound::Wrong(unreachable(&format!("no answer for {} s", HELLO.as_secs())))),
         };
-        let hello: Hello = serde_json::from_value(hello).map_err(|error| unreachable(error.to_string()))?;
         if hello.version != env!("CARGO_PKG_VERSION") {
-            return Err(unreachable(format!(
-                "it is version {}, and this is {}",
-                hello.version,
-                env!("CARGO_PKG_VERSION")
-            )));
+            let reason = format!("it is version {}, and this is {}", hello.version, env!("CARGO_PKG_VERSION"));
+            return Err(NotFound::Wrong(unreachable(&reason)));
         }
         Ok(Self { socket, hello })
     }

@@ -65,8 +65,8 @@ pub(crate) struct Inner {
     live: Mutex<HashMap<String, Arc<Live>>>,
     room: Notify,
     runs: TaskTracker,
-    /// Held for as long as this lives.
-    _lock: File,
+    /// Held until the shutdown, or for as long as this lives.
+    lock: File,
 }
 
 impl Host {
@@ -105,7 +105,7 @@ impl Host {
             live: Mutex::default(),
             room: Notify::new(),
             runs: TaskTracker::new(),
-            _lock: lock,
+            lock,
             home,
         });
         let socket = inner.home.socket();
@@ -138,6 +138,8 @@ impl Host {
         self.calls.close();
         // A caller that only listens isn't waited for: its run has ended.
         let _ = tokio::time::timeout(std::time::Duration::from_secs(2), self.calls.wait()).await;
+        // Whatever still looks something up in the background must not keep the home from the next one who opens it.
+        let _ = self.inner.lock.unlock();
     }
 }
 
@@ -180,6 +182,11 @@ impl Inner {
 
     pub(crate) fn engines(&self) -> &Engines {
         &self.engines
+    }
+
+    /// What the shutdown waits for.
+    pub(crate) fn runs(&self) -> &TaskTracker {
+        &self.runs
     }
 
     pub(crate) fn room(&self) -> &Notify {

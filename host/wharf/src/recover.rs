@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use wharf_exchange::{Token, TokenStatus};
@@ -16,6 +17,9 @@ use crate::store::{LaunchRecord, OpenRun, RunState};
 use crate::way::launch::find_again;
 use crate::way::{Way, watch};
 
+/// How long clearing away may take: the next process goes on with it.
+const CLEARING: Duration = Duration::from_secs(15);
+
 impl Inner {
     /// Takes every run over that has no outcome, each in a task of its own, and clears away containers of runs that have.
     pub(crate) async fn recover(self: &Arc<Self>, site: &Site) -> Result<(), Fault> {
@@ -23,8 +27,14 @@ impl Inner {
         let engines = self.engine_addresses(&open);
         let still_open: HashSet<String> = open.iter().map(|run| run.summary.run.clone()).collect();
         let host = Arc::clone(self);
-        // An engine that doesn't answer must not keep the home from opening.
-        tokio::spawn(async move { host.clear_away(engines, still_open).await });
+        // An engine that doesn't answer must not keep the home from opening. The shutdown waits for it as for a run: the
+        // shortest call clears away what was left, and nothing is removed once another process may own the home.
+        self.runs().spawn(async move {
+            let clearing = host.clear_away(engines, still_open);
+            if tokio::time::timeout(CLEARING, clearing).await.is_err() {
+                tracing::warn!("containers that were left could not be cleared away in time");
+            }
+        });
         if open.is_empty() {
             return Ok(());
         }

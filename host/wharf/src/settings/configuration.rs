@@ -32,7 +32,7 @@ pub struct ConfigurationFile {
     /// The Docker daemon. `unix:///var/run/docker.sock` by default.
     #[serde(default)]
     pub host: Option<String>,
-    /// The registry that its images go through, e.g. `registry.example.com/data`.
+    /// The registry of its images, e.g. `registry.example.com/data`. Components see it; this version pushes no image to it.
     #[serde(default)]
     pub registry: Option<String>,
     /// The container runtime, as `docker run --runtime` takes it.
