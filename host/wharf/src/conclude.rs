@@ -227,6 +227,10 @@ fn without_result(
     if engine.gone {
         return outcome(Cause::Lost, "its container was removed by somebody else while it ran");
     }
+    if !came_up && engine.exit_code.is_none() {
+        // A container that was created and never started is left only by a host that was ended between the two calls.
+        return before_it_began("the host was ended before the run's container was started");
+    }
     if let Some(error) = engine.error.as_deref().filter(|error| !error.is_empty()) {
         return outcome(Cause::EngineRefused, format!("the engine could not run the container: {error}"));
     }
@@ -242,6 +246,11 @@ fn without_result(
         }
         None => outcome(Cause::Lost, "its container ended and the engine doesn't say how"),
     }
+}
+
+/// An outcome for a run of which nothing was run, because its host was ended.
+pub(crate) fn before_it_began(sentence: &str) -> Outcome {
+    Outcome { advice: Some("nothing of it was run: submit it again".to_owned()), ..outcome(Cause::HostFault, sentence) }
 }
 
 fn facts(evidence: &Evidence) -> BTreeMap<String, Value> {
@@ -358,6 +367,15 @@ mod tests {
                 "exec format error",
                 Evidence { engine: Some(engine(1, false)), came_up: false, ..base() },
                 Cause::RunnerNeverCameUp,
+            ),
+            (
+                "created and never started",
+                Evidence {
+                    engine: Some(EngineEnd { error: Some("never started".into()), ..EngineEnd::default() }),
+                    came_up: false,
+                    ..base()
+                },
+                Cause::HostFault,
             ),
             (
                 "removed by somebody",

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use wharf_exchange::{Token, TokenStatus};
 use wharf_model::{Cause, EventKind, Fault, Outcome};
 
-use crate::conclude::{outcome, sentence_of};
+use crate::conclude::{before_it_began, outcome, sentence_of};
 use crate::host::{Inner, store_fault};
 use crate::journal::Journal;
 use crate::live::Live;
@@ -100,7 +100,7 @@ async fn go_on(way: &Way, run: OpenRun, live: &Live) -> Outcome {
             Ok(None) => {
                 abort(way, &record).await;
                 if run.summary.state == RunState::Launching {
-                    ended_before_it_began("the host was ended just before the run's container was created")
+                    before_it_began("the host was ended just before the run's container was created")
                 } else {
                     Outcome {
                         retry_helps: true,
@@ -110,12 +110,8 @@ async fn go_on(way: &Way, run: OpenRun, live: &Live) -> Outcome {
             }
             Err(end) => *end,
         },
-        _ => ended_before_it_began("the host was ended before the run's container was created"),
+        _ => before_it_began("the host was ended before the run's container was created"),
     }
-}
-
-fn ended_before_it_began(sentence: &str) -> Outcome {
-    Outcome { advice: Some("nothing of it was run: submit it again".to_owned()), ..outcome(Cause::HostFault, sentence) }
 }
 
 /// The outcome was known, and its outputs may be half in place: the commit goes on where it was.

@@ -140,7 +140,11 @@ fn a_host_killed_at_any_moment_leaves_all_or_nothing() {
 fn a_container_whose_removal_was_cut_off_goes_with_the_next_call() {
     let home = Home::demo();
     let mut left = 0;
-    for _ in 0..5 {
+    // The daemon's own speed decides whether the kill comes in time.
+    for _ in 0..20 {
+        if left != 0 {
+            break;
+        }
         let mut first = home.start(home.python("print(1)", &[]));
         first.until(|event| matches!(event.kind, EventKind::Ended(_)));
         first.signal(Signal::KILL);
