@@ -351,7 +351,7 @@ late = "15"
             (
                 &format!("{script}[inputs]\nf = \"../data/flight.csv\"\n"),
                 "input-missing",
-                "4: the input `f` isn't there: no file activities/../data/flight.csv",
+                "4: the input `f` isn't there: no file data/flight.csv",
             ),
             (
                 &format!("{script}[inputs]\nf = \"../data/none/\"\n"),
