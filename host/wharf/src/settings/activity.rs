@@ -356,7 +356,7 @@ late = "15"
             (
                 &format!("{script}[inputs]\nf = \"../data/none/\"\n"),
                 "input-missing",
-                "4: the input `f` isn't there: no folder data/none/",
+                "4: the input `f` isn't there: no folder data/none",
             ),
             (
                 &format!("{script}[inputs]\nf = \"../data/folder\"\n"),
