@@ -5,6 +5,7 @@
 WHARF_CACHE=${WHARF_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/wharf}
 DOCKER_SOCKET=${WHARF_DOCKER_SOCKET:-/var/run/docker.sock}
 STARTED_DOCKERD=
+DOCKERD_RUN=
 
 say() { printf '%s\n' "$*"; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
@@ -83,9 +84,10 @@ need_docker() {
 
 start_dockerd() {
   mkdir -p "$WHARF_CACHE"
-  rm -f /var/run/docker.pid
+  # A folder of its own for pids and sockets: what a daemon that was killed left of them would keep this one from starting.
+  DOCKERD_RUN=$(mktemp -d /run/wharf-docker.XXXXXX)
   setsid "$(command -v dockerd || echo /usr/sbin/dockerd)" --host "unix://$DOCKER_SOCKET" \
-    >"$WHARF_CACHE/dockerd.log" 2>&1 </dev/null &
+    --exec-root "$DOCKERD_RUN" --pidfile "$DOCKERD_RUN/dockerd.pid" >"$WHARF_CACHE/dockerd.log" 2>&1 </dev/null &
   STARTED_DOCKERD=$!
   for _ in $(seq 1 120); do
     docker_answers && return 0
@@ -101,6 +103,8 @@ stop_dockerd() {
   kill "$STARTED_DOCKERD" 2>/dev/null || true
   wait "$STARTED_DOCKERD" 2>/dev/null || true
   STARTED_DOCKERD=
+  # Network namespaces may still be mounted in it: those are left to the next boot.
+  rm -rf "$DOCKERD_RUN" 2>/dev/null || true
 }
 
 # Can this daemon get an image from outside? Prints the image if so.
