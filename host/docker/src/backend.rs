@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bollard::models::{Ipam, SystemInfo};
-use wharf_model::launch::{Backend, BackendError, EngineEnd, EngineInfo, Found, LaunchSpec, Launched};
+use wharf_model::configuration::Daemon;
+use wharf_model::launch::{Backend, BackendError, Duplex, EngineEnd, EngineInfo, Found, LaunchSpec, Launched};
 
 use crate::address::{Address, AddressError};
 use crate::client::{Client, Failure};
@@ -28,8 +29,8 @@ impl DockerBackend {
     /// # Errors
     /// The text isn't an address that this version can use. Whether a daemon listens there is found out at the first
     /// request.
-    pub fn connect(address: &str) -> Result<Self, AddressError> {
-        Ok(Self { client: Client::new(Address::parse(address)?), gateways: Mutex::default() })
+    pub fn connect(daemon: &Daemon) -> Result<Self, AddressError> {
+        Ok(Self { client: Client::new(Address::parse(&daemon.host)?), gateways: Mutex::default() })
     }
 
     /// Where the daemon is.
@@ -90,6 +91,10 @@ impl Backend for DockerBackend {
 
     async fn launch(&self, spec: &LaunchSpec) -> Result<Launched, BackendError> {
         self.client.launch(spec).await
+    }
+
+    async fn dial(&self, id: &str, argv: &[String]) -> Result<Box<dyn Duplex>, BackendError> {
+        self.client.exec(id, argv).await
     }
 
     async fn wait(&self, id: &str) -> Result<EngineEnd, BackendError> {
@@ -201,7 +206,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_sent_is_shown_as_that() {
-        let backend = DockerBackend::connect("unix:///run/d.sock").unwrap();
+        let backend = DockerBackend::connect(&Daemon::at("unix:///run/d.sock")).unwrap();
         let mut spec: LaunchSpec = serde_json::from_value(serde_json::json!({
             "host": "h", "run": "r", "attempt": 1, "image": "i", "argv": [], "env": {}, "secret_env": {},
             "resources": {}, "security": {}, "labels": {}, "runtime": null, "grace_seconds": 1

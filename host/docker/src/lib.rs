@@ -11,6 +11,7 @@ mod address;
 mod backend;
 mod client;
 mod containers;
+mod exec;
 mod images;
 mod object;
 mod resources;

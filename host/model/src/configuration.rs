@@ -1,6 +1,7 @@
 //! Execution configurations, as the rest of the host needs them. Their files are read by the `wharf` crate.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,9 @@ pub enum ExchangeMode {
     /// The runner dials the host over TLS.
     #[default]
     DialBack,
+    /// The host reaches into the container through the engine: for daemons on other machines, and wherever a container
+    /// can't reach the host.
+    Attach,
 }
 
 /// The `[exchange]` table of a configuration.
@@ -98,14 +102,36 @@ pub struct ExecutionConfiguration {
     pub engine: Engine,
 }
 
+/// A Docker daemon, and how it is reached.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Daemon {
+    /// `unix:///var/run/docker.sock`, `tcp://HOST:PORT` or `ssh://USER@HOST:PORT`.
+    pub host: String,
+    /// The folder of the TLS client's `ca.pem`, `cert.pem` and `key.pem`, as Docker has it; for `tcp://` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cert_path: Option<PathBuf>,
+    /// The configuration file that `ssh` reads instead of the user's own; for `ssh://` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh_config: Option<PathBuf>,
+}
+
+impl Daemon {
+    /// A daemon that needs nothing but its address.
+    #[must_use]
+    pub fn at(host: impl Into<String>) -> Self {
+        Self { host: host.into(), cert_path: None, ssh_config: None }
+    }
+}
+
 /// The engine of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Engine {
     /// A Docker daemon.
     Docker {
-        /// The daemon: `unix:///var/run/docker.sock`.
-        host: String,
+        /// The daemon.
+        #[serde(flatten)]
+        daemon: Daemon,
         /// The container runtime, as `docker run --runtime` takes it.
         runtime: Option<String>,
     },
@@ -120,11 +146,17 @@ impl Engine {
         }
     }
 
-    /// The address that tells one engine from another.
+    /// Its address, for people.
     #[must_use]
     pub fn address(&self) -> &str {
+        &self.daemon().host
+    }
+
+    /// What tells one engine from another.
+    #[must_use]
+    pub fn daemon(&self) -> &Daemon {
         match self {
-            Self::Docker { host, .. } => host,
+            Self::Docker { daemon, .. } => daemon,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::configuration::Security;
 use crate::quantity::Resources;
@@ -124,6 +125,11 @@ pub enum BackendError {
     },
 }
 
+/// Bytes both ways.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
 /// An engine: launch, observe, stop, find again, clean up. What runs inside isn't its business.
 ///
 /// All methods may be called again after a lost answer: they find what the first call did.
@@ -141,6 +147,10 @@ pub trait Backend: Send + Sync {
     /// Creates and starts the container of an attempt. Its name follows from run and attempt, so a second call finds
     /// the first one's object instead of making a twin.
     async fn launch(&self, spec: &LaunchSpec) -> Result<Launched, BackendError>;
+
+    /// Starts a command in the running container, and gives its standard input and output. Ending the stream ends the
+    /// command.
+    async fn dial(&self, id: &str, argv: &[String]) -> Result<Box<dyn Duplex>, BackendError>;
 
     /// Returns when the container has ended. Survives lost connections by asking again; gives up, as
     /// [`BackendError::Unreachable`], when the engine hasn't answered for a minute.

@@ -13,6 +13,7 @@ pub mod event;
 pub mod fault;
 pub mod image;
 pub mod job;
+#[cfg(feature = "launch")]
 pub mod launch;
 pub mod outcome;
 pub mod plan;
@@ -26,6 +27,7 @@ pub use event::{Event, EventKind, Phase};
 pub use fault::Fault;
 pub use image::{ContentKey, ImageRecipe, ImageSpec, Step};
 pub use job::{Job, JobFile};
+#[cfg(feature = "launch")]
 pub use launch::{Backend, LaunchSpec};
 pub use outcome::{Cause, Outcome};
 pub use plan::{Change, Edit, Plan};

@@ -9,6 +9,7 @@ use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use wharf_images::{ImageError, ImagePlan, Progress};
+use wharf_model::configuration::Daemon;
 use wharf_model::{Fault, ImageSpec, Outcome};
 
 use crate::calls::to_reply;
@@ -51,13 +52,13 @@ impl Inner {
         let started = Instant::now();
         let spec = self.home().load_base_image(name)?;
         let plan = self.plan_of(&spec).await?;
-        let engines = self.engines_of(name);
+        let daemons = self.daemons_of(name);
         let mut report = None;
-        for address in &engines {
+        for daemon in &daemons {
             let engine =
-                self.engines().at(address).map_err(|error| Fault::new("engine-unreachable", sentence_of(&error)))?;
-            if engines.len() > 1 {
-                tell(format!("on {address}"));
+                self.engines().at(daemon).map_err(|error| Fault::new("engine-unreachable", sentence_of(&error)))?;
+            if daemons.len() > 1 {
+                tell(format!("on {}", daemon.host));
             }
             let tell = tell.clone();
             let progress: Progress = Arc::new(tell);
@@ -82,20 +83,20 @@ impl Inner {
     }
 
     /// The engines of the configurations that use a base image.
-    fn engines_of(&self, name: &str) -> BTreeSet<String> {
-        let mut engines: BTreeSet<String> = self
+    fn daemons_of(&self, name: &str) -> BTreeSet<Daemon> {
+        let mut daemons: BTreeSet<Daemon> = self
             .home()
             .load_configurations()
             .unwrap_or_default()
             .into_iter()
             .filter_map(|(_, configuration)| configuration.ok())
             .filter(|configuration| configuration.base_image == name)
-            .map(|configuration| configuration.engine.address().to_owned())
+            .map(|configuration| configuration.engine.daemon().clone())
             .collect();
-        if engines.is_empty() {
-            engines.insert(DEFAULT_ENGINE.to_owned());
+        if daemons.is_empty() {
+            daemons.insert(Daemon::at(DEFAULT_ENGINE));
         }
-        engines
+        daemons
     }
 
     async fn plan_of(&self, spec: &ImageSpec) -> Result<ImagePlan, Fault> {
@@ -139,8 +140,8 @@ impl Inner {
         summary.origin = Some(spec.origin.to_string());
         summary.made_by = Some(spec.made_by.clone());
         let plan = self.plan_of(&spec).await?;
-        for address in self.engines_of(name) {
-            let Ok(engine) = self.engines().at(&address) else { continue };
+        for daemon in self.daemons_of(name) {
+            let Ok(engine) = self.engines().at(&daemon) else { continue };
             if let Ok(Some(keys)) = engine.images.keys(&plan).await {
                 summary.key = Some(keys.base.to_string());
             }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use wharf_model::configuration::Daemon;
 use wharf_model::image::Origin;
 use wharf_model::quantity::describe_bytes;
 
@@ -72,15 +73,15 @@ impl Inner {
     }
 
     async fn look_at_engines(&self, findings: &mut Vec<Finding>) {
-        let mut engines: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut daemons: BTreeMap<Daemon, Vec<String>> = BTreeMap::new();
         for (name, configuration) in self.home().load_configurations().unwrap_or_default() {
             if let Ok(configuration) = configuration {
-                engines.entry(configuration.engine.address().to_owned()).or_default().push(name);
+                daemons.entry(configuration.engine.daemon().clone()).or_default().push(name);
             }
         }
-        for (address, names) in engines {
+        for (daemon, names) in daemons {
             let what = format!("engine of {}", names.join(", "));
-            let engine = match self.engines().at(&address) {
+            let engine = match self.engines().at(&daemon) {
                 Ok(engine) => engine,
                 Err(error) => {
                     findings.push(bad(&what, sentence_of(&error), None));

@@ -47,7 +47,7 @@ impl Inner {
     async fn describe(&self, judged: &Judged, explanation: &mut Explanation) {
         let plan = judged.plan();
         let image = judged.image();
-        if let Ok(engine) = self.engines().at(plan.configuration.engine.address())
+        if let Ok(engine) = self.engines().at(plan.configuration.engine.daemon())
             && let Ok(Some(keys)) = engine.images.keys(image).await
         {
             let labels = Labels {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use wharf_exchange::{Token, TokenStatus};
+use wharf_model::configuration::Daemon;
 use wharf_model::{Cause, EventKind, Fault, Outcome};
 
 use crate::conclude::{before_it_began, outcome, sentence_of};
@@ -24,7 +25,7 @@ impl Inner {
     /// Takes every run over that has no outcome, each in a task of its own, and clears away containers of runs that have.
     pub(crate) async fn recover(self: &Arc<Self>, site: &Site) -> Result<(), Fault> {
         let open = self.store().open_runs().map_err(|error| store_fault(&error))?;
-        let engines = self.engine_addresses(&open);
+        let engines = self.daemons(&open);
         let still_open: HashSet<String> = open.iter().map(|run| run.summary.run.clone()).collect();
         let host = Arc::clone(self);
         // An engine that doesn't answer must not keep the home from opening. The shutdown waits for it as for a run: the
@@ -59,21 +60,21 @@ impl Inner {
         Ok(())
     }
 
-    fn engine_addresses(&self, open: &[OpenRun]) -> HashSet<String> {
+    fn daemons(&self, open: &[OpenRun]) -> HashSet<Daemon> {
         let configured = self.home().load_configurations().unwrap_or_default();
         let configured = configured.into_iter().filter_map(|(_, configuration)| configuration.ok());
         let recorded = open.iter().filter_map(|run| run.launch.as_ref().map(|launch| launch.engine.clone()));
-        configured.map(|configuration| configuration.engine.address().to_owned()).chain(recorded).collect()
+        configured.map(|configuration| configuration.engine.daemon().clone()).chain(recorded).collect()
     }
 
     /// Removes containers with this home's label whose run has ended, or is in no record.
-    async fn clear_away(&self, engines: HashSet<String>, open: HashSet<String>) {
-        for address in engines {
-            let Ok(engine) = self.engines().at(&address) else { continue };
+    async fn clear_away(&self, daemons: HashSet<Daemon>, open: HashSet<String>) {
+        for daemon in daemons {
+            let Ok(engine) = self.engines().at(&daemon) else { continue };
             let found = match engine.backend.find(self.id()).await {
                 Ok(found) => found,
                 Err(error) => {
-                    tracing::debug!(address, error = %sentence_of(&error), "containers left there can't be looked for");
+                    tracing::debug!(address = daemon.host, error = %sentence_of(&error), "containers left there can't be looked for");
                     continue;
                 }
             };

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
+use wharf_model::configuration::Daemon;
 use wharf_model::launch::LaunchSpec;
 use wharf_model::{Activity, Event, EventKind, Limit, Outcome, Plan, UsageEntry, WhenFull};
 
@@ -130,8 +131,8 @@ impl RunState {
 pub struct LaunchRecord {
     /// The object at the engine, without the secret part of its environment.
     pub spec: LaunchSpec,
-    /// The engine's address.
-    pub engine: String,
+    /// The engine.
+    pub engine: Daemon,
     /// SHA-256 of the ticket, in hex.
     pub ticket_sha256: String,
     /// The engine's id of the container, once it is known.

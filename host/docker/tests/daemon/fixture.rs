@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use wharf_docker::DockerBackend;
 use wharf_images::{ImageEngine, ImportRequest, Progress, TarStream};
-use wharf_model::configuration::Security;
+use wharf_model::configuration::{Daemon, Security};
 use wharf_model::launch::{Backend, LaunchSpec};
 
 /// A static binary with a shell in it.
@@ -40,7 +40,7 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) async fn new(name: &str) -> Self {
-        let backend = Arc::new(DockerBackend::connect(&address()).unwrap());
+        let backend = Arc::new(DockerBackend::connect(&Daemon::at(address())).unwrap());
         let host = format!("test-{}-{name}", std::process::id());
         let tag = format!("wharf-test/{name}:{}", std::process::id());
         let request = ImportRequest {
@@ -88,7 +88,7 @@ impl Drop for Fixture {
         let tidying = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let backend = DockerBackend::connect(&address()).unwrap();
+                let backend = DockerBackend::connect(&Daemon::at(address())).unwrap();
                 for container in Backend::find(&backend, &host).await.unwrap() {
                     Backend::remove(&backend, &container.id).await.unwrap();
                 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use wharf_docker::DockerBackend;
+use wharf_model::configuration::Daemon;
 use wharf_model::launch::Backend;
 
 use crate::fixture::{Fixture, socket};
@@ -42,7 +43,7 @@ impl Proxy {
     }
 
     fn backend(&self) -> DockerBackend {
-        DockerBackend::connect(&format!("unix://{}", self.path.display())).unwrap()
+        DockerBackend::connect(&Daemon::at(format!("unix://{}", self.path.display()))).unwrap()
     }
 }
 

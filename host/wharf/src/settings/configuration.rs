@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use wharf_model::configuration::{Engine, ExchangeMode, ExchangeSettings};
+use wharf_model::configuration::{Daemon, Engine, ExchangeMode, ExchangeSettings};
 use wharf_model::{ActivityKind, ExecutionConfiguration, Fault};
 
 use super::label::{check_env, check_labels};
@@ -87,7 +87,7 @@ pub struct PermissionsTable {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ExchangeTable {
-    /// `dial-back`: the runner connects to the host.
+    /// `dial-back`: the runner connects to the host. `attach`: the host reaches into the container through the daemon.
     pub mode: ExchangeMode,
     /// The address at which containers reach the host, `HOST` or `HOST:PORT`. By default what `wharf.toml` says, else the
     /// gateway of the container's network.
@@ -140,7 +140,7 @@ pub(super) fn resolve(
         labels: file.labels,
         time_limit: file.time_limit.map(TimeSpan::seconds),
         engine: match file.engine {
-            EngineType::Docker => Engine::Docker { host, runtime: file.runtime },
+            EngineType::Docker => Engine::Docker { daemon: Daemon::at(host), runtime: file.runtime },
         },
     })
 }
@@ -256,7 +256,7 @@ mod tests {
         fixture.write("configs/a.toml", "base_image = \"python-r\"\n");
         let configuration = fixture.home().load_configuration("a").expect("sound");
         assert_eq!(configuration.name, "a");
-        assert_eq!(configuration.engine, Engine::Docker { host: LOCAL_DAEMON.to_owned(), runtime: None });
+        assert_eq!(configuration.engine, Engine::Docker { daemon: Daemon::at(LOCAL_DAEMON), runtime: None });
         assert_eq!(configuration.checks, ["allowed-groups"]);
         assert!(configuration.allowed_groups.is_empty());
         assert_eq!(configuration.security, Security::default());

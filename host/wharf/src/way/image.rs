@@ -34,8 +34,8 @@ impl Resolved {
 /// Finds or makes the image.
 pub(crate) async fn resolve(way: &Way, admitted: Admitted) -> Step<Resolved> {
     let phase = way.journal.phase(Phase::Image);
-    let address = admitted.judged().plan().configuration.engine.address();
-    let engine = way.host.engines().at(address).map_err(|error| Box::new(engine_outcome(&error)))?;
+    let daemon = admitted.judged().plan().configuration.engine.daemon();
+    let engine = way.host.engines().at(daemon).map_err(|error| Box::new(engine_outcome(&error)))?;
     let journal = way.journal.clone();
     let progress: Progress = Arc::new(move |text| journal.note(EventKind::Progress { phase: Phase::Image, text }));
     let image = engine

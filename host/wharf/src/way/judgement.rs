@@ -69,7 +69,7 @@ pub(crate) async fn judge(way: &Way, planned: Planned) -> Step<Answer> {
             image = changed_image(way, policy, &before, &mut plan).await?;
         }
     }
-    plan.image_key = base_key(way.host.engines(), plan.configuration.engine.address(), &image).await;
+    plan.image_key = base_key(way.host.engines(), plan.configuration.engine.daemon(), &image).await;
     let object = object(way, &plan, &image).await?;
     let text = object.to_string();
     for policy in way.set.policies_validating() {
@@ -176,7 +176,7 @@ async fn changed_image(way: &Way, policy: &Policy, before: &Plan, plan: &mut Pla
 /// What would be created, with a tag where the image's id isn't known before it is there.
 async fn object(way: &Way, plan: &Plan, image: &ImagePlan) -> Step<serde_json::Value> {
     let engine =
-        way.host.engines().at(plan.configuration.engine.address()).map_err(|error| Box::new(engine_outcome(&error)))?;
+        way.host.engines().at(plan.configuration.engine.daemon()).map_err(|error| Box::new(engine_outcome(&error)))?;
     let keys = engine.images.keys(image).await.ok().flatten();
     let tag = match keys {
         Some(keys) => format!("wharf-run/{}:{}", plan.image.name, keys.run.short()),

@@ -54,7 +54,7 @@ pub(crate) async fn launch(way: &Way, mut resolved: Resolved) -> Step<Launched> 
         let spec = launch_spec(way.host.id(), attempt, &plan, &resolved.image().id, way_back, way.grace_seconds());
         let mut record = LaunchRecord {
             spec: wharf_model::LaunchSpec { secret_env: [].into(), ..spec.clone() },
-            engine: plan.configuration.engine.address().to_owned(),
+            engine: plan.configuration.engine.daemon().clone(),
             ticket_sha256: hex::encode(ticket.sha256()),
             container: None,
         };

@@ -2,6 +2,7 @@
 
 use wharf_components::ComponentSet;
 use wharf_images::ImagePlan;
+use wharf_model::configuration::Daemon;
 use wharf_model::launch::LaunchSpec;
 use wharf_model::{Cause, EventKind, ImageSpec, Limit, Outcome, Phase, Plan};
 
@@ -68,7 +69,7 @@ pub(crate) async fn plan(way: &Way, permitted: Permitted) -> Step<Planned> {
         }
     }
     let image = image_plan(&way.set, &way.journal, &spec).await?;
-    let key = base_key(way.host.engines(), configuration.engine.address(), &image).await;
+    let key = base_key(way.host.engines(), configuration.engine.daemon(), &image).await;
     let mut plan = Plan::new(&way.run, &way.activity, job, configuration, spec, key);
     set_standard_env(&mut plan);
     phase.done();
@@ -113,8 +114,8 @@ pub(crate) async fn image_plan(set: &ComponentSet, journal: &Journal, spec: &Ima
 
 /// The base image's content key. `None` while it can't be known: it starts from an image that isn't pulled yet, or the
 /// engine doesn't answer, which the steps that need the engine will say.
-pub(crate) async fn base_key(engines: &Engines, engine: &str, image: &ImagePlan) -> Option<wharf_model::ContentKey> {
-    let engine = engines.at(engine).ok()?;
+pub(crate) async fn base_key(engines: &Engines, daemon: &Daemon, image: &ImagePlan) -> Option<wharf_model::ContentKey> {
+    let engine = engines.at(daemon).ok()?;
     engine.images.keys(image).await.ok().flatten().map(|keys| keys.base)
 }
 
