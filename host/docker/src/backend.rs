@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,10 @@ use wharf_model::launch::{Backend, BackendError, Duplex, EngineEnd, EngineInfo, 
 
 use crate::address::{Address, AddressError};
 use crate::client::{Client, Failure};
+use crate::dialler::Way;
 use crate::object;
+use crate::ssh::Ssh;
+use crate::tls::Certificates;
 
 /// How long a network's gateway is believed without asking again.
 const FRESH: Duration = Duration::from_secs(60);
@@ -24,13 +28,41 @@ pub struct DockerBackend {
 }
 
 impl DockerBackend {
-    /// The daemon at an address: `unix:///var/run/docker.sock`.
+    /// The daemon at an address: `unix:///var/run/docker.sock`, `tcp://HOST:PORT` or `ssh://[USER@]HOST[:PORT]`.
     ///
     /// # Errors
-    /// The text isn't an address that this version can use. Whether a daemon listens there is found out at the first
-    /// request.
+    /// The text isn't an address that this version can use, or what goes with it is for another kind of address. Whether
+    /// a daemon listens there, and whether certificates and keys are right, is found out at the first request.
     pub fn connect(daemon: &Daemon) -> Result<Self, AddressError> {
-        Ok(Self { client: Client::new(Address::parse(&daemon.host)?), gateways: Mutex::default() })
+        Self::connect_by(daemon, None)
+    }
+
+    /// The same, with another program in the place of `ssh`: for tests.
+    ///
+    /// # Errors
+    /// As for [`connect`](Self::connect).
+    #[doc(hidden)]
+    pub fn connect_with_ssh(daemon: &Daemon, program: &Path) -> Result<Self, AddressError> {
+        Self::connect_by(daemon, Some(program))
+    }
+
+    fn connect_by(daemon: &Daemon, program: Option<&Path>) -> Result<Self, AddressError> {
+        let address = Address::of(daemon)?;
+        let way = match address.clone() {
+            Address::Unix(socket) => Way::Unix(socket),
+            Address::Tcp { host, port } => match daemon.cert_path.clone() {
+                Some(folder) => Way::Tls { host, port, certificates: Certificates::new(folder) },
+                None => Way::Tcp { host, port },
+            },
+            Address::Ssh { user, host, port } => {
+                let ssh = Ssh::new(user, host, port, daemon.ssh_config.clone());
+                Way::Ssh(match program {
+                    Some(program) => ssh.with_program(program.to_owned()),
+                    None => ssh,
+                })
+            }
+        };
+        Ok(Self { client: Client::new(address, way), gateways: Mutex::default() })
     }
 
     /// Where the daemon is.
@@ -75,6 +107,17 @@ impl Backend for DockerBackend {
     }
 
     async fn way_back(&self, network: &str) -> Result<String, BackendError> {
+        let address = self.client.address();
+        if !address.is_local() {
+            return Err(BackendError::Refused {
+                operation: "tell how its containers reach this host".to_owned(),
+                reason: format!(
+                    "the daemon at {address} is on another machine, so no address of its own leads here; set `advertise` \
+                     under [exchange] to an address of this host that containers there reach, or `mode = \"attach\"`, \
+                     which needs no way back"
+                ),
+            });
+        }
         if network == "host" {
             return Ok("127.0.0.1".to_owned());
         }
@@ -202,6 +245,17 @@ mod tests {
         assert_eq!(platform(Some("linux"), Some("x86_64")), "linux/amd64");
         assert_eq!(platform(Some("linux"), Some("amd64")), "linux/amd64");
         assert_eq!(platform(None, Some("aarch64")), "linux/arm64");
+    }
+
+    #[tokio::test]
+    async fn another_machine_has_no_way_back_of_its_own() {
+        for host in ["tcp://10.255.255.1:2376", "ssh://build"] {
+            let backend = DockerBackend::connect(&Daemon::at(host)).unwrap();
+            for network in ["bridge", "host"] {
+                let error = backend.way_back(network).await.unwrap_err().to_string();
+                assert!(error.contains(host) && error.contains("`advertise`") && error.contains("attach"), "{error}");
+            }
+        }
     }
 
     #[test]

@@ -9,16 +9,16 @@ use bollard::query_parameters::{
     CreateContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
     StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use tokio::time::Instant;
 use wharf_model::launch::{BackendError, EngineEnd, Found, LaunchSpec, Launched};
 use wharf_model::{LABEL_ATTEMPT, LABEL_HOST, LABEL_RUN};
 
-use crate::client::{Answer, Client, Failure};
+use crate::client::{ANSWER, Answer, Client, Failure};
 use crate::object::{self, LABEL_SPEC};
 
-/// How long a daemon may be away before a wait gives up.
-const AWAY: Duration = Duration::from_secs(60);
+/// How long a daemon may be away before a wait gives up: an update, or a cable that somebody plugs in again.
+const AWAY: Duration = Duration::from_secs(300);
 /// The pause between two tries while it is away.
 const TRY: Duration = Duration::from_secs(1);
 /// How often a wait asks whether the container still runs: an idle connection can be cut without either end knowing.
@@ -95,7 +95,9 @@ impl Client {
         let mut tries = 0;
         loop {
             tries += 1;
-            let outcome = self.docker().await?.start_container(id, None).await;
+            // The second try isn't made on a kept connection, which may be as dead as the first.
+            let docker = if tries == 1 { self.docker().await? } else { self.alone().await? };
+            let outcome = docker.start_container(id, None).await;
             let Err(failure) = outcome.map_err(|error| self.failure(error)) else { return Ok(()) };
             if matches!(failure, Failure::Down(_)) {
                 return Err(failure);
@@ -116,18 +118,25 @@ impl Client {
 
     pub(crate) async fn wait(&self, id: &str) -> Result<EngineEnd, BackendError> {
         let operation = format!("wait for the container {id}");
-        let mut heard = Instant::now();
+        let mut away: Option<Instant> = None;
+        let mut waiting = self.exit_code(id).boxed();
         loop {
-            let asked = self.wait_once(id).await;
-            let (waited, failure) = match asked {
-                Ok(exit_code) => (exit_code, None),
-                Err(Failure::Said(404, _)) => return Ok(EngineEnd { gone: true, ..EngineEnd::default() }),
-                Err(failure) => (None, Some(failure)),
+            let (waited, failure) = match tokio::time::timeout(PROBE, &mut waiting).await {
+                // It goes on being waited for by the same request: a new one may cost a login.
+                Err(_) => (None, None),
+                Ok(answer) => {
+                    waiting = self.exit_code(id).boxed();
+                    match answer {
+                        Ok(exit_code) => (exit_code, None),
+                        Err(Failure::Said(404, _)) => return Ok(EngineEnd { gone: true, ..EngineEnd::default() }),
+                        Err(failure) => (None, Some(failure)),
+                    }
+                }
             };
             // Whatever the answer was, the container's own state decides.
             match self.inspect(id).await {
                 Ok(found) => {
-                    heard = Instant::now();
+                    away = None;
                     let state = found.state.unwrap_or_default();
                     if !is_running(&state) {
                         return Ok(end(&state, waited));
@@ -143,7 +152,7 @@ impl Client {
                 }
                 Err(failure @ Failure::Said(..)) => return Err(self.backend(&operation, failure)),
                 Err(failure) => {
-                    if heard.elapsed() >= AWAY {
+                    if away.get_or_insert_with(Instant::now).elapsed() >= AWAY {
                         return Err(self.backend(&operation, failure));
                     }
                     tracing::debug!(container = id, ?failure, "the daemon is away; asking again");
@@ -153,17 +162,18 @@ impl Client {
         }
     }
 
-    /// One wait, for at most the time between two probes: the exit code, or `None` when there was none.
-    async fn wait_once(&self, id: &str) -> Answer<Option<i64>> {
-        let docker = self.docker().await?;
+    /// Waits with one request: the exit code, or `None` when the answer had none.
+    async fn exit_code(&self, id: &str) -> Answer<Option<i64>> {
+        // The answer comes when the container has ended.
+        let docker = self.docker().await?.with_timeout(Duration::MAX);
         let options = WaitContainerOptionsBuilder::new().condition("not-running").build();
         let mut answers = Box::pin(docker.wait_container(id, Some(options)));
-        match tokio::time::timeout(PROBE, answers.next()).await {
-            Err(_) | Ok(None) => Ok(None),
-            Ok(Some(Ok(answer))) => Ok(Some(answer.status_code)),
+        match answers.next().await {
+            None => Ok(None),
+            Some(Ok(answer)) => Ok(Some(answer.status_code)),
             // The client library takes every other exit code for an error.
-            Ok(Some(Err(Error::DockerContainerWaitError { code, .. }))) => Ok(Some(code)),
-            Ok(Some(Err(error))) => Err(self.failure(error)),
+            Some(Err(Error::DockerContainerWaitError { code, .. })) => Ok(Some(code)),
+            Some(Err(error)) => Err(self.failure(error)),
         }
     }
 
@@ -171,12 +181,11 @@ impl Client {
         let seconds = grace.as_secs() + u64::from(grace.subsec_nanos() > 0);
         let options = StopContainerOptionsBuilder::new().t(i32::try_from(seconds).unwrap_or(i32::MAX)).build();
         let stop = |docker: bollard::Docker| {
-            // The answer comes when the container has ended.
-            let timeout = docker.timeout() + grace;
-            let (docker, options) = (docker.with_timeout(timeout), options.clone());
+            let options = options.clone();
             async move { docker.stop_container(id, Some(options)).await }
         };
-        match self.again(stop).await {
+        // The answer comes when the container has ended.
+        match self.again_within(ANSWER + grace, stop).await {
             Ok(()) | Err(Failure::Said(304 | 404, _)) => Ok(()),
             Err(failure) => Err(self.backend(&format!("stop the container {id}"), failure)),
         }
@@ -184,7 +193,7 @@ impl Client {
 
     pub(crate) async fn log_tail(&self, id: &str, limit: usize) -> Result<Vec<u8>, BackendError> {
         let say = |failure| self.backend(&format!("show the log of the container {id}"), failure);
-        let docker = self.docker().await.map_err(say)?;
+        let docker = self.alone().await.map_err(say)?;
         let lines = limit.clamp(1, LOG_LINES).to_string();
         let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail(&lines).build();
         let mut pieces = Box::pin(docker.logs(id, Some(options)));

@@ -17,6 +17,10 @@ use crate::client::Client;
 
 impl Client {
     /// Starts a command in a running container; its standard error goes into our own log.
+    ///
+    /// The stream ends when the command closes its output, so it doesn't say how the command ended. Shutting our side down
+    /// ends the command's standard input alone. So does dropping the stream, and a lost connection: Docker doesn't end a
+    /// command whose client is gone, which must see to it by itself.
     pub(crate) async fn exec(&self, id: &str, argv: &[String]) -> Result<Box<dyn Duplex>, BackendError> {
         let operation = format!("start a command in the container {id}");
         let config = ExecConfig {
@@ -26,9 +30,14 @@ impl Client {
             attach_stderr: Some(true),
             ..ExecConfig::default()
         };
+        let create = |docker: bollard::Docker| {
+            let config = config.clone();
+            async move { docker.create_exec(id, config).await }
+        };
         let started = async {
-            let docker = self.docker().await?;
-            let created = docker.create_exec(id, config).await.map_err(|error| self.failure(error))?;
+            // One that was created and never started costs nothing.
+            let created = self.again(create).await?;
+            let docker = self.alone().await?;
             docker.start_exec(&created.id, None).await.map_err(|error| self.failure(error))
         };
         match started.await.map_err(|failure| self.backend(&operation, failure))? {

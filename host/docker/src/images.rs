@@ -1,6 +1,7 @@
 //! The daemon as an engine of images.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::models::{BuildInfo, CreateImageInfo, ImageInspect, ImageSummary};
@@ -11,7 +12,11 @@ use futures_util::StreamExt;
 use wharf_images::{BuildRequest, ImageEngine, ImageError, ImportRequest, LocalImage, Progress, TarStream};
 
 use crate::backend::{DockerBackend, platform};
-use crate::client::Failure;
+use crate::client::{Failure, no_answer};
+
+/// How long a pull may say nothing: it tells of every piece that arrives and that it unpacks. A build's command may be
+/// silent for as long as it likes, and so may an import that unpacks.
+const SILENCE: Duration = Duration::from_secs(600);
 
 /// How many of a failed step's last lines an error shows.
 const LINES: usize = 30;
@@ -47,7 +52,9 @@ impl ImageEngine for DockerBackend {
         }
         let docker = self.client.patient().await.map_err(failed)?;
         let mut answers = Box::pin(docker.create_image(Some(options.build()), None, None));
-        while let Some(answer) = answers.next().await {
+        while let Some(answer) =
+            tokio::time::timeout(SILENCE, answers.next()).await.map_err(|_| failed(no_answer(SILENCE)))?
+        {
             if let Some(text) = answer.map(told).map_err(|error| failed(self.client.failure(error)))? {
                 progress(text);
             }

@@ -121,6 +121,12 @@ impl Daemon {
     pub fn at(host: impl Into<String>) -> Self {
         Self { host: host.into(), cert_path: None, ssh_config: None }
     }
+
+    /// Whether everybody who reaches its port, or the network in between, can do as they like with its machine.
+    #[must_use]
+    pub fn is_unprotected(&self) -> bool {
+        self.host.starts_with("tcp://") && self.cert_path.is_none()
+    }
 }
 
 /// The engine of a configuration.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use wharf_model::configuration::Daemon;
+use wharf_model::configuration::{Daemon, ExchangeMode};
 use wharf_model::image::Origin;
 use wharf_model::quantity::describe_bytes;
 
@@ -73,11 +73,18 @@ impl Inner {
     }
 
     async fn look_at_engines(&self, findings: &mut Vec<Finding>) {
+        let advertised = self.home().load_site().is_ok_and(|site| site.exchange.advertise.is_some());
         let mut daemons: BTreeMap<Daemon, Vec<String>> = BTreeMap::new();
+        // Those whose runners dial the engine's own idea of where this host is.
+        let mut dial_back: BTreeMap<Daemon, Vec<String>> = BTreeMap::new();
         for (name, configuration) in self.home().load_configurations().unwrap_or_default() {
-            if let Ok(configuration) = configuration {
-                daemons.entry(configuration.engine.daemon().clone()).or_default().push(name);
+            let Ok(configuration) = configuration else { continue };
+            let daemon = configuration.engine.daemon();
+            let exchange = &configuration.exchange;
+            if exchange.mode == ExchangeMode::DialBack && exchange.advertise.is_none() && !advertised {
+                dial_back.entry(daemon.clone()).or_default().push(name.clone());
             }
+            daemons.entry(daemon.clone()).or_default().push(name);
         }
         for (daemon, names) in daemons {
             let what = format!("engine of {}", names.join(", "));
@@ -115,6 +122,17 @@ impl Inner {
                     Some("start the daemon, or correct `host` in the configuration".to_owned()),
                 )),
             }
+            if daemon.is_unprotected() {
+                findings.push(warning(
+                    &what,
+                    format!(
+                        "{} is neither encrypted nor protected: whoever reaches that port owns the machine",
+                        daemon.host
+                    ),
+                    Some("set `cert_path` and start the daemon with --tlsverify, or use ssh://".to_owned()),
+                ));
+            }
+            let Some(names) = dial_back.get(&daemon) else { continue };
             match engine.backend.way_back("bridge").await {
                 Ok(host) => findings.push(ok(
                     "way back",
@@ -126,8 +144,8 @@ impl Inner {
                 )),
                 Err(error) => findings.push(warning(
                     "way back",
-                    sentence_of(&error),
-                    Some("set `[exchange] advertise`".to_owned()),
+                    format!("{}: {}", names.join(", "), sentence_of(&error)),
+                    Some("set `advertise` under [exchange], or `mode = \"attach\"`".to_owned()),
                 )),
             }
         }

@@ -113,6 +113,13 @@ pub(super) async fn test(
 ) -> Ending {
     let home = resolved::existing_home(global.home.as_deref())?;
     let configuration = home.load_configuration(name)?;
+    let daemon = configuration.engine.daemon();
+    if daemon.is_unprotected() {
+        console.note(&format!(
+            "warning: {} is neither encrypted nor protected; set `cert_path`, or use ssh://",
+            daemon.host
+        ));
+    }
     // The test is about the configuration, so the one who makes it is let in unless groups are named.
     let allowed: Vec<String> = configuration.allowed_groups.into_iter().filter(|group| group != "*").collect();
     let requester = resolved::requester(user, if groups.is_empty() { &allowed } else { groups })?;

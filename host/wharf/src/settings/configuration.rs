@@ -1,9 +1,11 @@
 //! `configs/NAME.toml`: execution configurations.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use wharf_docker::Address;
 use wharf_model::configuration::{Daemon, Engine, ExchangeMode, ExchangeSettings};
 use wharf_model::{ActivityKind, ExecutionConfiguration, Fault};
 
@@ -29,9 +31,17 @@ pub struct ConfigurationFile {
     pub engine: EngineType,
     /// The base image that its runs start from: a file in `base-images/`, without `.toml`.
     pub base_image: String,
-    /// The Docker daemon. `unix:///var/run/docker.sock` by default.
+    /// The Docker daemon: `unix://PATH`, `tcp://HOST:PORT` or `ssh://[USER@]HOST[:PORT]`. `unix:///var/run/docker.sock` by
+    /// default.
     #[serde(default)]
     pub host: Option<String>,
+    /// The folder of `ca.pem`, `cert.pem` and `key.pem`, as `DOCKER_CERT_PATH` has it: with it, `tcp://` is TLS. Relative to
+    /// the home.
+    #[serde(default)]
+    pub cert_path: Option<PathBuf>,
+    /// The file that `ssh` reads for `ssh://` instead of the user's own configuration. Relative to the home.
+    #[serde(default)]
+    pub ssh_config: Option<PathBuf>,
     /// The registry of its images, e.g. `registry.example.com/data`. Components see it; this version pushes no image to it.
     #[serde(default)]
     pub registry: Option<String>,
@@ -97,14 +107,14 @@ pub struct ExchangeTable {
 /// Checks a parsed file. Whether its base image exists is for the caller to see.
 pub(super) fn resolve(
     source: &Source<'_>,
+    home: &Path,
     name: &str,
     file: ConfigurationFile,
 ) -> Result<ExecutionConfiguration, Fault> {
     if !is_name(&file.base_image) {
         return Err(source.fault(&["base_image"], not_a_name("a base image", &file.base_image)));
     }
-    let host = file.host.unwrap_or_else(|| LOCAL_DAEMON.to_owned());
-    check_host(source, &host)?;
+    let daemon = daemon(source, home, file.host, file.cert_path, file.ssh_config)?;
     if let Some(registry) = &file.registry {
         check_registry(source, registry)?;
     }
@@ -140,30 +150,40 @@ pub(super) fn resolve(
         labels: file.labels,
         time_limit: file.time_limit.map(TimeSpan::seconds),
         engine: match file.engine {
-            EngineType::Docker => Engine::Docker { daemon: Daemon::at(host), runtime: file.runtime },
+            EngineType::Docker => Engine::Docker { daemon, runtime: file.runtime },
         },
     })
 }
 
-fn check_host(source: &Source<'_>, host: &str) -> Result<(), Fault> {
-    if let Some(path) = host.strip_prefix("unix://") {
-        return if path.starts_with('/') && path.len() > 1 {
-            Ok(())
-        } else {
-            Err(source
-                .fault(&["host"], format!("`host` is \"{host}\", without a whole path"))
-                .hint(format!("a socket's path is absolute, so there are three slashes: {LOCAL_DAEMON}")))
-        };
+/// The daemon, and what goes with its address.
+fn daemon(
+    source: &Source<'_>,
+    home: &Path,
+    host: Option<String>,
+    cert_path: Option<PathBuf>,
+    ssh_config: Option<PathBuf>,
+) -> Result<Daemon, Fault> {
+    let host = host.unwrap_or_else(|| LOCAL_DAEMON.to_owned());
+    let address = Address::parse(&host).map_err(|error| {
+        source.fault(&["host"], format!("`host` is \"{host}\", {}", error.problem)).hint(error.advice)
+    })?;
+    let paths = [
+        ("cert_path", &cert_path, "tcp", matches!(address, Address::Tcp { .. })),
+        ("ssh_config", &ssh_config, "ssh", matches!(address, Address::Ssh { .. })),
+    ];
+    for (key, path, scheme, right) in paths {
+        let Some(path) = path else { continue };
+        if path.as_os_str().is_empty() {
+            return Err(source.fault(&[key], format!("`{key}` is empty; expected a path, or no such key")));
+        }
+        if !right {
+            return Err(source
+                .fault(&[key], format!("`{key}` is for {scheme}:// alone, and `host` is \"{host}\""))
+                .hint(format!("take `{key}` out, or write the daemon's {scheme}:// address into `host`")));
+        }
     }
-    if host.starts_with('/') {
-        return Err(source.fault(&["host"], format!("`host` is \"{host}\", a path; did you mean \"unix://{host}\"?")));
-    }
-    let fault = match host.split_once("://") {
-        Some((scheme @ ("tcp" | "ssh" | "http" | "https" | "npipe"), _)) => source
-            .fault(&["host"], format!("`host` is \"{host}\": {scheme}:// isn't supported by this version of wharf")),
-        _ => source.fault(&["host"], format!("`host` is \"{host}\", which isn't the address of a Docker daemon")),
-    };
-    Err(fault.hint(format!("use the daemon's local socket, for example {LOCAL_DAEMON}")))
+    let from_home = |path: Option<PathBuf>| path.map(|path| home.join(path));
+    Ok(Daemon { host, cert_path: from_home(cert_path), ssh_config: from_home(ssh_config) })
 }
 
 fn check_registry(source: &Source<'_>, registry: &str) -> Result<(), Fault> {
@@ -382,10 +402,41 @@ team = "data"
                 2,
                 "`host` is \"/var/run/docker.sock\", a path; did you mean \"unix:///var/run/docker.sock\"?",
             ),
+            ("host = \"tcp://10.0.0.1\"\n", 2, "`host` is \"tcp://10.0.0.1\", without a port"),
             (
-                "host = \"tcp://10.0.0.1:2376\"\n",
+                "host = \"https://build:2376\"\n",
                 2,
-                "`host` is \"tcp://10.0.0.1:2376\": tcp:// isn't supported by this version of wharf",
+                "`host` is \"https://build:2376\", which Docker spells tcp://; did you mean \"tcp://build:2376\"?",
+            ),
+            (
+                "host = \"npipe:////./pipe/docker_engine\"\n",
+                2,
+                "`host` is \"npipe:////./pipe/docker_engine\", and npipe:// isn't supported",
+            ),
+            (
+                "host = \"ssh://ana:secret@build\"\n",
+                2,
+                "`host` is \"ssh://ana:secret@build\", which isn't ssh://[USER@]HOST[:PORT]",
+            ),
+            (
+                "cert_path = \"certs/docker\"\n",
+                2,
+                "`cert_path` is for tcp:// alone, and `host` is \"unix:///var/run/docker.sock\"",
+            ),
+            (
+                "host = \"ssh://build\"\ncert_path = \"certs/docker\"\n",
+                3,
+                "`cert_path` is for tcp:// alone, and `host` is \"ssh://build\"",
+            ),
+            (
+                "host = \"tcp://build:2376\"\nssh_config = \"ssh.conf\"\n",
+                3,
+                "`ssh_config` is for ssh:// alone, and `host` is \"tcp://build:2376\"",
+            ),
+            (
+                "host = \"tcp://build:2376\"\ncert_path = \"\"\n",
+                3,
+                "`cert_path` is empty; expected a path, or no such key",
             ),
             ("host = \"docker\"\n", 2, "`host` is \"docker\", which isn't the address of a Docker daemon"),
             ("host = \"unix://docker.sock\"\n", 2, "`host` is \"unix://docker.sock\", without a whole path"),
@@ -459,6 +510,23 @@ team = "data"
             ("[env]\n\"A-B\" = \"x\"\n", 3, "\"A-B\" can't be the name of an environment variable"),
         ] {
             assert_eq!(refusal(&format!("{base}{rest}")), format!("configs/a.toml:{line}: {expected}"), "{rest}");
+        }
+    }
+
+    #[test]
+    fn paths_of_a_daemon_are_relative_to_the_home() {
+        let fixture = Fixture::new();
+        let root = fixture.home().root().to_owned();
+        for (keys, cert_path, ssh_config) in [
+            ("host = \"tcp://build:2376\"\ncert_path = \"certs/docker\"\n", Some(root.join("certs/docker")), None),
+            ("host = \"tcp://build:2376\"\ncert_path = \"/etc/docker\"\n", Some("/etc/docker".into()), None),
+            ("host = \"ssh://build\"\nssh_config = \"ssh.conf\"\n", None, Some(root.join("ssh.conf"))),
+            ("host = \"tcp://127.0.0.1:2375\"\n", None, None),
+        ] {
+            fixture.write("configs/a.toml", &format!("base_image = \"python-r\"\n{keys}"));
+            let configuration = fixture.home().load_configuration("a").expect(keys);
+            let daemon = configuration.engine.daemon();
+            assert_eq!((&daemon.cert_path, &daemon.ssh_config), (&cert_path, &ssh_config), "{keys}");
         }
     }
 

@@ -173,7 +173,7 @@ impl Home {
             ));
         }
         let source = Source::open("config-invalid", &file)?;
-        let configuration = configuration::resolve(&source, name, source.parse()?)?;
+        let configuration = configuration::resolve(&source, &self.root, name, source.parse()?)?;
         if !self.base_images_dir().join(format!("{}.toml", configuration.base_image)).is_file() {
             let fault = self.no_base_image(&configuration.base_image);
             return Err(source.place(&["base_image"], fault));

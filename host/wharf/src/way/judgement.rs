@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use wharf_components::{Attribution, OnError, Policy, PolicyAnswer};
 use wharf_images::ImagePlan;
 use wharf_model::decision::Receipt;
+use wharf_model::launch::BackendError;
 use wharf_model::{
     Cause, Change, EventKind, ExecutionConfiguration, Judgement, Limit, Outcome, Phase, Plan, UsageEntry,
 };
@@ -182,10 +183,13 @@ async fn object(way: &Way, plan: &Plan, image: &ImagePlan) -> Step<serde_json::V
         Some(keys) => format!("wharf-run/{}:{}", plan.image.name, keys.run.short()),
         None => format!("wharf-run/{}:not-known-before-the-pull", plan.image.name),
     };
-    let address = way.host.way_back(&way.site, plan, engine.backend.as_ref()).await.unwrap_or_else(|_| {
+    let address = match way.host.way_back(&way.site, plan, engine.backend.as_ref()).await {
+        Ok(address) => address,
+        // There is none, and there won't be one when an image has been built.
+        Err(error @ BackendError::Refused { .. }) => return Err(Box::new(engine_outcome(&error))),
         // The launch will say that the engine doesn't answer; a policy can judge without it.
-        format!("host.docker.internal:{}", way.host.exchange_port())
-    });
+        Err(_) => format!("host.docker.internal:{}", way.host.exchange_port()),
+    };
     let way_back = WayBack { address: &address, fingerprint: way.host.fingerprint(), ticket: "" };
     let spec = launch_spec(way.host.id(), 1, plan, &tag, way_back, way.grace_seconds());
     Ok(engine.backend.object(&spec))
