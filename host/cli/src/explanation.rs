@@ -117,6 +117,7 @@ impl Page {
             "engine",
             &format!("{} at {}", plan.configuration.engine.kind(), plan.configuration.engine.address()),
         );
+        self.fact("exchange", text::exchange(plan.configuration.exchange.mode));
         for (key, amount) in &plan.resources {
             self.fact("resource", &format!("{key} = {amount}"));
         }

@@ -1,6 +1,7 @@
 //! Numbers and times as people read them.
 
 use chrono::{Local, TimeZone};
+use wharf_model::configuration::ExchangeMode;
 use wharf_model::quantity::{describe_bytes, format_bytes};
 use wharf_model::{Binding, BindingKind, Limit, Quantity, WhenFull};
 
@@ -47,6 +48,14 @@ pub(crate) fn binding(binding: &Binding) -> String {
     let path = binding.place.path.to_string_lossy();
     let slash = if binding.kind == BindingKind::Folder { "/" } else { "" };
     format!("{}: {}{slash}", binding.name, path.trim_end_matches('/'))
+}
+
+/// How runner and host find each other.
+pub(crate) fn exchange(mode: ExchangeMode) -> &'static str {
+    match mode {
+        ExchangeMode::DialBack => "dial-back: the runner connects to the host",
+        ExchangeMode::Attach => "attach: the host reaches into the container through the engine",
+    }
 }
 
 /// `1 line`, `2 lines`.

@@ -80,7 +80,9 @@ impl DockerBackend {
         let found = self.client.again(|docker| async move { docker.inspect_network(network, None).await }).await;
         let found = found.map_err(|failure| self.client.backend(&operation, failure))?;
         if found.driver.as_deref() == Some("null") {
-            return Err(refused("a container without a network has no way back to the host"));
+            return Err(refused(
+                "a container without a network has no way back to the host; use `mode = \"attach\"` under [exchange]",
+            ));
         }
         gateway_of(found.ipam.as_ref()).ok_or_else(|| {
             refused("it has none; say with `advertise` under [exchange] at which address containers reach this host")
@@ -136,8 +138,8 @@ impl Backend for DockerBackend {
         self.client.launch(spec).await
     }
 
-    async fn dial(&self, id: &str, argv: &[String]) -> Result<Box<dyn Duplex>, BackendError> {
-        self.client.exec(id, argv).await
+    async fn dial(&self, id: &str, argv: &[&str], hidden: &[&str]) -> Result<Box<dyn Duplex>, BackendError> {
+        self.client.exec(id, argv, hidden).await
     }
 
     async fn wait(&self, id: &str) -> Result<EngineEnd, BackendError> {

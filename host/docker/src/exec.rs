@@ -21,10 +21,11 @@ impl Client {
     /// The stream ends when the command closes its output, so it doesn't say how the command ended. Shutting our side down
     /// ends the command's standard input alone. So does dropping the stream, and a lost connection: Docker doesn't end a
     /// command whose client is gone, which must see to it by itself.
-    pub(crate) async fn exec(&self, id: &str, argv: &[String]) -> Result<Box<dyn Duplex>, BackendError> {
+    pub(crate) async fn exec(&self, id: &str, argv: &[&str], hidden: &[&str]) -> Result<Box<dyn Duplex>, BackendError> {
         let operation = format!("start a command in the container {id}");
         let config = ExecConfig {
-            cmd: Some(argv.to_vec()),
+            cmd: Some(argv.iter().map(|&word| word.to_owned()).collect()),
+            env: Some(hidden.iter().map(|name| format!("{name}=")).collect()),
             attach_stdin: Some(true),
             attach_stdout: Some(true),
             attach_stderr: Some(true),

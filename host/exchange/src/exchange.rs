@@ -56,6 +56,7 @@ pub struct Exchange {
 }
 
 struct Shared {
+    acceptor: TlsAcceptor,
     attempts: Arc<Attempts>,
     strangers: Arc<Semaphore>,
     connections: Arc<Semaphore>,
@@ -101,13 +102,14 @@ impl Exchange {
         let listener = TcpListener::bind(listen).await.map_err(fail)?;
         let local_addr = listener.local_addr().map_err(fail)?;
         let shared = Arc::new(Shared {
+            acceptor,
             attempts: Arc::default(),
             strangers: Arc::new(Semaphore::new(STRANGERS)),
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
-        shared.tasks.spawn(Arc::clone(&shared).accept(listener, acceptor));
+        shared.tasks.spawn(Arc::clone(&shared).accept(listener));
         Ok(Self { shared, local_addr, fingerprint: identity.fingerprint()? })
     }
 
@@ -129,8 +131,8 @@ impl Exchange {
         Session::new(spec, &self.shared.attempts)
     }
 
-    /// Serves one stream that reached the host by another way than the network, until it ends. What carries it must be
-    /// trusted not to read it: there is no TLS in it.
+    /// Serves one stream that the host opened to a runner, until it ends: as one that came over the network, for whoever
+    /// carries it needn't be trusted, and who is at its other end isn't known before a ticket is shown.
     pub async fn serve_stream<S>(&self, io: S)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -138,7 +140,7 @@ impl Exchange {
         let connection = Connection::new(Arc::clone(&self.shared.attempts), None);
         tokio::select! {
             () = self.shared.stop.cancelled() => {}
-            () = serve(io, connection) => {}
+            () = self.shared.greet(io, connection) => {}
         }
     }
 
@@ -157,7 +159,7 @@ impl Drop for Exchange {
 }
 
 impl Shared {
-    async fn accept(self: Arc<Self>, listener: TcpListener, acceptor: TlsAcceptor) {
+    async fn accept(self: Arc<Self>, listener: TcpListener) {
         loop {
             let stream = tokio::select! {
                 () = self.stop.cancelled() => return,
@@ -175,24 +177,27 @@ impl Shared {
             let Ok(stranger) = Arc::clone(&self.strangers).try_acquire_owned() else { continue };
             let Ok(place) = Arc::clone(&self.connections).try_acquire_owned() else { continue };
             let connection = Connection::new(Arc::clone(&self.attempts), Some(stranger));
-            let acceptor = acceptor.clone();
-            let stop = self.stop.clone();
+            let shared = Arc::clone(&self);
             self.tasks.spawn(async move {
-                let served = async {
-                    // Small frames (acknowledgements) must not wait for larger ones.
-                    let _ = stream.set_nodelay(true);
-                    match tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await {
-                        Ok(Ok(stream)) => serve(stream, connection).await,
-                        Ok(Err(error)) => tracing::debug!(%error, "a connection failed in its handshake"),
-                        Err(_) => tracing::debug!("a connection took too long for its handshake"),
-                    }
-                };
+                // Small frames (acknowledgements) must not wait for larger ones.
+                let _ = stream.set_nodelay(true);
                 tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = served => {}
+                    () = shared.stop.cancelled() => {}
+                    () = shared.greet(stream, connection) => {}
                 }
                 drop(place);
             });
+        }
+    }
+
+    async fn greet<S>(&self, stream: S, connection: Connection)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        match tokio::time::timeout(PATIENCE, self.acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => serve(stream, connection).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a connection failed in its handshake"),
+            Err(_) => tracing::debug!("a connection took too long for its handshake"),
         }
     }
 }
@@ -233,5 +238,36 @@ where
             served.as_mut().graceful_shutdown();
             let _ = tokio::time::timeout(FAREWELL, served).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    async fn exchange() -> Exchange {
+        Exchange::bind(SocketAddr::from(([127, 0, 0, 1], 0)), &TlsIdentity::generate().unwrap()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_stream_into_a_container_is_served_with_tls_alone() {
+        let exchange = exchange().await;
+        let (mut inside, outside) = duplex(1 << 16);
+        inside.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        exchange.serve_stream(outside).await;
+        let mut answer = Vec::new();
+        inside.read_to_end(&mut answer).await.unwrap();
+        // At most a TLS alert.
+        assert!(answer.is_empty() || answer[0] == 21, "{answer:?}");
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_with_the_exchange() {
+        let exchange = exchange().await;
+        let stop = exchange.shared.stop.clone();
+        let (_inside, outside) = duplex(1 << 16);
+        tokio::join!(exchange.serve_stream(outside), async { stop.cancel() });
     }
 }

@@ -1,4 +1,7 @@
-//! What crosses between runner and host: HTTP/2 over one duplex stream, the runner being the client.
+//! What crosses between runner and host: HTTP/2 over one duplex stream with TLS, the runner being the client.
+//!
+//! The stream is a connection that the runner dials, or one that the host opens through the engine. In both cases the runner
+//! accepts one certificate alone, that of the host that started it, before it says anything.
 //!
 //! Every request carries `authorization: Bearer TICKET`; the ticket names one run and one attempt, and is good for
 //! nothing else. Paths:
@@ -32,7 +35,7 @@ use serde::{Deserialize, Serialize};
 
 /// The runner's variables, set on the container and removed before the recipe starts.
 pub mod variables {
-    /// `HOST:PORT` of the exchange.
+    /// `HOST:PORT` of the exchange, or [`ATTACH`](super::ATTACH) and a name.
     pub const EXCHANGE: &str = "WHARF_EXCHANGE";
     /// SHA-256 of the exchange's certificate (DER), in hex.
     pub const FINGERPRINT: &str = "WHARF_FINGERPRINT";
@@ -41,6 +44,9 @@ pub mod variables {
     /// Where the recipe finds the runner: set for the recipe.
     pub const SOCKET: &str = "WHARF_SOCKET";
 }
+
+/// In front of the name under which the host, reaching into the container, finds the runner: `attach:RUN-ATTEMPT`.
+pub const ATTACH: &str = "attach:";
 
 /// Where the runner and the in-container libraries are in an image.
 pub const INSIDE: &str = "/opt/wharf";

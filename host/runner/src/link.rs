@@ -16,13 +16,15 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 use sha2::{Digest, Sha256};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio_rustls::TlsConnector;
 use wharf_model::protocol::Refusal;
 
+use crate::attach::Entrance;
 use crate::complain;
-use crate::settings::Settings;
+use crate::settings::{Exchange, Settings};
 
 /// How long a host that was reached before may be away.
 const AWAY: Duration = Duration::from_secs(600);
@@ -30,6 +32,8 @@ const AWAY: Duration = Duration::from_secs(600);
 const CONCLUDE: Duration = Duration::from_secs(60);
 /// How long one attempt to connect may take.
 const CONNECT: Duration = Duration::from_secs(10);
+/// How long somebody who reached in may take to prove to be the host.
+const PROOF: Duration = Duration::from_secs(3);
 /// How long the answer to a small request may take.
 const ANSWER: Duration = Duration::from_secs(60);
 /// The first and the longest pause between two attempts.
@@ -44,11 +48,11 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LinkError {
     /// It can't be reached.
-    #[error("the host at {address} cannot be reached: {reason}")]
-    Unreachable { address: String, reason: String },
+    #[error("the host {at} cannot be reached: {reason}")]
+    Unreachable { at: String, reason: String },
     /// Somebody else is there.
-    #[error("the server at {address} is not the host that started this run: its certificate has another fingerprint")]
-    Stranger { address: String },
+    #[error("the server {at} is not the host that started this run: its certificate has another fingerprint")]
+    Stranger { at: String },
     /// The host doesn't know us, or not any more.
     #[error("the host does not accept this run's ticket: {0}")]
     Ticket(String),
@@ -67,26 +71,42 @@ impl LinkError {
     }
 }
 
+/// Where streams to the host come from.
+enum Source {
+    /// We dial this `HOST:PORT`.
+    Dial(String),
+    /// The host reaches in. The recipe could, too: what comes must prove to be the host, like a server that is dialled.
+    Accept(Entrance),
+}
+
 /// The connection to the host, made anew when it breaks.
 pub(crate) struct Link {
-    settings: Settings,
+    source: Source,
+    ticket: String,
     tls: TlsConnector,
     current: Mutex<Option<SendRequest<Body>>>,
     heard: Cell<Instant>,
 }
 
 impl Link {
-    pub(crate) fn new(settings: Settings) -> Result<Rc<Self>, rustls::Error> {
+    /// The error is a sentence.
+    pub(crate) fn new(settings: Settings) -> Result<Rc<Self>, String> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let pinned = Pinned { fingerprint: settings.fingerprint, provider: Arc::clone(&provider) };
         let mut config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|error| format!("cannot use TLS: {error}"))?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(pinned))
             .with_no_client_auth();
         config.alpn_protocols = vec![b"h2".to_vec()];
+        let source = match settings.exchange {
+            Exchange::At(address) => Source::Dial(address),
+            Exchange::Attach(name) => Source::Accept(Entrance::new(&name)?),
+        };
         Ok(Rc::new(Self {
-            settings,
+            source,
+            ticket: settings.ticket,
             tls: TlsConnector::from(Arc::new(config)),
             current: Mutex::new(None),
             heard: Cell::new(Instant::now()),
@@ -187,7 +207,7 @@ impl Link {
         let request = Request::builder()
             .method(method)
             .uri(format!("https://wharf{path}"))
-            .header(AUTHORIZATION, format!("Bearer {}", self.settings.ticket))
+            .header(AUTHORIZATION, format!("Bearer {}", self.ticket))
             .body(body)
             .map_err(|error| LinkError::Refused(format!("{path:?} cannot be asked for: {error}")))?;
         let mut sender = self.sender().await?;
@@ -217,17 +237,35 @@ impl Link {
         *current = None;
         let sender = match tokio::time::timeout(CONNECT, self.connect()).await {
             Ok(connected) => connected?,
-            Err(_) => return Err(self.unreachable("connecting takes too long".to_owned())),
+            Err(_) => return Err(self.unreachable(format!("no connection within {} s", CONNECT.as_secs()))),
         };
         *current = Some(sender.clone());
         Ok(sender)
     }
 
     async fn connect(&self) -> Result<SendRequest<Body>, LinkError> {
-        let stream =
-            TcpStream::connect(&self.settings.exchange).await.map_err(|error| self.unreachable(error.to_string()))?;
-        // Small frames (heartbeats) must not wait for larger ones.
-        let _ = stream.set_nodelay(true);
+        match &self.source {
+            Source::Dial(address) => {
+                let stream = TcpStream::connect(address).await.map_err(|error| self.unreachable(error.to_string()))?;
+                // Small frames (heartbeats) must not wait for larger ones.
+                let _ = stream.set_nodelay(true);
+                self.speak(stream).await
+            }
+            // One that a former host left in the queue has ended; one that isn't the host's is passed over.
+            Source::Accept(entrance) => loop {
+                let stream = entrance.accept().await.map_err(|error| self.unreachable(error.to_string()))?;
+                if let Ok(Ok(sender)) = tokio::time::timeout(PROOF, self.speak(stream)).await {
+                    return Ok(sender);
+                }
+            },
+        }
+    }
+
+    /// Has the other side prove that it is the host, before anything is said to it.
+    async fn speak<S>(&self, stream: S) -> Result<SendRequest<Body>, LinkError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         // The name isn't checked: the fingerprint says more.
         let name = ServerName::try_from("wharf-exchange").map_err(|error| self.unreachable(error.to_string()))?;
         let stream = self.tls.connect(name, stream).await.map_err(|error| self.handshake_error(&error))?;
@@ -251,15 +289,20 @@ impl Link {
     fn handshake_error(&self, error: &std::io::Error) -> LinkError {
         let rejected = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
         match rejected {
-            Some(rustls::Error::InvalidCertificate(_)) => {
-                LinkError::Stranger { address: self.settings.exchange.clone() }
-            }
+            Some(rustls::Error::InvalidCertificate(_)) => LinkError::Stranger { at: self.at() },
             _ => self.unreachable(error.to_string()),
         }
     }
 
     fn unreachable(&self, reason: String) -> LinkError {
-        LinkError::Unreachable { address: self.settings.exchange.clone(), reason }
+        LinkError::Unreachable { at: self.at(), reason }
+    }
+
+    fn at(&self) -> String {
+        match &self.source {
+            Source::Dial(address) => format!("at {address}"),
+            Source::Accept(_) => "that reaches into this container through the engine".to_owned(),
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! The first process of a run's container: it gets the task from the host, starts the recipe, and says how it went.
 //!
 //! `wharf-runner run` carries a run; `wharf-runner call METHOD PATH` is how recipes without an HTTP client of their own ask
-//! it for data.
+//! it for data; `wharf-runner attach` is what a host starts beside it to reach it through the engine.
 
+mod attach;
 mod call;
 mod cgroup;
 mod lines;
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "usage: wharf-runner run
        wharf-runner call METHOD PATH [--body-stdin]
+       wharf-runner attach
        wharf-runner --version";
 
 /// The exit code for a host that can't be reached.
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         ["run"] => runtime.block_on(run::run()),
         ["call", method, path] => runtime.block_on(call::call(method, path, false)),
         ["call", method, path, "--body-stdin"] => runtime.block_on(call::call(method, path, true)),
+        ["attach"] => attach::attach(),
         ["--version"] => {
             let _ = writeln!(std::io::stdout(), "wharf-runner {}", env!("CARGO_PKG_VERSION"));
             0

@@ -39,8 +39,7 @@ async fn carry() -> u8 {
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let ready = Signals::new().map_err(|error| format!("cannot watch for signals: {error}")).and_then(|signals| {
         let settings = Settings::read(|name| std::env::var(name).ok())?;
-        let link = Link::new(settings).map_err(|error| format!("cannot use TLS: {error}"))?;
-        Ok((signals, link))
+        Ok((signals, Link::new(settings)?))
     });
     let (mut signals, link) = match ready {
         Ok(ready) => ready,

@@ -1,13 +1,36 @@
-use wharf_model::protocol::variables;
+use wharf_model::protocol::{ATTACH, variables};
 
 /// How the runner finds its host.
 pub(crate) struct Settings {
-    /// `HOST:PORT`.
-    pub(crate) exchange: String,
+    /// Where the host is.
+    pub(crate) exchange: Exchange,
     /// SHA-256 of the host's certificate.
     pub(crate) fingerprint: [u8; 32],
     /// In hex.
     pub(crate) ticket: String,
+}
+
+/// Where the host is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Exchange {
+    /// At this `HOST:PORT`.
+    At(String),
+    /// It reaches into the container, and finds us under this name.
+    Attach(String),
+}
+
+impl Exchange {
+    /// Reads the variable; the error is a sentence.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        match text.strip_prefix(ATTACH) {
+            // A part of a path.
+            Some(name) if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') => {
+                Ok(Self::Attach(name.to_owned()))
+            }
+            Some(_) => Err(format!("{} is {text:?}; expected {ATTACH}NAME", variables::EXCHANGE)),
+            None => Ok(Self::At(text.to_owned())),
+        }
+    }
 }
 
 impl Settings {
@@ -25,7 +48,7 @@ impl Settings {
         if hex::decode(&ticket).is_err() {
             return Err(format!("{} is not in hex", variables::TICKET));
         }
-        Ok(Self { exchange: need(variables::EXCHANGE)?, fingerprint, ticket })
+        Ok(Self { exchange: Exchange::parse(&need(variables::EXCHANGE)?)?, fingerprint, ticket })
     }
 }
 
@@ -39,5 +62,14 @@ mod tests {
         assert!(error.contains("WHARF_FINGERPRINT is not set"));
         let error = Settings::read(|_| Some("x".to_owned())).err().unwrap();
         assert!(error.contains("not a SHA-256"));
+    }
+
+    #[test]
+    fn a_name_is_no_path() {
+        assert_eq!(Exchange::parse("10.0.0.1:7000"), Ok(Exchange::At("10.0.0.1:7000".to_owned())));
+        assert_eq!(Exchange::parse("attach:0a1b-2"), Ok(Exchange::Attach("0a1b-2".to_owned())));
+        for bad in ["attach:", "attach:../x", "attach:a/b"] {
+            assert!(Exchange::parse(bad).unwrap_err().contains("expected attach:NAME"), "{bad}");
+        }
     }
 }

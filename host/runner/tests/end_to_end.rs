@@ -1,7 +1,8 @@
-//! The real runner and the real exchange, over TLS.
+//! The real runner and the real exchange.
 
 #![expect(clippy::unwrap_used, reason = "what fails here is the test")]
 
+mod attached;
 mod host;
 
 use std::fs;

@@ -10,7 +10,7 @@ use wharf_model::quantity::describe_bytes;
 use wharf_model::{Cause, Outcome};
 
 /// The exit code with which a runner says that it never reached the host.
-const RUNNER_WITHOUT_HOST: i64 = 113;
+pub(crate) const RUNNER_WITHOUT_HOST: i64 = 113;
 
 /// What to do about an engine that doesn't answer.
 pub(crate) const ENGINE_AWAY: &str =

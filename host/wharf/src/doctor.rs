@@ -74,20 +74,24 @@ impl Inner {
 
     async fn look_at_engines(&self, findings: &mut Vec<Finding>) {
         let advertised = self.home().load_site().is_ok_and(|site| site.exchange.advertise.is_some());
-        let mut daemons: BTreeMap<Daemon, Vec<String>> = BTreeMap::new();
-        // Those whose runners dial the engine's own idea of where this host is.
-        let mut dial_back: BTreeMap<Daemon, Vec<String>> = BTreeMap::new();
+        // By the daemon: all configurations, and those of each way between runner and host.
+        let mut daemons: BTreeMap<Daemon, Users> = BTreeMap::new();
         for (name, configuration) in self.home().load_configurations().unwrap_or_default() {
             let Ok(configuration) = configuration else { continue };
-            let daemon = configuration.engine.daemon();
+            let users = daemons.entry(configuration.engine.daemon().clone()).or_default();
             let exchange = &configuration.exchange;
-            if exchange.mode == ExchangeMode::DialBack && exchange.advertise.is_none() && !advertised {
-                dial_back.entry(daemon.clone()).or_default().push(name.clone());
+            match exchange.mode {
+                ExchangeMode::Attach => users.attach.push(name.clone()),
+                // Those whose runners dial the engine's own idea of where this host is.
+                ExchangeMode::DialBack if exchange.advertise.is_none() && !advertised => {
+                    users.dial_back.push(name.clone());
+                }
+                ExchangeMode::DialBack => {}
             }
-            daemons.entry(daemon.clone()).or_default().push(name);
+            users.all.push(name);
         }
-        for (daemon, names) in daemons {
-            let what = format!("engine of {}", names.join(", "));
+        for (daemon, users) in daemons {
+            let what = format!("engine of {}", users.all.join(", "));
             let engine = match self.engines().at(&daemon) {
                 Ok(engine) => engine,
                 Err(error) => {
@@ -132,19 +136,30 @@ impl Inner {
                     Some("set `cert_path` and start the daemon with --tlsverify, or use ssh://".to_owned()),
                 ));
             }
-            let Some(names) = dial_back.get(&daemon) else { continue };
+            if !users.attach.is_empty() {
+                findings.push(ok(
+                    "way in",
+                    format!(
+                        "this host reaches into containers of {} through the engine (mode `attach`); `wharf config test` proves it",
+                        users.attach.join(", ")
+                    ),
+                ));
+            }
+            if users.dial_back.is_empty() {
+                continue;
+            }
             match engine.backend.way_back("bridge").await {
                 Ok(host) => findings.push(ok(
                     "way back",
                     format!(
-                        "containers of {} reach this host at {host}:{}; `wharf config test` proves it",
-                        names.join(", "),
+                        "containers of {} reach this host at {host}:{} (mode `dial-back`); `wharf config test` proves it",
+                        users.dial_back.join(", "),
                         self.exchange_port()
                     ),
                 )),
                 Err(error) => findings.push(warning(
                     "way back",
-                    format!("{}: {}", names.join(", "), sentence_of(&error)),
+                    format!("{}: {}", users.dial_back.join(", "), sentence_of(&error)),
                     Some("set `advertise` under [exchange], or `mode = \"attach\"`".to_owned()),
                 )),
             }
@@ -196,12 +211,20 @@ impl Inner {
                 "place",
                 format!("the host runs in {place}: the gateway of a daemon's network leads to the machine, not to the host"),
                 Some(format!(
-                    "mode `dial-back` works when `[exchange] advertise` names an address of this {} that containers reach, and `listen` has a port that is published (now {port})",
+                    "mode `dial-back` works when `[exchange] advertise` names an address of this {} that containers reach, and `listen` has a port that is published (now {port}); mode `attach` works without",
                     place.trim_start_matches("a ")
                 )),
             )),
         }
     }
+}
+
+/// The configurations that use one daemon.
+#[derive(Default)]
+struct Users {
+    all: Vec<String>,
+    dial_back: Vec<String>,
+    attach: Vec<String>,
 }
 
 fn ok(name: &str, text: String) -> Finding {

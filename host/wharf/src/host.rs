@@ -17,7 +17,9 @@ use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 use wharf_components::{ComponentSet, EngineOptions};
 use wharf_exchange::{Access, DatasetStore, Exchange, FileStore, StoreError as DataError, TlsIdentity};
+use wharf_model::configuration::ExchangeMode;
 use wharf_model::launch::{Backend, BackendError};
+use wharf_model::protocol::ATTACH;
 use wharf_model::{Activity, Binding, Cause, EventKind, Fault, Outcome, Plan, UsageEntry};
 
 use crate::conclude::{outcome, sentence_of};
@@ -226,13 +228,18 @@ impl Inner {
         Arc::clone(&set)
     }
 
-    /// `HOST:PORT` of the exchange, as containers of this plan reach it.
+    /// `HOST:PORT` of the exchange, as containers of this plan reach it; or the name of the attempt under which the host finds
+    /// its runner, for those that don't reach it.
     pub(crate) async fn way_back(
         &self,
         site: &Site,
         plan: &Plan,
+        attempt: u32,
         backend: &dyn Backend,
     ) -> Result<String, BackendError> {
+        if plan.configuration.exchange.mode == ExchangeMode::Attach {
+            return Ok(format!("{ATTACH}{}-{attempt}", plan.run));
+        }
         let port = self.exchange_port();
         let host = match plan.configuration.exchange.advertise.as_ref().or(site.exchange.advertise.as_ref()) {
             Some(advertise) if has_port(advertise) => return Ok(advertise.clone()),

@@ -3,6 +3,7 @@
 //! Each test has a home of its own and calls the real command, or the library where that is the point. They need a Docker
 //! daemon, and `WHARF_TEST_FROM` names an image to start from where Debian's packages can't be had.
 
+mod attach;
 mod data;
 mod decisions;
 mod ends;

@@ -10,6 +10,7 @@ use crate::exit_code;
 use crate::failure::fault_lines;
 use crate::resolved;
 use crate::table::Table;
+use crate::text;
 
 /// One configuration of a list, for programs.
 #[derive(Serialize)]
@@ -119,6 +120,9 @@ pub(super) async fn test(
             "warning: {} is neither encrypted nor protected; set `cert_path`, or use ssh://",
             daemon.host
         ));
+    }
+    if !console.is_json() {
+        console.note(&format!("exchange: {}", text::exchange(configuration.exchange.mode)));
     }
     // The test is about the configuration, so the one who makes it is let in unless groups are named.
     let allowed: Vec<String> = configuration.allowed_groups.into_iter().filter(|group| group != "*").collect();

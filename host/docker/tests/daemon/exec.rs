@@ -11,8 +11,8 @@ use crate::relay::Relay;
 
 const SIZE: usize = 50 << 20;
 
-fn argv(script: &str) -> Vec<String> {
-    ["/bin/sh", "-c", script].map(str::to_owned).to_vec()
+fn argv(script: &str) -> [&str; 3] {
+    ["/bin/sh", "-c", script]
 }
 
 /// Bytes that repeat nowhere near: a piece that is lost or comes twice is seen.
@@ -33,7 +33,7 @@ async fn fifty_megabytes_come_back_over_each_way() {
     let fixture = Fixture::new("echo").await;
     let launched = fixture.backend.launch(&fixture.script("a", "sleep 600")).await.unwrap();
     for relay in Relay::all().await {
-        let stream = relay.backend().dial(&launched.id, &argv("exec cat")).await.unwrap();
+        let stream = relay.backend().dial(&launched.id, &argv("exec cat"), &[]).await.unwrap();
         let (mut output, mut input) = tokio::io::split(stream);
         let writing = tokio::spawn(async move {
             let mut sent = Sha256::new();
@@ -68,7 +68,7 @@ async fn the_end_of_our_input_is_not_the_end_of_its_output() {
     let launched = fixture.backend.launch(&fixture.script("a", "sleep 600")).await.unwrap();
     for relay in Relay::all().await {
         let script = "cat >/dev/null; echo error >&2; sleep 1; echo after";
-        let mut stream = relay.backend().dial(&launched.id, &argv(script)).await.unwrap();
+        let mut stream = relay.backend().dial(&launched.id, &argv(script), &[]).await.unwrap();
         stream.write_all(b"something").await.unwrap();
         stream.shutdown().await.unwrap();
         let mut text = String::new();
@@ -90,14 +90,14 @@ async fn a_container_that_does_not_run_has_no_commands() {
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("it started"),
     };
-    let error = refused(backend.dial(&launched.id, &argv("exit 0")).await);
+    let error = refused(backend.dial(&launched.id, &argv("exit 0"), &[]).await);
     assert!(error.contains("start a command in the container") && error.contains("not running"), "{error}");
     backend.remove(&launched.id).await.unwrap();
-    assert!(refused(backend.dial(&launched.id, &argv("exit 0")).await).contains("No such container"));
+    assert!(refused(backend.dial(&launched.id, &argv("exit 0"), &[]).await).contains("No such container"));
 
     let running = backend.launch(&fixture.script("b", "sleep 600")).await.unwrap();
     // What can't be started is told by the stream or by its end, as the daemon likes.
-    if let Ok(mut stream) = backend.dial(&running.id, &["/no/such/program".to_owned()]).await {
+    if let Ok(mut stream) = backend.dial(&running.id, &["/no/such/program"], &[]).await {
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();
         assert!(text.is_empty() || text.contains("/no/such/program"), "{text}");
@@ -106,7 +106,7 @@ async fn a_container_that_does_not_run_has_no_commands() {
 
 /// The files that a container's own shell sees in `/tmp`.
 async fn files(fixture: &Fixture, id: &str) -> String {
-    let mut stream = fixture.backend.dial(id, &argv("ls /tmp")).await.unwrap();
+    let mut stream = fixture.backend.dial(id, &argv("ls /tmp"), &[]).await.unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
     text
@@ -120,7 +120,7 @@ async fn a_command_whose_stream_is_dropped_sees_the_end_of_its_input_and_no_more
     for relay in Relay::all().await {
         let way = relay.name;
         let script = format!("cat >/dev/null; touch /tmp/ended-{way}; sleep 2; touch /tmp/on-{way}; sleep 600");
-        let mut stream = relay.backend().dial(&launched.id, &argv(&script)).await.unwrap();
+        let mut stream = relay.backend().dial(&launched.id, &argv(&script), &[]).await.unwrap();
         stream.write_all(b"something").await.unwrap();
         stream.flush().await.unwrap();
         assert!(!files(&fixture, &launched.id).await.contains(way), "{way}");

@@ -1,6 +1,7 @@
 //! A host as small as it can be: an exchange, a file store, and the real runner started as a plain process.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -127,14 +128,14 @@ impl Host {
         good: &Ticket,
         shown: &str,
         fingerprint: &str,
-        address: SocketAddr,
+        exchange: impl Display,
     ) -> Run {
         let sink = Arc::new(Sink::default());
         let log = self.path(&format!("{}.log", &good.to_hex()[..8]));
         let session = self.exchange.open(self.spec(argv, good, &sink, &log));
         let runner = Command::new(env!("CARGO_BIN_EXE_wharf-runner"))
             .arg("run")
-            .env("WHARF_EXCHANGE", address.to_string())
+            .env("WHARF_EXCHANGE", exchange.to_string())
             .env("WHARF_FINGERPRINT", fingerprint)
             .env("WHARF_TICKET", shown)
             .env("TMPDIR", self.folder.path())

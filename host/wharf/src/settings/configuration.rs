@@ -131,9 +131,8 @@ pub(super) fn resolve(
         }
     }
     let checks = check_permissions(source, &file.permissions)?;
-    if let Some(advertise) = &file.exchange.advertise {
-        check_advertise(source, advertise)?;
-    }
+    let security = file.security.check(source)?;
+    check_exchange(source, &file.exchange, &security.network)?;
     check_env(source, &file.env)?;
     check_labels(source, &file.labels)?;
     Ok(ExecutionConfiguration {
@@ -144,7 +143,7 @@ pub(super) fn resolve(
         allowed_groups: file.permissions.allowed_groups,
         checks,
         workload_types: file.workload_types,
-        security: file.security.check(source)?,
+        security,
         exchange: ExchangeSettings { mode: file.exchange.mode, advertise: file.exchange.advertise },
         env: file.env,
         labels: file.labels,
@@ -233,6 +232,28 @@ fn check_permissions(source: &Source<'_>, table: &PermissionsTable) -> Result<Ve
         }
     }
     Ok(checks.clone())
+}
+
+/// Checks that runner and host can find each other.
+fn check_exchange(source: &Source<'_>, exchange: &ExchangeTable, network: &str) -> Result<(), Fault> {
+    if let Some(advertise) = &exchange.advertise {
+        check_advertise(source, advertise)?;
+    }
+    match exchange.mode {
+        ExchangeMode::Attach if exchange.advertise.is_some() => Err(source
+            .fault(
+                &["exchange", "advertise"],
+                "`advertise` in [exchange] is an address for containers that connect to the host, and with mode \"attach\" none does",
+            )
+            .hint("leave one of the two out")),
+        ExchangeMode::DialBack if network == "none" => Err(source
+            .fault(
+                &["security", "network"],
+                "`network` in [security] is \"none\", which cuts the container off from the host that it must reach",
+            )
+            .hint("with `mode = \"attach\"` in [exchange], the host reaches into the container instead")),
+        _ => Ok(()),
+    }
 }
 
 /// Checks `advertise` in an `[exchange]` table.
@@ -476,6 +497,11 @@ team = "data"
                 "`advertise` in [exchange] is \"me:70000\"; expected HOST or HOST:PORT",
             ),
             (
+                "[exchange]\nmode = \"attach\"\nadvertise = \"host\"\n",
+                4,
+                "`advertise` in [exchange] is an address for containers that connect to the host, and with mode \"attach\" none does",
+            ),
+            (
                 "[security]\nno-new-privileges = true\n",
                 3,
                 "unknown key `no-new-privileges` in [security]; did you mean `no_new_privileges`?",
@@ -503,7 +529,7 @@ team = "data"
             (
                 "[security]\nnetwork = \"none\"\n",
                 3,
-                "`network` in [security] is \"none\", which cuts the container off from the host that it must reach; expected \"bridge\", \"host\" or a network of the daemon",
+                "`network` in [security] is \"none\", which cuts the container off from the host that it must reach",
             ),
             ("[labels]\n\"wharf.run\" = \"x\"\n", 3, "the label `wharf.run` is wharf's own"),
             ("[env]\nWHARF_TICKET = \"x\"\n", 3, "the variable `WHARF_TICKET` is wharf's own"),
@@ -540,5 +566,17 @@ team = "data"
             );
             assert!(fixture.home().load_configuration("a").is_ok(), "{advertise}");
         }
+    }
+
+    #[test]
+    fn a_container_without_a_network_is_reached_by_the_host() {
+        let fixture = Fixture::new();
+        fixture.write(
+            "configs/a.toml",
+            "base_image = \"python-r\"\nexchange.mode = \"attach\"\nsecurity.network = \"none\"\n",
+        );
+        let configuration = fixture.home().load_configuration("a").expect("sound");
+        assert_eq!(configuration.exchange.mode, ExchangeMode::Attach);
+        assert_eq!(configuration.security.network, "none");
     }
 }

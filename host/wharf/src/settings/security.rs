@@ -24,7 +24,8 @@ pub struct SecurityTable {
     pub add_capabilities: Option<Vec<String>>,
     /// Folders of the daemon's machine, as `/path:/inside` or `/path:/inside:ro`. None by default.
     pub host_mounts: Option<Vec<String>>,
-    /// The container's network: `bridge` (the default), `host`, or the name of a network of the daemon.
+    /// The container's network: `bridge` (the default), `host`, the name of a network of the daemon, or `none`, which needs
+    /// `mode = "attach"` in `[exchange]`.
     pub network: Option<String>,
 }
 
@@ -157,16 +158,9 @@ fn check_mount(mount: &str) -> Result<(), String> {
 }
 
 fn check_network(network: &str) -> Result<(), String> {
-    if network == "none" {
-        return Err(
-            "`network` in [security] is \"none\", which cuts the container off from the host that it must reach; \
-                    expected \"bridge\", \"host\" or a network of the daemon"
-                .to_owned(),
-        );
-    }
     if !super::name::is_name(network) {
         return Err(format!(
-            "`network` in [security] is \"{network}\"; expected \"bridge\", \"host\" or a network's name"
+            "`network` in [security] is \"{network}\"; expected \"bridge\", \"host\", \"none\" or a network's name"
         ));
     }
     Ok(())

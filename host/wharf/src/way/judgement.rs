@@ -183,7 +183,7 @@ async fn object(way: &Way, plan: &Plan, image: &ImagePlan) -> Step<serde_json::V
         Some(keys) => format!("wharf-run/{}:{}", plan.image.name, keys.run.short()),
         None => format!("wharf-run/{}:not-known-before-the-pull", plan.image.name),
     };
-    let address = match way.host.way_back(&way.site, plan, engine.backend.as_ref()).await {
+    let address = match way.host.way_back(&way.site, plan, 1, engine.backend.as_ref()).await {
         Ok(address) => address,
         // There is none, and there won't be one when an image has been built.
         Err(error @ BackendError::Refused { .. }) => return Err(Box::new(engine_outcome(&error))),

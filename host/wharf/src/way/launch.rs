@@ -9,6 +9,7 @@ use wharf_model::launch::BackendError;
 use wharf_model::protocol::{Context, ContextBinding, Task, TaskFile};
 use wharf_model::{Activity, Binding, Cause, Phase, Plan};
 
+use super::carrier::Carrier;
 use super::image::{Resolved, again};
 use super::planning::{WayBack, launch_spec};
 use super::{Step, Way};
@@ -26,6 +27,8 @@ pub(crate) struct Launched {
     pub(crate) engine: Arc<Engine>,
     pub(crate) container: String,
     pub(crate) session: Session,
+    /// For runners that don't dial.
+    pub(crate) carrier: Option<Carrier>,
     pub(crate) heard: Arc<Heard>,
     pub(crate) token: Token,
     pub(crate) plan: Plan,
@@ -43,7 +46,7 @@ pub(crate) async fn launch(way: &Way, mut resolved: Resolved) -> Step<Launched> 
     let plan = resolved.judged().plan().clone();
     let address = way
         .host
-        .way_back(&way.site, &plan, resolved.engine().backend.as_ref())
+        .way_back(&way.site, &plan, attempt, resolved.engine().backend.as_ref())
         .await
         .map_err(|error| Box::new(engine_outcome(&error)))?;
     let (session, heard) = open_session(way, &plan, attempt, ticket.sha256())?;
@@ -65,8 +68,10 @@ pub(crate) async fn launch(way: &Way, mut resolved: Resolved) -> Step<Launched> 
                 record.container = Some(launched.id.clone());
                 let started_at = now();
                 way.host.check(way.host.store().running(&way.run, started_at, &record))?;
+                let carrier = Carrier::start(way, &plan, resolved.engine(), &launched.id);
                 phase.done();
                 return Ok(Launched {
+                    carrier,
                     engine: Arc::clone(resolved.engine()),
                     container: launched.id,
                     session,
@@ -110,6 +115,7 @@ pub(crate) async fn find_again(way: &Way, run: &OpenRun, record: &LaunchRecord) 
     let record = LaunchRecord { container: Some(found.id.clone()), ..record.clone() };
     way.host.check(way.host.store().running(&way.run, started_at, &record))?;
     Ok(Some(Launched {
+        carrier: Carrier::start(way, &plan, &engine, &found.id),
         engine,
         container: found.id,
         session,

@@ -3,6 +3,7 @@
 //! `Asked → Permitted → Planned → Judged → Admitted → Resolved → Launched → Outcome`
 
 pub(crate) mod admission;
+mod carrier;
 pub(crate) mod image;
 pub(crate) mod judgement;
 pub(crate) mod launch;

@@ -153,7 +153,7 @@ pub(crate) fn launch_spec(
 /// How a runner finds the host.
 #[derive(Clone, Copy)]
 pub(crate) struct WayBack<'a> {
-    /// `HOST:PORT`.
+    /// `HOST:PORT`, or the name under which the host finds the runner.
     pub(crate) address: &'a str,
     /// Of the exchange's certificate.
     pub(crate) fingerprint: &'a str,

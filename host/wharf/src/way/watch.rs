@@ -8,7 +8,7 @@ use wharf_model::{Cause, EventKind, Outcome, Phase, Quantity};
 
 use super::Way;
 use super::launch::Launched;
-use crate::conclude::{Evidence, Interruption, conclude, engine_outcome, outcome, sentence_of};
+use crate::conclude::{Evidence, Interruption, RUNNER_WITHOUT_HOST, conclude, engine_outcome, outcome, sentence_of};
 use crate::journal::now;
 use crate::live::Live;
 
@@ -25,12 +25,23 @@ const ENGINE_LOG: usize = 16 << 10;
 pub(crate) async fn to_the_end(way: &Way, launched: Launched, live: &Live) -> Outcome {
     let phase = way.journal.phase(Phase::Run);
     let mut end = match watch(way, &launched, live).await {
-        Ok((engine_end, interruption)) => conclude(evidence(&launched, engine_end, interruption).await),
+        Ok((engine_end, interruption)) => {
+            let in_vain = matches!(interruption, Some(Interruption::Silence(_)))
+                || engine_end.exit_code == Some(RUNNER_WITHOUT_HOST);
+            let mut end = conclude(evidence(&launched, engine_end, interruption).await);
+            if let Some(carrier) =
+                launched.carrier.as_ref().filter(|_| in_vain && end.cause == Cause::RunnerNeverCameUp)
+            {
+                carrier.explain(&mut end);
+            }
+            end
+        }
         Err(error) => engine_outcome(&error),
     };
-    let Launched { engine, container, session, token, plan, .. } = launched;
+    let Launched { engine, container, session, carrier, token, plan, .. } = launched;
     // The ticket is dead from here on: nothing can be added to the outputs any more.
     session.close().await;
+    drop(carrier);
     if end.cause == Cause::Succeeded {
         phase.done();
         if !plan.outputs.is_empty() {

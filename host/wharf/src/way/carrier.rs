@@ -1,0 +1,102 @@
+//! What carries the exchange where containers can't reach the host: streams that the host opens into a container through the
+//! engine, one after the other.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use wharf_model::configuration::ExchangeMode;
+use wharf_model::protocol::{RUNNER, variables};
+use wharf_model::{Outcome, Plan};
+
+use super::Way;
+use crate::conclude::sentence_of;
+use crate::engines::Engine;
+
+/// The first and the longest pause before the container is dialled again.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// Keeps a stream open into one container, until it is dropped.
+pub(crate) struct Carrier {
+    task: JoinHandle<()>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// How often the container was dialled.
+    dialled: u32,
+    /// Why it could not be, since the last stream.
+    failure: Option<String>,
+}
+
+impl Carrier {
+    /// Begins to dial, if that is how the plan's runner and this host find each other.
+    pub(crate) fn start(way: &Way, plan: &Plan, engine: &Arc<Engine>, container: &str) -> Option<Self> {
+        if plan.configuration.exchange.mode != ExchangeMode::Attach {
+            return None;
+        }
+        let state = Arc::<Mutex<State>>::default();
+        let (host, engine, kept) = (Arc::clone(&way.host), Arc::clone(engine), Arc::clone(&state));
+        let (run, container) = (way.run.clone(), container.to_owned());
+        let note = move |failure: Option<String>| {
+            let mut state = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            state.dialled = state.dialled.saturating_add(1);
+            match failure {
+                None => state.failure = None,
+                // The first says why; those after the container's end only that it has ended.
+                failure if state.failure.is_none() => state.failure = failure,
+                _ => {}
+            }
+        };
+        let task = tokio::spawn(async move {
+            let mut pause = PAUSE.0;
+            loop {
+                let begun = Instant::now();
+                match engine.backend.dial(&container, &[RUNNER, "attach"], &[variables::TICKET]).await {
+                    Ok(stream) => {
+                        note(None);
+                        host.exchange().serve_stream(stream).await;
+                        tracing::debug!(run, container, "a stream into the container has ended");
+                    }
+                    Err(error) => {
+                        let reason = sentence_of(&error);
+                        tracing::debug!(run, container, reason, "the container can't be reached through the engine");
+                        note(Some(reason));
+                    }
+                }
+                if begun.elapsed() > PAUSE.1 {
+                    pause = PAUSE.0;
+                }
+                sleep(pause).await;
+                pause = (pause * 2).min(PAUSE.1);
+            }
+        });
+        Some(Self { task, state })
+    }
+
+    /// Says in the outcome of a runner that waited for the host in vain what the host tried.
+    pub(crate) fn explain(&self, end: &mut Outcome) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let tried = match &state.failure {
+            Some(failure) => format!("the host could not reach into it: {failure}"),
+            None => "the host reached into it, and nobody answered there".to_owned(),
+        };
+        end.sentence = format!("{}; {tried}", end.sentence);
+        end.advice = Some(
+            "the host reaches into containers of this configuration through the engine (`[exchange] mode = \"attach\"`): see whether `docker exec` works there"
+                .to_owned(),
+        );
+        end.evidence.insert("attach.tries".to_owned(), state.dialled.into());
+        if let Some(failure) = &state.failure {
+            end.evidence.insert("attach.failure".to_owned(), failure.clone().into());
+        }
+    }
+}
+
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
