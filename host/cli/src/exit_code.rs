@@ -131,6 +131,16 @@ mod tests {
     }
 
     #[test]
+    fn the_page_of_every_end_has_its_code() {
+        for cause in CAUSES {
+            let name = crate::run_view::cause_word(cause);
+            let page = wharf::catalogue::page(&name).unwrap_or_default().replace('\n', " ");
+            let said = format!("Exit code {}.", of_cause(cause));
+            assert!(page.contains(&said), "docs/errors.md doesn't say of {name}: {said}");
+        }
+    }
+
+    #[test]
     fn scripts_can_rely_on_these() {
         let pairs = [
             (Cause::RecipeFailed, 10),

@@ -5,7 +5,7 @@ use wharf_model::decision::Judgement;
 use wharf_model::{Binding, Decision, Plan};
 
 use crate::console::{Channel, Tone, for_terminal};
-use crate::run_view::{mark, summary, verdict};
+use crate::run_view::{facts, mark, summary, verdict};
 use crate::text;
 
 /// The explanation, line by line. `whole` adds the Containerfile.
@@ -50,7 +50,14 @@ pub(crate) fn lines(explanation: &Explanation, channel: Channel, whole: bool) ->
     if let Some(outcome) = &explanation.outcome {
         page.title(if explanation.run.is_some() { "ended" } else { "would end here" });
         let run = explanation.run.as_deref().unwrap_or("none: nothing was created");
-        page.lines.extend(summary(channel, run, outcome, None, &[]).into_iter().map(|line| format!("  {line}")));
+        let end = summary(channel, run, outcome, None, &[]);
+        page.lines.extend(end.into_iter().chain(facts(outcome)).map(|line| format!("  {line}")));
+        if !outcome.error_tail.is_empty() {
+            page.title("its last lines");
+            for line in &outcome.error_tail {
+                page.line(&for_terminal(line));
+            }
+        }
     }
     page.lines
 }
@@ -250,7 +257,7 @@ mod tests {
                 "would end here",
                 "  ✗ rejected: rejected by ceiling: 8g is over 4g",
                 "    run      none: nothing was created",
-                "    more     wharf error rejected",
+                "    whose    a component's doing",
             ]
         );
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use wharf_model::decision::Judgement;
-use wharf_model::outcome::LogState;
+use wharf_model::outcome::{LogState, Whose};
 use wharf_model::protocol::Stream;
 use wharf_model::quantity::describe_bytes;
 use wharf_model::{Binding, Cause, Decision, Event, EventKind, Outcome, Phase};
@@ -101,6 +101,17 @@ impl RunView {
                 let took = event.at.checked_sub(self.submitted_at).filter(|_| self.submitted_at != 0);
                 for line in summary(err, &event.run, outcome, took, &self.outputs) {
                     console.note(&line);
+                }
+                if !blames_itself(outcome) {
+                    for line in facts(outcome) {
+                        console.note(&line);
+                    }
+                }
+                if outcome.cause != Cause::Succeeded {
+                    console.note(&fact(
+                        "more",
+                        &format!("wharf error {}, wharf explain {}", cause_word(outcome.cause), event.run),
+                    ));
                 }
             }
         }
@@ -239,8 +250,11 @@ pub(crate) fn summary(
     let after = took.map_or_else(String::new, |millis| format!(" after {}", duration(millis)));
     let head = channel.paint(tone, &format!("{}{after}", cause_word(outcome.cause)));
     let mut lines = vec![format!("{} {head}: {}", mark(channel, well), for_terminal(&outcome.sentence))];
-    let mut fact = |name: &str, text: &str| lines.push(format!("  {name:<8} {text}"));
+    let mut fact = |name: &str, text: &str| lines.push(fact(name, text));
     fact("run", run);
+    if !well {
+        fact("whose", whose(outcome.whose));
+    }
     if well {
         for output in outputs {
             fact("output", &text::binding(output));
@@ -265,12 +279,44 @@ pub(crate) fn summary(
         fact("advice", &for_terminal(advice));
     }
     if outcome.retry_helps {
-        fact("", "trying again, unchanged, can help");
-    }
-    if !well {
-        fact("more", &format!("wharf error {}", cause_word(outcome.cause)));
+        fact("again", "trying again, unchanged, can help");
     }
     lines
+}
+
+/// Whether the recipe or a person is at the bottom of it, so that its own words are all that matters.
+fn blames_itself(outcome: &Outcome) -> bool {
+    matches!(outcome.whose, Whose::Nobody | Whose::Recipe | Whose::User)
+}
+
+fn fact(name: &str, text: &str) -> String {
+    format!("  {name:<8} {text}")
+}
+
+/// What an end was concluded from, line by line.
+pub(crate) fn facts(outcome: &Outcome) -> Vec<String> {
+    let mut name = "evidence";
+    let mut line = |text: String| fact(std::mem::take(&mut name), &for_terminal(&text));
+    let mut lines: Vec<String> = outcome.evidence.iter().map(|(key, value)| line(format!("{key} = {value}"))).collect();
+    if let Some(usage) = outcome.usage.as_ref().filter(|usage| usage.oom_kills > 0) {
+        lines.push(line(format!("usage.oom_kills = {}", usage.oom_kills)));
+    }
+    lines
+}
+
+fn whose(whose: Whose) -> &'static str {
+    match whose {
+        Whose::Nobody => "nobody's doing",
+        Whose::Recipe => "the recipe's doing: its code or its data",
+        Whose::User => "a person's doing",
+        Whose::Limit => "a limit's doing: one that was set for the run",
+        Whose::Configuration => "the configuration's doing: what an administrator wrote",
+        Whose::Component => "a component's doing",
+        Whose::Engine => "the engine's doing, or of somebody who uses it beside wharf",
+        Whose::Capacity => "capacity: a machine has no more of something",
+        Whose::Network => "the network's doing: between this host, the engine and its containers",
+        Whose::Host => "this host's doing",
+    }
 }
 
 /// The cause as errors and records spell it.
@@ -287,7 +333,6 @@ mod tests {
     use super::*;
     use wharf_model::BindingKind;
     use wharf_model::Reason;
-    use wharf_model::outcome::Whose;
     use wharf_model::protocol::Usage;
 
     fn decision(step: &str, judgement: Judgement) -> Decision {
@@ -367,15 +412,23 @@ mod tests {
                 "  used     memory 3 MiB at the most, CPU 0.2 s",
             ]
         );
-        let bad = Outcome { advice: Some("do less".to_owned()), ..end(Cause::OutOfMemory, "killed for memory") };
+        let bad = Outcome {
+            whose: Whose::Limit,
+            advice: Some("do less".to_owned()),
+            evidence: [("engine.exit_code", 137.into()), ("engine.oom_killed", true.into())]
+                .map(|(key, value)| (key.to_owned(), value))
+                .into(),
+            ..end(Cause::OutOfMemory, "killed for memory")
+        };
         assert_eq!(
             summary(Channel::TERMINAL, "r1", &bad, None, &[output]),
             [
                 "✗ out-of-memory: killed for memory",
                 "  run      r1",
+                "  whose    a limit's doing: one that was set for the run",
                 "  advice   do less",
-                "  more     wharf error out-of-memory",
             ]
         );
+        assert_eq!(facts(&bad), ["  evidence engine.exit_code = 137", "           engine.oom_killed = true"]);
     }
 }

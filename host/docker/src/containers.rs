@@ -6,8 +6,8 @@ use std::time::Duration;
 use bollard::errors::Error;
 use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerSummaryStateEnum};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
-    StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder,
+    RemoveContainerOptionsBuilder, StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::Instant;
@@ -27,6 +27,12 @@ const PROBE: Duration = Duration::from_secs(60);
 const LOG: Duration = Duration::from_secs(30);
 /// The most lines of a log that are asked for.
 const LOG_LINES: usize = 10_000;
+/// How long the daemon may take to tell what it noted of a container.
+const EVENTS: Duration = Duration::from_secs(3);
+/// The most notes of one container that are kept.
+const MOST_EVENTS: usize = 16;
+/// The exit code of a process that was killed.
+const KILLED: i64 = 137;
 /// How long a removal that another one began may take.
 const REMOVAL: Duration = Duration::from_secs(30);
 
@@ -139,7 +145,12 @@ impl Client {
                     away = None;
                     let state = found.state.unwrap_or_default();
                     if !is_running(&state) {
-                        return Ok(end(&state, waited));
+                        let mut end = end(&state, waited);
+                        // Only here do the daemon's notes tell more than the state: who killed it.
+                        if end.exit_code == Some(KILLED) && !end.oom_killed {
+                            end.events = self.events(id).await;
+                        }
+                        return Ok(end);
                     }
                     match failure {
                         Some(failure @ Failure::Said(..)) => return Err(self.backend(&operation, failure)),
@@ -175,6 +186,33 @@ impl Client {
             Some(Err(Error::DockerContainerWaitError { code, .. })) => Ok(Some(code)),
             Some(Err(error)) => Err(self.failure(error)),
         }
+    }
+
+    /// What the daemon noted of a container up to its end: `kill 9`, `oom`, `die`. It keeps the last few hundred notes of
+    /// all containers, in memory. Empty when it has none left, or doesn't tell.
+    async fn events(&self, id: &str) -> Vec<String> {
+        let filters = HashMap::from([("container", vec![id]), ("type", vec!["container"])]);
+        // All that it has, whatever its clock says; such an answer goes on, so it is left at the container's end.
+        let options = EventsOptionsBuilder::new().since("1").filters(&filters).build();
+        let Ok(docker) = self.docker().await else { return Vec::new() };
+        let mut notes = Box::pin(docker.events(Some(options)));
+        let mut events = Vec::new();
+        let read = async {
+            while let Some(Ok(note)) = notes.next().await {
+                let action = note.action.unwrap_or_default();
+                let signal = note.actor.and_then(|actor| actor.attributes?.remove("signal"));
+                let last = action == "die";
+                if matches!(action.as_str(), "kill" | "oom" | "stop" | "pause" | "unpause" | "die") {
+                    events.push(signal.map_or_else(|| action.clone(), |signal| format!("{action} {signal}")));
+                }
+                if last || events.len() == MOST_EVENTS {
+                    break;
+                }
+            }
+        };
+        // What has come by then is what there is.
+        let _ = tokio::time::timeout(EVENTS, read).await;
+        events
     }
 
     pub(crate) async fn stop(&self, id: &str, grace: Duration) -> Result<(), BackendError> {
@@ -258,7 +296,8 @@ impl Client {
                         | ContainerSummaryStateEnum::REMOVING
                 )
             );
-            Some(Found { id: container.id?, run, attempt, running: !ended })
+            let paused = container.state == Some(ContainerSummaryStateEnum::PAUSED);
+            Some(Found { id: container.id?, run, attempt, running: !ended, paused })
         });
         Ok(ours.collect())
     }
@@ -287,8 +326,7 @@ fn is_running(state: &ContainerState) -> bool {
 fn end(state: &ContainerState, waited: Option<i64>) -> EngineEnd {
     let error = state.error.clone().filter(|error| !error.is_empty());
     if !was_started(Some(state)) {
-        let error = error.or_else(|| Some("the container was created and never started".to_owned()));
-        return EngineEnd { exit_code: None, oom_killed: false, error, gone: false };
+        return EngineEnd { error, ..EngineEnd::default() };
     }
     let going = matches!(state.status, Some(ContainerStateStatusEnum::REMOVING | ContainerStateStatusEnum::DEAD));
     EngineEnd {
@@ -297,6 +335,7 @@ fn end(state: &ContainerState, waited: Option<i64>) -> EngineEnd {
         error,
         // Somebody removes it at this moment, and killed it for that.
         gone: going,
+        events: Vec::new(),
     }
 }
 
@@ -329,7 +368,7 @@ mod tests {
             started_at: Some("2024-01-01T00:00:00.1Z".to_owned()),
             ..ContainerState::default()
         };
-        let expected = EngineEnd { exit_code: Some(137), oom_killed: true, error: None, gone: false };
+        let expected = EngineEnd { exit_code: Some(137), oom_killed: true, ..EngineEnd::default() };
         assert_eq!(end(&state, Some(0)), expected);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
+use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType};
 use sha2::{Digest, Sha256};
 use wharf_model::launch::LaunchSpec;
 use wharf_model::{LABEL_ATTEMPT, LABEL_HOST, LABEL_RUN};
@@ -52,7 +52,8 @@ pub(crate) fn container(spec: &LaunchSpec, hide_secrets: bool) -> Result<Contain
         network_mode: Some(security.network.clone()),
         extra_hosts: reaches_host_by_name(&security.network)
             .then(|| vec!["host.docker.internal:host-gateway".to_owned()]),
-        binds: listed(&security.host_mounts),
+        mounts: (!security.host_mounts.is_empty())
+            .then(|| security.host_mounts.iter().map(|text| mount(text)).collect()),
         cap_drop: listed(&security.drop_capabilities),
         cap_add: listed(&security.add_capabilities),
         security_opt: security.no_new_privileges.then(|| vec!["no-new-privileges".to_owned()]),
@@ -93,6 +94,19 @@ fn reaches_host_by_name(network: &str) -> bool {
 
 fn listed(texts: &[String]) -> Option<Vec<String>> {
     (!texts.is_empty()).then(|| texts.to_vec())
+}
+
+/// `/path:/inside[:ro]` as a mount. Docker makes the folder of a bind that isn't there, as root's and empty; a mount's must
+/// be there.
+fn mount(text: &str) -> Mount {
+    let mut parts = text.splitn(3, ':').map(str::to_owned);
+    Mount {
+        typ: Some(MountType::BIND),
+        source: parts.next(),
+        target: parts.next(),
+        read_only: Some(parts.next().is_some_and(|mode| mode == "ro")),
+        ..Mount::default()
+    }
 }
 
 /// What stays writable under a read-only root.
@@ -193,7 +207,8 @@ mod tests {
         assert_eq!(host["Tmpfs"]["/wharf/work"], "rw,exec,nosuid,nodev,mode=1777");
         assert_eq!(host["Tmpfs"]["/tmp"], "rw,exec,nosuid,nodev,mode=1777");
         assert_eq!(host["CapAdd"], serde_json::json!(["NET_ADMIN"]));
-        assert_eq!(host["Binds"], serde_json::json!(["/data:/data:ro"]));
+        let mount = serde_json::json!({"Type": "bind", "Source": "/data", "Target": "/data", "ReadOnly": true});
+        assert_eq!(host["Mounts"], serde_json::json!([mount]));
         assert_eq!(host["NetworkMode"], "host");
         assert_eq!(host["Runtime"], "nvidia");
         for absent in ["CapDrop", "SecurityOpt", "ExtraHosts"] {

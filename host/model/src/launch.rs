@@ -51,15 +51,21 @@ pub struct Launched {
 
 /// How a container ended, as its engine says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct EngineEnd {
     /// The exit code of the container's first process.
     pub exit_code: Option<i64>,
-    /// The engine's own flag for "killed for memory": a hint, not a proof.
+    /// The engine's own flag for "the kernel killed something of it for memory": not said of what.
     pub oom_killed: bool,
     /// The engine's own error text, when there is one.
     pub error: Option<String>,
     /// The object isn't there any more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub gone: bool,
+    /// What the engine noted of the container before it ended, where that tells more: `oom`, `kill 9`, `die`. Empty when it
+    /// wasn't asked or has forgotten.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<String>,
 }
 
 /// An object of ours that an engine knows.
@@ -73,6 +79,8 @@ pub struct Found {
     pub attempt: u32,
     /// Whether it runs (or is about to).
     pub running: bool,
+    /// Whether somebody has frozen it.
+    pub paused: bool,
 }
 
 /// What an engine says of itself.
@@ -93,7 +101,8 @@ pub struct EngineInfo {
 }
 
 /// Why an engine didn't do as asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum BackendError {
     /// It doesn't answer.
     #[error("the engine at {address} doesn't answer: {reason}")]

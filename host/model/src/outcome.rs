@@ -37,8 +37,8 @@ pub enum Cause {
     EngineRefused,
     /// The container started, and its runner was never heard of.
     RunnerNeverCameUp,
-    /// The runner was there and is gone without a result: the container was killed or removed by somebody else, or the
-    /// engine went down.
+    /// The runner was there and gave no result: the container was killed or removed by somebody else, its engine went
+    /// down, or the way between the two was cut for too long.
     Lost,
     /// The recipe succeeded, and an output could not be put in place.
     OutputFailed,
@@ -60,10 +60,14 @@ pub enum Whose {
     User,
     /// A limit that an administrator set.
     Limit,
+    /// What an administrator wrote: the execution configuration, or the home.
+    Configuration,
     /// A component's.
     Component,
     /// The engine's: Docker or Kubernetes.
     Engine,
+    /// The engine's machine, or this one, has no more of something: memory, disk, processes, addresses.
+    Capacity,
     /// The way between host and container.
     Network,
     /// The host's.

@@ -138,6 +138,16 @@ pub struct Usage {
     pub cpu_seconds: f64,
     /// How often the kernel killed something of this container for memory.
     pub oom_kills: u64,
+    /// How often the container was at its own memory limit, where the kernel counts that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_limit_hits: Option<u64>,
+    /// How often the kernel refused a new process or thread because of the container's `pids-limit`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub process_refusals: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The host's answer to a heartbeat.

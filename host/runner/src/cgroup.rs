@@ -12,7 +12,7 @@ pub(crate) struct Cgroup {
 }
 
 enum Version {
-    One { memory: PathBuf, cpu: PathBuf },
+    One { memory: PathBuf, cpu: PathBuf, pids: PathBuf },
     Two { folder: PathBuf },
 }
 
@@ -36,7 +36,11 @@ impl Cgroup {
         };
         let version = if root.join("memory").is_dir() {
             let cpu = if root.join("cpuacct").is_dir() { "cpuacct" } else { "cpu,cpuacct" };
-            Version::One { memory: folder(root.join("memory"), "memory"), cpu: folder(root.join(cpu), "cpuacct") }
+            Version::One {
+                memory: folder(root.join("memory"), "memory"),
+                cpu: folder(root.join(cpu), "cpuacct"),
+                pids: folder(root.join("pids"), "pids"),
+            }
         } else {
             Version::Two { folder: folder(root.to_owned(), "") }
         };
@@ -44,23 +48,35 @@ impl Cgroup {
     }
 
     pub(crate) fn usage(&self) -> Usage {
-        let (memory, peak, cpu_seconds, oom_kills) = match &self.version {
-            Version::One { memory, cpu } => (
+        let (memory, peak, cpu_seconds, oom_kills, memory_limit_hits, processes) = match &self.version {
+            Version::One { memory, cpu, pids } => (
                 number(&memory.join("memory.usage_in_bytes")),
                 number(&memory.join("memory.max_usage_in_bytes")),
                 seconds(number(&cpu.join("cpuacct.usage")), 1e9),
                 entry(&memory.join("memory.oom_control"), "oom_kill"),
+                number(&memory.join("memory.failcnt")),
+                pids,
             ),
             Version::Two { folder } => (
                 number(&folder.join("memory.current")),
                 number(&folder.join("memory.peak")),
                 seconds(entry(&folder.join("cpu.stat"), "usage_usec"), 1e6),
+                // With those of groups below this one; `memory.events.local` leaves them out.
                 entry(&folder.join("memory.events"), "oom_kill"),
+                entry(&folder.join("memory.events"), "max"),
+                folder,
             ),
         };
         let memory = memory.unwrap_or(0);
         self.peak.set(self.peak.get().max(memory).max(peak.unwrap_or(0)));
-        Usage { memory, memory_peak: self.peak.get(), cpu_seconds, oom_kills: oom_kills.unwrap_or(0) }
+        Usage {
+            memory,
+            memory_peak: self.peak.get(),
+            cpu_seconds,
+            oom_kills: oom_kills.unwrap_or(0),
+            memory_limit_hits,
+            process_refusals: entry(&processes.join("pids.events"), "max").unwrap_or(0),
+        }
     }
 
     pub(crate) fn memory_limit(&self) -> Option<u64> {
@@ -112,11 +128,21 @@ mod tests {
                 ("memory/memory.max_usage_in_bytes", "5000\n"),
                 ("memory/memory.limit_in_bytes", "9223372036854771712\n"),
                 ("memory/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"),
+                ("memory/memory.failcnt", "12\n"),
+                ("pids/pids.events", "max 3\n"),
                 ("cpu,cpuacct/cpuacct.usage", "2500000000\n"),
             ],
         );
         let cgroup = Cgroup::find_in(root.path(), "11:memory:/docker/abc\n3:cpu,cpuacct:/docker/abc\n");
-        assert_eq!(cgroup.usage(), Usage { memory: 1000, memory_peak: 5000, cpu_seconds: 2.5, oom_kills: 2 });
+        let expected = Usage {
+            memory: 1000,
+            memory_peak: 5000,
+            cpu_seconds: 2.5,
+            oom_kills: 2,
+            memory_limit_hits: Some(12),
+            process_refusals: 3,
+        };
+        assert_eq!(cgroup.usage(), expected);
         assert_eq!(cgroup.memory_limit(), None);
     }
 
@@ -128,12 +154,22 @@ mod tests {
             &[
                 ("a/b/memory.current", "1000\n"),
                 ("a/b/memory.max", "4096\n"),
-                ("a/b/memory.events", "low 0\noom 1\noom_kill 1\noom_group_kill 0\n"),
+                ("a/b/memory.events", "low 0\nhigh 0\nmax 4\noom 1\noom_kill 1\noom_group_kill 0\n"),
+                // What a nested group's processes suffered is counted above, not here.
+                ("a/b/memory.events.local", "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\noom_group_kill 0\n"),
                 ("a/b/cpu.stat", "usage_usec 1500000\nuser_usec 1\n"),
             ],
         );
         let cgroup = Cgroup::find_in(root.path(), "0::/a/b\n");
-        assert_eq!(cgroup.usage(), Usage { memory: 1000, memory_peak: 1000, cpu_seconds: 1.5, oom_kills: 1 });
+        let expected = Usage {
+            memory: 1000,
+            memory_peak: 1000,
+            cpu_seconds: 1.5,
+            oom_kills: 1,
+            memory_limit_hits: Some(4),
+            process_refusals: 0,
+        };
+        assert_eq!(cgroup.usage(), expected);
         files(root.path(), &[("a/b/memory.current", "10\n")]);
         assert_eq!(cgroup.usage().memory_peak, 1000);
         assert_eq!(cgroup.memory_limit(), Some(4096));

@@ -1,54 +1,36 @@
-//! From evidence to a cause: pure, so that recorded ends can be its test.
+//! From evidence to a cause: pure, so that recorded ends can be its test (`ends.rs`).
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use wharf_docker::refusal;
 use wharf_model::launch::{BackendError, EngineEnd};
 use wharf_model::outcome::{LogState, Whose};
-use wharf_model::protocol::{RunnerResult, Usage};
+use wharf_model::protocol::Usage;
 use wharf_model::quantity::describe_bytes;
 use wharf_model::{Cause, Outcome};
 
-/// The exit code with which a runner says that it never reached the host.
+use crate::evidence::{Evidence, Interruption, RunnerEnd};
+use crate::last_words;
+
+/// The exit code with which a runner says that it could not reach the host, or not any more.
 pub(crate) const RUNNER_WITHOUT_HOST: i64 = 113;
+/// The exit code that Docker gives a container of which it found nothing when it came back.
+const FOUND_DEAD: i64 = 255;
+/// 128 and the number of the signal: SIGKILL, and those that ask a container to end.
+const KILLED: i64 = 137;
+const ASKED_TO_END: [i64; 2] = [130, 143];
+/// 128 and the number of a signal that a program gets for its own fault; 101 is a panic's.
+const CRASHED: [i64; 7] = [101, 132, 133, 134, 135, 136, 139];
+const SIGKILL: i32 = 9;
 
 /// What to do about an engine that doesn't answer.
 pub(crate) const ENGINE_AWAY: &str =
     "check that the daemon of this execution configuration runs and that you may use it: `wharf doctor`";
-
-/// Why a run was asked to end before its time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Interruption {
-    /// Somebody asked.
-    Person(String),
-    /// It took longer than this many seconds.
-    TimeLimit(u64),
-    /// Its runner wasn't heard of for this many seconds after the start.
-    Silence(u64),
-}
-
-/// All that is known of how a container ended.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Evidence {
-    /// The runner's own report.
-    pub(crate) result: Option<RunnerResult>,
-    /// The engine's view.
-    pub(crate) engine: Option<EngineEnd>,
-    /// Whether the runner was ever heard of.
-    pub(crate) came_up: bool,
-    /// What the host asked for.
-    pub(crate) interruption: Option<Interruption>,
-    /// Bytes, from the plan.
-    pub(crate) memory_limit: Option<u64>,
-    /// The last lines of the recipe's error output.
-    pub(crate) error_tail: Vec<String>,
-    /// The last lines of the engine's own log.
-    pub(crate) engine_log: Vec<String>,
-    /// Whether the log is whole.
-    pub(crate) log: Option<LogState>,
-    /// The last usage that a heartbeat told.
-    pub(crate) usage: Option<Usage>,
-}
+const MORE_MEMORY: &str = "ask for more (`--resource memory=...`), use a larger configuration, or read the data in pieces (`iter_dataframes`)";
+const MACHINE_MEMORY: &str = "the engine's machine runs out of memory: try again when other runs have ended, run fewer at once, or give \
+                              each run a memory limit that fits";
+const WAY_BACK: &str = "try the way back from a container to this host: `wharf config test NAME`; a firewall or `[exchange] advertise` may \
+                        be the reason";
 
 /// An outcome with nothing but its cause and its sentence.
 pub(crate) fn outcome(cause: Cause, sentence: impl Into<String>) -> Outcome {
@@ -77,17 +59,13 @@ pub(crate) fn outcome(cause: Cause, sentence: impl Into<String>) -> Outcome {
     }
 }
 
-/// An outcome for what an engine couldn't do.
+fn advised(cause: Cause, sentence: impl Into<String>, whose: Whose, advice: &str) -> Outcome {
+    Outcome { whose, advice: Some(advice.to_owned()), ..outcome(cause, sentence) }
+}
+
+/// An outcome for what an engine couldn't do before anything ran.
 pub(crate) fn engine_outcome(error: &BackendError) -> Outcome {
-    let (cause, advice) = match error {
-        BackendError::Unreachable { .. } => (Cause::EngineUnreachable, ENGINE_AWAY),
-        BackendError::NoSuchImage { .. } => (Cause::ImageMissing, "build it: `wharf base build NAME`"),
-        BackendError::Refused { .. } => {
-            (Cause::EngineRefused, "look at the configuration's resources and security keys: `wharf explain`")
-        }
-        BackendError::Conflict { .. } => (Cause::EngineRefused, "remove that container by hand if it isn't needed"),
-    };
-    Outcome { advice: Some(advice.to_owned()), ..outcome(cause, sentence_of(error)) }
+    conclude(Evidence { engine_error: Some(error.clone()), ..Evidence::default() })
 }
 
 /// An error and its sources as one sentence.
@@ -101,40 +79,52 @@ pub(crate) fn sentence_of(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Puts what the engine's own words mean into an outcome that cites them.
+pub(crate) fn with_refusal(end: Outcome, words: &str) -> Outcome {
+    match refusal(words) {
+        Some(known) => {
+            Outcome { whose: known.whose, retry_helps: known.retry_helps, advice: Some(known.advice.to_owned()), ..end }
+        }
+        None => end,
+    }
+}
+
 /// Concludes how a run ended.
 pub(crate) fn conclude(evidence: Evidence) -> Outcome {
-    let facts = facts(&evidence);
-    let Evidence { result, engine, came_up, interruption, memory_limit, error_tail, engine_log, log, usage } = evidence;
-    let last_usage = result.as_ref().map(|result| result.usage.clone()).or(usage);
-    let mut end = match (&result, &interruption) {
-        // It finished before the request reached it: what it did counts.
-        (Some(result), _) if result.exit_code == Some(0) && !result.stopped => succeeded(result),
-        (_, Some(interruption)) if result.as_ref().is_none_or(|result| result.stopped) => {
-            interrupted(interruption, &engine_log)
+    let interruption = evidence.interruption.as_ref();
+    let mut end = match (&evidence.runner, interruption) {
+        // It finished before a request to end reached it: what it did counts.
+        (Some(runner), _) if runner.exit_code == Some(0) && !runner.stopped => succeeded(evidence.usage.as_ref()),
+        (runner, Some(interruption)) if runner.as_ref().is_none_or(|runner| runner.stopped) => {
+            interrupted(interruption, &evidence)
         }
-        (Some(result), _) => failed(result, memory_limit, &error_tail),
-        (None, _) => without_result(engine.as_ref(), came_up, memory_limit, last_usage.as_ref(), &engine_log),
+        (Some(runner), _) if runner.stopped => advised(
+            Cause::Lost,
+            "the engine asked its container to end: somebody stopped it there, or the daemon or its machine was shut down",
+            Whose::Engine,
+            "run it again when the daemon is up; see its log for who stopped the container",
+        ),
+        (Some(runner), _) => failed(runner, &evidence),
+        (None, _) => without_result(&evidence),
     };
-    end.evidence = facts;
-    end.exit_code = result.as_ref().and_then(|result| result.exit_code);
+    end.evidence = evidence.facts();
+    end.exit_code = evidence.runner.as_ref().and_then(|runner| runner.exit_code);
     if end.cause != Cause::Succeeded {
-        end.error_tail = if result.is_some() || !error_tail.is_empty() { error_tail } else { engine_log };
+        end.error_tail = evidence.tail;
     }
-    end.log = match log {
-        None if !came_up => Some(LogState::Engine),
+    end.log = match evidence.log {
+        None if evidence.came_up == Some(false) => Some(LogState::Engine),
         log => log,
     };
-    end.usage = last_usage;
+    end.usage = evidence.usage;
     end
 }
 
-fn succeeded(result: &RunnerResult) -> Outcome {
+fn succeeded(usage: Option<&Usage>) -> Outcome {
     let mut end = outcome(Cause::Succeeded, "the recipe succeeded");
-    if result.usage.oom_kills > 0 {
-        end.sentence = format!(
-            "the recipe says that it succeeded, but the kernel killed {} of its processes for memory",
-            result.usage.oom_kills
-        );
+    if let Some(kills) = usage.map(|usage| usage.oom_kills).filter(|kills| *kills > 0) {
+        end.sentence =
+            format!("the recipe says that it succeeded, but the kernel killed {kills} of its processes for memory");
         end.advice = Some(
             "check its outputs, and give it more memory: `--resource memory=...` or another configuration".to_owned(),
         );
@@ -142,147 +132,320 @@ fn succeeded(result: &RunnerResult) -> Outcome {
     end
 }
 
-fn failed(result: &RunnerResult, memory_limit: Option<u64>, error_tail: &[String]) -> Outcome {
-    if result.usage.oom_kills > 0 {
-        return out_of_memory(memory_limit, Some(&result.usage), Some(result.usage.oom_kills));
+fn failed(runner: &RunnerEnd, evidence: &Evidence) -> Outcome {
+    let usage = evidence.usage.as_ref();
+    if let Some(usage) = usage.filter(|usage| usage.oom_kills > 0) {
+        return killed_for_memory(runner, usage, evidence.memory_limit);
     }
-    if let Some(reason) = &result.start_error {
-        return Outcome {
-            advice: Some("the base image may lack what the recipe needs: look at its `languages`".to_owned()),
-            ..outcome(Cause::RecipeFailed, format!("the recipe's command could not be started: {reason}"))
+    if let Some(reason) = &runner.start_error {
+        let sentence = format!("the recipe's command could not be started: {reason}");
+        return match last_words::of_recipe(std::slice::from_ref(reason)) {
+            Some(hint) if hint.whose != Whose::Recipe => {
+                advised(Cause::RecipeFailed, sentence, hint.whose, hint.advice)
+            }
+            _ => advised(
+                Cause::RecipeFailed,
+                sentence,
+                Whose::Recipe,
+                "the base image may lack what the recipe needs: look at its `languages`",
+            ),
         };
     }
-    let how = match (result.exit_code, result.signal) {
+    let mut sentence = how(runner);
+    if let Some(reason) = last_words::reason(&evidence.tail) {
+        sentence = format!("{sentence}: {reason}");
+    }
+    if let Some(refused) = usage.map(|usage| usage.process_refusals).filter(|refused| *refused > 0) {
+        let limit = evidence.process_limit.map_or_else(String::new, |limit| format!(" of {limit}"));
+        return advised(
+            Cause::RecipeFailed,
+            format!("{sentence}; the kernel refused it a new process {} at its pids-limit{limit}", times(refused)),
+            Whose::Limit,
+            "start fewer processes and threads at once, or raise the limit: `--resource pids-limit=...`",
+        );
+    }
+    if let Some(hint) = last_words::of_recipe(&evidence.tail) {
+        return advised(Cause::RecipeFailed, sentence, hint.whose, hint.advice);
+    }
+    let end = outcome(Cause::RecipeFailed, sentence);
+    match runner.signal.and_then(signal_advice) {
+        Some(advice) => Outcome { advice: Some(advice.to_owned()), ..end },
+        None => end,
+    }
+}
+
+fn how(runner: &RunnerEnd) -> String {
+    match (runner.exit_code, runner.signal) {
         (Some(code), _) => format!("the recipe failed with exit code {code}"),
+        (None, Some(SIGKILL)) => {
+            "the recipe was ended by signal 9 (SIGKILL), and the kernel counts no kill for memory".to_owned()
+        }
         (None, Some(signal)) => format!("the recipe was ended by signal {signal} ({})", signal_name(signal)),
         (None, None) => "the recipe failed".to_owned(),
-    };
-    let last = error_tail.iter().rev().find(|line| !line.trim().is_empty());
-    outcome(Cause::RecipeFailed, last.map_or_else(|| how.clone(), |line| format!("{how}: {}", line.trim())))
+    }
 }
 
-fn out_of_memory(limit: Option<u64>, usage: Option<&Usage>, kills: Option<u64>) -> Outcome {
-    let mut sentence = match limit {
-        Some(limit) => format!("killed for memory at its limit of {}", describe_bytes(limit)),
-        None => "killed for memory: the machine had no more to give".to_owned(),
-    };
-    if let Some(usage) = usage.filter(|usage| usage.memory_peak > 0) {
-        sentence = format!("{sentence} (peak {})", describe_bytes(usage.memory_peak));
+/// The kernel's own counter says so, read by the runner after the end.
+fn killed_for_memory(runner: &RunnerEnd, usage: &Usage, limit: Option<u64>) -> Outcome {
+    let direct = runner.signal == Some(SIGKILL);
+    let what =
+        if direct { "the recipe was killed for memory" } else { "a process of the recipe was killed for memory" };
+    let mut end = out_of_memory(what, limit, Some(usage), usage.memory_limit_hits != Some(0));
+    if !direct {
+        end.sentence = match (runner.exit_code, runner.signal) {
+            (Some(code), _) => format!("{}, and the recipe failed with exit code {code}", end.sentence),
+            (None, Some(signal)) => format!("{}, and the recipe was ended by signal {signal}", end.sentence),
+            (None, None) => end.sentence,
+        };
     }
-    if let Some(kills) = kills {
-        sentence = format!("{sentence}; the kernel counted {kills} such kill{}", if kills == 1 { "" } else { "s" });
-    }
-    Outcome {
-        advice: Some(
-            "ask for more (`--resource memory=...`), use a larger configuration, or read the data in pieces (`iter_dataframes`)"
-                .to_owned(),
+    let kills = usage.oom_kills;
+    end.sentence =
+        format!("{}; the kernel counted {kills} such kill{}", end.sentence, if kills == 1 { "" } else { "s" });
+    end
+}
+
+/// A kill for memory, at the container's own limit or because the machine had no more.
+fn out_of_memory(what: &str, limit: Option<u64>, usage: Option<&Usage>, at_limit: bool) -> Outcome {
+    let peak = usage
+        .filter(|usage| usage.memory_peak > 0)
+        .map_or_else(String::new, |usage| format!(" (peak {})", describe_bytes(usage.memory_peak)));
+    match limit {
+        Some(limit) if at_limit => advised(
+            Cause::OutOfMemory,
+            format!("{what} at its limit of {}{peak}", describe_bytes(limit)),
+            Whose::Limit,
+            MORE_MEMORY,
         ),
-        ..outcome(Cause::OutOfMemory, sentence)
-    }
-}
-
-fn interrupted(interruption: &Interruption, engine_log: &[String]) -> Outcome {
-    match interruption {
-        Interruption::Person(by) => outcome(Cause::Stopped, format!("stopped by {by}")),
-        Interruption::TimeLimit(seconds) => Outcome {
-            advice: Some(
-                "give it more time (`--timeout`, or `time_limit` in its configuration) or less to do".to_owned(),
-            ),
-            ..outcome(Cause::TimeLimit, format!("it took longer than its time limit of {seconds} s"))
-        },
-        Interruption::Silence(seconds) => {
-            never_came_up(&format!("the container runs, but its runner was not heard of for {seconds} s"), engine_log)
+        limit => {
+            let below =
+                limit.map_or_else(String::new, |limit| format!(" below its limit of {}", describe_bytes(limit)));
+            Outcome {
+                retry_helps: true,
+                ..advised(
+                    Cause::OutOfMemory,
+                    format!("{what}{below}{peak} because the machine had no more"),
+                    Whose::Capacity,
+                    MACHINE_MEMORY,
+                )
+            }
         }
     }
 }
 
-fn never_came_up(how: &str, engine_log: &[String]) -> Outcome {
-    let last = engine_log.iter().rev().find(|line| !line.trim().is_empty());
-    let sentence = match last {
-        Some(line) => format!("the runner never came up: {how}; the container's log ends with: {}", line.trim()),
+fn interrupted(interruption: &Interruption, evidence: &Evidence) -> Outcome {
+    let mut end = match interruption {
+        Interruption::StoppedBy(by) => outcome(Cause::Stopped, format!("stopped by {by}")),
+        Interruption::TimeLimit(seconds) => advised(
+            Cause::TimeLimit,
+            format!("it took longer than its time limit of {seconds} s"),
+            Whose::Limit,
+            "give it more time (`--timeout`, or `time_limit` in its configuration) or less to do",
+        ),
+        Interruption::Silence { seconds, paused: true } => advised(
+            Cause::Lost,
+            format!("somebody had paused its container, and its runner was not heard of for {seconds} s"),
+            Whose::Engine,
+            "run it again; see who pauses containers of that daemon",
+        ),
+        Interruption::Silence { seconds, .. } if evidence.came_up == Some(true) => advised(
+            Cause::Lost,
+            format!("its container went on, and its runner was not heard of for {seconds} s"),
+            Whose::Network,
+            "see whether the network between the engine's machine and this host was cut, or that machine hung; `runs.silence_timeout` \
+             in wharf.toml says how long the host waits",
+        ),
+        Interruption::Silence { seconds, .. } => never_came_up(
+            &format!("the container runs, but its runner was not heard of for {seconds} s"),
+            &evidence.tail,
+        ),
+    };
+    if let Some(error) = &evidence.engine_error {
+        end.sentence = format!("{}; the engine could not be asked how the container ended: {error}", end.sentence);
+        end.advice = Some(STILL_THERE.to_owned());
+    }
+    end
+}
+
+/// What to know when a container's engine went away.
+const STILL_THERE: &str = "its container may still run there: the host removes it when it is started again and the engine answers; \
+                           `wharf doctor` says what is wrong with the engine";
+
+fn never_came_up(how: &str, log: &[String]) -> Outcome {
+    let sentence = match last_words::reason(log) {
+        Some(line) => format!("the runner never came up: {how}; the container's log ends with: {line}"),
         None => format!("the runner never came up: {how}, and the container's log is empty"),
     };
-    Outcome {
-        advice: Some(
-            "try the way back from a container to this host: `wharf config test NAME`; a firewall or `[exchange] advertise` may be the reason"
-                .to_owned(),
-        ),
-        ..outcome(Cause::RunnerNeverCameUp, sentence)
+    match last_words::of_runner(log) {
+        Some(hint) => {
+            Outcome { retry_helps: false, ..advised(Cause::RunnerNeverCameUp, sentence, hint.whose, hint.advice) }
+        }
+        None => advised(Cause::RunnerNeverCameUp, sentence, Whose::Network, WAY_BACK),
     }
 }
 
-fn without_result(
-    engine: Option<&EngineEnd>,
-    came_up: bool,
-    memory_limit: Option<u64>,
-    usage: Option<&Usage>,
-    engine_log: &[String],
-) -> Outcome {
-    let Some(engine) = engine else {
-        return outcome(Cause::HostFault, "the host lost sight of the run");
-    };
-    if engine.oom_killed {
-        return out_of_memory(memory_limit, usage, None);
+fn without_result(evidence: &Evidence) -> Outcome {
+    let came_up = evidence.came_up == Some(true);
+    match (&evidence.engine, &evidence.engine_error) {
+        (Some(engine), _) => ended_by_itself(engine, came_up, evidence),
+        (None, Some(error)) => unasked(error, evidence.came_up.is_some()),
+        (None, None) => outcome(Cause::HostFault, "the host lost sight of the run"),
     }
-    if engine.gone {
-        return outcome(Cause::Lost, "its container was removed by somebody else while it ran");
-    }
-    if !came_up && engine.exit_code.is_none() {
-        // A container that was created and never started is left only by a host that was ended between the two calls.
-        return before_it_began("the host was ended before the run's container was started");
-    }
-    if let Some(error) = engine.error.as_deref().filter(|error| !error.is_empty()) {
-        return outcome(Cause::EngineRefused, format!("the engine could not run the container: {error}"));
-    }
-    match engine.exit_code {
-        Some(RUNNER_WITHOUT_HOST) => never_came_up("it could not reach the host", engine_log),
-        Some(code) if !came_up => never_came_up(&format!("the container ended with exit code {code}"), engine_log),
-        Some(137) => outcome(
-            Cause::Lost,
-            "its container was killed from outside (exit code 137, and the kernel counts no kill for memory)",
+}
+
+/// The engine gave no answer, or a no.
+fn unasked(error: &BackendError, started: bool) -> Outcome {
+    let sentence = sentence_of(error);
+    match error {
+        BackendError::Unreachable { .. } if started => advised(
+            Cause::EngineUnreachable,
+            format!("the run was lost sight of: {sentence}"),
+            Whose::Engine,
+            STILL_THERE,
         ),
-        Some(code) => {
+        BackendError::Unreachable { .. } => advised(Cause::EngineUnreachable, sentence, Whose::Engine, ENGINE_AWAY),
+        BackendError::NoSuchImage { .. } => {
+            advised(Cause::ImageMissing, sentence, Whose::Engine, "build it: `wharf base build NAME`")
+        }
+        BackendError::Conflict { .. } => {
+            advised(Cause::EngineRefused, sentence, Whose::Engine, "remove that container by hand if it isn't needed")
+        }
+        BackendError::Refused { reason, .. } => with_refusal(
+            advised(
+                Cause::EngineRefused,
+                sentence,
+                Whose::Engine,
+                "look at the configuration's resources and security keys: `wharf explain`",
+            ),
+            reason,
+        ),
+    }
+}
+
+/// The container has ended, and its runner gave no result.
+fn ended_by_itself(engine: &EngineEnd, came_up: bool, evidence: &Evidence) -> Outcome {
+    let usage = evidence.usage.as_ref();
+    if engine.gone {
+        return advised(
+            Cause::Lost,
+            "its container was removed by somebody else while it ran",
+            Whose::Engine,
+            "run it again; see what else removes containers there (`docker rm`, a clean-up job)",
+        );
+    }
+    if let Some(error) = engine.error.as_deref() {
+        return with_refusal(
+            outcome(Cause::EngineRefused, format!("the engine could not run the container: {error}")),
+            error,
+        );
+    }
+    let Some(code) = engine.exit_code else {
+        return if came_up {
+            outcome(Cause::Lost, "its container ended and the engine doesn't say how")
+        } else {
+            // A container that was created and never started is left only by a host that was ended between the two calls.
+            before_it_began("the host was ended before the run's container was started")
+        };
+    };
+    match code {
+        KILLED if engine.oom_killed => {
+            let mut end = out_of_memory("its container was killed for memory", evidence.memory_limit, usage, true);
+            end.sentence = format!("{}; the engine says so (OOMKilled), its runner was killed, too", end.sentence);
+            end
+        }
+        KILLED => killed(engine, evidence),
+        FOUND_DEAD => advised(
+            Cause::Lost,
+            "its container was found dead when the engine came back (exit code 255): the daemon's machine was restarted or \
+             the container's process was lost with it",
+            Whose::Engine,
+            "run it again",
+        ),
+        code if ASKED_TO_END.contains(&code) => advised(
+            Cause::Lost,
+            format!("the engine asked its container to end before its recipe had begun (exit code {code})"),
+            Whose::Engine,
+            "run it again when the daemon is up; see its log for who stopped the container",
+        ),
+        RUNNER_WITHOUT_HOST if came_up => advised(
+            Cause::Lost,
+            "its runner could not reach this host any more, and ended the recipe (exit code 113)",
+            Whose::Network,
+            "see whether the host was away for ten minutes, or whether its address or the network between them changed",
+        ),
+        RUNNER_WITHOUT_HOST => never_came_up("it could not reach the host", &evidence.tail),
+        code if came_up && CRASHED.contains(&code) => advised(
+            Cause::Lost,
+            format!("its runner crashed (exit code {code})"),
+            Whose::Host,
+            "try again, and report it: a runner must not crash",
+        ),
+        code if !came_up => never_came_up(&format!("the container ended with exit code {code}"), &evidence.tail),
+        code => {
             outcome(Cause::Lost, format!("its container ended with exit code {code} and its runner gave no result"))
         }
-        None => outcome(Cause::Lost, "its container ended and the engine doesn't say how"),
     }
+}
+
+/// SIGKILL, and the engine doesn't say that it was for memory. Its notes may say who did it; the last report of the runner
+/// may make memory likely. The sentence says how sure that is.
+fn killed(engine: &EngineEnd, evidence: &Evidence) -> Outcome {
+    const RESULTLESS: &str =
+        "its container was killed from outside (exit code 137, and the engine's flag for memory is not set)";
+    if engine.events.iter().any(|event| event == "kill 9" || event == "kill SIGKILL") {
+        return advised(
+            Cause::Lost,
+            "its container was killed through the engine (`docker kill`, `docker stop` or `docker rm`)",
+            Whose::Engine,
+            "run it again; see who uses that daemon",
+        );
+    }
+    let usage = evidence.usage.as_ref();
+    if usage.is_some_and(|usage| usage.oom_kills > 0) {
+        let mut end = out_of_memory("its container was probably killed for memory", evidence.memory_limit, usage, true);
+        end.sentence = format!(
+            "{}: it was killed (exit code 137), and at its last report the kernel had counted such kills",
+            end.sentence
+        );
+        return end;
+    }
+    let near = usage.zip(evidence.memory_limit).filter(|(usage, limit)| usage.memory >= limit / 10 * 9);
+    if let Some((usage, limit)) = near {
+        return advised(
+            Cause::Lost,
+            format!(
+                "{RESULTLESS}; perhaps for memory: at its last report it used {} of its {}",
+                describe_bytes(usage.memory),
+                describe_bytes(limit)
+            ),
+            Whose::Engine,
+            MORE_MEMORY,
+        );
+    }
+    if !engine.events.is_empty() {
+        return advised(
+            Cause::Lost,
+            format!(
+                "{RESULTLESS}; nobody did that through the engine, so it was a process or the kernel of its machine"
+            ),
+            Whose::Capacity,
+            "see the machine's kernel log (`dmesg`): a machine that runs out of memory kills processes of its choice",
+        );
+    }
+    advised(
+        Cause::Lost,
+        RESULTLESS,
+        Whose::Engine,
+        "see who uses that daemon, whether it was restarted, and whether its machine runs out of memory (`dmesg`)",
+    )
 }
 
 /// An outcome for a run of which nothing was run, because its host was ended.
 pub(crate) fn before_it_began(sentence: &str) -> Outcome {
-    Outcome { advice: Some("nothing of it was run: submit it again".to_owned()), ..outcome(Cause::HostFault, sentence) }
+    advised(Cause::HostFault, sentence, Whose::Host, "nothing of it was run: submit it again")
 }
 
-fn facts(evidence: &Evidence) -> BTreeMap<String, Value> {
-    let mut facts = BTreeMap::new();
-    let mut note = |key: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            facts.insert(key.to_owned(), value);
-        }
-    };
-    if let Some(result) = &evidence.result {
-        note("signal", result.signal.map(Into::into));
-        note("cgroup.oom_kills", Some(result.usage.oom_kills.into()));
-        note("cgroup.memory_peak", Some(result.usage.memory_peak.into()));
-        note("start_error", result.start_error.clone().map(Into::into));
-    }
-    if let Some(engine) = &evidence.engine {
-        note("engine.exit_code", engine.exit_code.map(Into::into));
-        note("engine.oom_killed", Some(engine.oom_killed.into()));
-        note("engine.error", engine.error.clone().filter(|error| !error.is_empty()).map(Into::into));
-        note("engine.gone", engine.gone.then(|| true.into()));
-    }
-    note("memory_limit", evidence.memory_limit.map(Into::into));
-    note("runner.came_up", Some(evidence.came_up.into()));
-    note(
-        "interruption",
-        evidence.interruption.as_ref().map(|interruption| match interruption {
-            Interruption::Person(by) => json!({ "stopped_by": by }),
-            Interruption::TimeLimit(seconds) => json!({ "time_limit": seconds }),
-            Interruption::Silence(seconds) => json!({ "silence": seconds }),
-        }),
-    );
-    facts
+fn times(count: u64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 fn signal_name(signal: i32) -> &'static str {
@@ -291,128 +454,31 @@ fn signal_name(signal: i32) -> &'static str {
         2 => "SIGINT",
         3 => "SIGQUIT",
         4 => "SIGILL, an illegal instruction",
+        5 => "SIGTRAP",
         6 => "SIGABRT",
-        7 => "SIGBUS",
+        7 => "SIGBUS, memory that isn't there",
         8 => "SIGFPE",
         9 => "SIGKILL",
         11 => "SIGSEGV, a memory fault",
         13 => "SIGPIPE",
         15 => "SIGTERM",
+        24 => "SIGXCPU, its limit of CPU time",
+        25 => "SIGXFSZ, its limit of a file's size",
+        31 => "SIGSYS, a system call that isn't allowed",
         _ => "see signal(7)",
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn result(exit_code: i32, oom_kills: u64) -> RunnerResult {
-        RunnerResult {
-            exit_code: Some(exit_code),
-            usage: Usage { oom_kills, memory_peak: 64 << 20, ..Usage::default() },
-            ..RunnerResult::default()
+fn signal_advice(signal: i32) -> Option<&'static str> {
+    Some(match signal {
+        4 => "a native library was built for a newer CPU than the engine's machine has: use another version of it",
+        6 | 8 | 11 => {
+            "native code failed: a library, or a recursion that is too deep; `faulthandler` shows where in Python"
         }
-    }
-
-    fn engine(exit_code: i64, oom_killed: bool) -> EngineEnd {
-        EngineEnd { exit_code: Some(exit_code), oom_killed, ..EngineEnd::default() }
-    }
-
-    fn base() -> Evidence {
-        Evidence { came_up: true, memory_limit: Some(64 << 20), ..Evidence::default() }
-    }
-
-    /// Recorded ends and what they must be concluded to be.
-    #[test]
-    fn recorded_ends() {
-        let stop = || Some(Interruption::Person("ana".to_owned()));
-        let stopped = RunnerResult { stopped: true, signal: Some(15), ..RunnerResult::default() };
-        let cases = [
-            ("exit 0", Evidence { result: Some(result(0, 0)), ..base() }, Cause::Succeeded),
-            (
-                "exit 0 just before a stop",
-                Evidence { result: Some(result(0, 0)), interruption: stop(), ..base() },
-                Cause::Succeeded,
-            ),
-            ("exit 3", Evidence { result: Some(result(3, 0)), ..base() }, Cause::RecipeFailed),
-            (
-                "exit 3 just before a stop",
-                Evidence { result: Some(result(3, 0)), interruption: stop(), ..base() },
-                Cause::RecipeFailed,
-            ),
-            ("exit 1 after a child was killed", Evidence { result: Some(result(1, 1)), ..base() }, Cause::OutOfMemory),
-            ("137 without any kill", Evidence { engine: Some(engine(137, false)), ..base() }, Cause::Lost),
-            (
-                "the runner itself was killed",
-                Evidence { engine: Some(engine(137, true)), ..base() },
-                Cause::OutOfMemory,
-            ),
-            ("stopped", Evidence { result: Some(stopped), interruption: stop(), ..base() }, Cause::Stopped),
-            (
-                "stopped by force",
-                Evidence { engine: Some(engine(137, false)), interruption: stop(), ..base() },
-                Cause::Stopped,
-            ),
-            (
-                "time limit",
-                Evidence { engine: Some(engine(137, false)), interruption: Some(Interruption::TimeLimit(5)), ..base() },
-                Cause::TimeLimit,
-            ),
-            (
-                "no way back",
-                Evidence { engine: Some(engine(113, false)), came_up: false, ..base() },
-                Cause::RunnerNeverCameUp,
-            ),
-            (
-                "exec format error",
-                Evidence { engine: Some(engine(1, false)), came_up: false, ..base() },
-                Cause::RunnerNeverCameUp,
-            ),
-            (
-                "created and never started",
-                Evidence {
-                    engine: Some(EngineEnd { error: Some("never started".into()), ..EngineEnd::default() }),
-                    came_up: false,
-                    ..base()
-                },
-                Cause::HostFault,
-            ),
-            (
-                "removed by somebody",
-                Evidence { engine: Some(EngineEnd { gone: true, ..EngineEnd::default() }), ..base() },
-                Cause::Lost,
-            ),
-        ];
-        for (name, evidence, cause) in cases {
-            let end = conclude(evidence);
-            assert_eq!(end.cause, cause, "{name}: {}", end.sentence);
-            assert!(!end.sentence.is_empty());
-        }
-    }
-
-    #[test]
-    fn memory_is_cited() {
-        let end = conclude(Evidence { result: Some(result(137, 1)), ..base() });
-        assert_eq!(
-            end.sentence,
-            "killed for memory at its limit of 64 MiB (peak 64 MiB); the kernel counted 1 such kill"
-        );
-    }
-
-    #[test]
-    fn success_beside_a_kill_is_said() {
-        let end = conclude(Evidence { result: Some(result(0, 2)), ..base() });
-        assert!(end.sentence.contains("killed 2 of its processes"), "{}", end.sentence);
-    }
-
-    #[test]
-    fn a_failure_shows_the_last_line() {
-        let end = conclude(Evidence {
-            result: Some(result(1, 0)),
-            error_tail: vec!["Traceback".into(), "ValueError: no".into(), String::new()],
-            ..base()
-        });
-        assert_eq!(end.sentence, "the recipe failed with exit code 1: ValueError: no");
-        assert_eq!(end.error_tail.len(), 3);
-    }
+        7 => "most often /dev/shm is too small: `--resource shm-size=1g`",
+        9 => "something in the container, or on its machine, killed it",
+        24 | 25 => "raise that limit: `--resource ulimit=...`",
+        31 => "the engine's security profile (seccomp) doesn't allow what it does",
+        _ => return None,
+    })
 }

@@ -33,13 +33,17 @@ mod client;
 mod component;
 mod conclude;
 mod doctor;
+#[cfg(test)]
+mod ends;
 mod engines;
+mod evidence;
 mod explain;
 mod follow;
 mod heard;
 mod host;
 pub mod init;
 mod journal;
+mod last_words;
 mod live;
 pub mod message;
 mod recover;

@@ -40,6 +40,11 @@ impl Live {
         }
     }
 
+    /// Who asked it to end, if somebody did.
+    pub(crate) fn stopped_by(&self) -> Option<String> {
+        self.stop.borrow().clone()
+    }
+
     pub(crate) fn finish(&self) {
         self.done.send_replace(true);
         self.news.send_modify(|count| *count += 1);

@@ -43,6 +43,10 @@ impl Inner {
         for run in open {
             let id = run.summary.run.clone();
             let live = Arc::new(Live::new());
+            // Whoever asked the host before this one to end the run still wants that.
+            if let Some(by) = self.store().stop_requested(&id).map_err(|error| store_fault(&error))? {
+                live.stop(&by);
+            }
             self.live().insert(id.clone(), Arc::clone(&live));
             let journal =
                 Journal::Stored { run: id.clone(), store: Arc::clone(self.store()), news: Arc::clone(&live.news) };

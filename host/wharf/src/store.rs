@@ -475,6 +475,20 @@ impl Store {
         bodies.iter().map(|body| parse(run, body)).collect()
     }
 
+    /// Who asked first to end a run, if somebody did.
+    ///
+    /// # Errors
+    /// The database refused.
+    pub fn stop_requested(&self, run: &str) -> Result<Option<String>, StoreError> {
+        let by = self.rows(
+            "SELECT json_extract(body, '$.by') FROM events \
+             WHERE run = ? AND json_extract(body, '$.event') = 'stop-requested' ORDER BY seq LIMIT 1",
+            params![run],
+            |row| row.get(0),
+        )?;
+        Ok(by.into_iter().next())
+    }
+
     /// The newest runs first, at most `limit`.
     ///
     /// # Errors

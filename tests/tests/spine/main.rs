@@ -4,6 +4,7 @@
 //! daemon, and `WHARF_TEST_FROM` names an image to start from where Debian's packages can't be had.
 
 mod attach;
+mod corpus;
 mod data;
 mod decisions;
 mod ends;
@@ -12,3 +13,4 @@ mod logs;
 mod mistakes;
 mod owner;
 mod recovery;
+mod refusals;

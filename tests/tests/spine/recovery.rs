@@ -83,6 +83,24 @@ fn any_call_takes_over_what_was_left() {
 
 #[test]
 #[ignore = "needs docker (runs containers)"]
+fn a_stop_that_was_asked_for_outlives_the_host() {
+    let home = Home::demo();
+    let deaf =
+        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('up', flush=True)\ntime.sleep(600)";
+    let mut first = home.start(home.python(deaf, &[]));
+    let id = first.until_log("up");
+    first.signal(Signal::INT);
+    first.until(|event| matches!(event.kind, EventKind::StopRequested { .. }));
+    first.signal(Signal::KILL);
+    let _ = first.finish();
+    let end = home.call(["--json", "logs", "-f", &id]).exits(0).outcome();
+    assert_eq!(end.cause, Cause::Stopped, "{}", end.sentence);
+    assert!(end.sentence.contains("Ctrl-C"), "{}", end.sentence);
+    home.left_only(&[]);
+}
+
+#[test]
+#[ignore = "needs docker (runs containers)"]
 fn a_container_that_was_removed_meanwhile_is_a_lost_run() {
     let home = Home::demo();
     let mut first = home.start(home.python("import time\nprint('up', flush=True)\ntime.sleep(600)", &[]));

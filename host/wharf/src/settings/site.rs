@@ -55,6 +55,9 @@ pub struct RunsTable {
     pub grace: Option<TimeSpan>,
     /// How long the runner of a container that started may take until it is heard of. A minute by default.
     pub start_timeout: Option<TimeSpan>,
+    /// How long a runner that was heard of may be silent while its container runs, before the run is ended as lost. 15
+    /// minutes by default; a runner that doesn't reach the host ends its recipe by itself after 10.
+    pub silence_timeout: Option<TimeSpan>,
 }
 
 /// What holds for the whole home.
@@ -88,6 +91,8 @@ pub struct RunTimes {
     pub grace: Duration,
     /// How long a runner may take until it is heard of.
     pub start_timeout: Duration,
+    /// How long a runner that was heard of may be silent while its container runs.
+    pub silence_timeout: Duration,
 }
 
 impl Default for Site {
@@ -97,7 +102,11 @@ impl Default for Site {
             required_policies: Vec::new(),
             projects: BTreeMap::new(),
             exchange: SiteExchange { listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), advertise: None },
-            runs: RunTimes { grace: Duration::from_secs(10), start_timeout: Duration::from_secs(60) },
+            runs: RunTimes {
+                grace: Duration::from_secs(10),
+                start_timeout: Duration::from_secs(60),
+                silence_timeout: Duration::from_secs(15 * 60),
+            },
         }
     }
 }
@@ -158,6 +167,7 @@ pub(super) fn resolve(source: &Source<'_>, file: SiteFile) -> Result<Site, Fault
         runs: RunTimes {
             grace: file.runs.grace.map_or(standard.runs.grace, TimeSpan::duration),
             start_timeout: file.runs.start_timeout.map_or(standard.runs.start_timeout, TimeSpan::duration),
+            silence_timeout: file.runs.silence_timeout.map_or(standard.runs.silence_timeout, TimeSpan::duration),
         },
     })
 }

@@ -7,8 +7,9 @@ use wharf_model::{Cause, EventKind, Outcome, Phase};
 
 use super::admission::Admitted;
 use super::{Judged, Step, Way};
-use crate::conclude::{ENGINE_AWAY, engine_outcome, outcome, sentence_of};
+use crate::conclude::{ENGINE_AWAY, engine_outcome, outcome, sentence_of, with_refusal};
 use crate::engines::Engine;
+use crate::last_words;
 
 /// A run whose image is at its engine. Only [`resolve`] makes one.
 pub(crate) struct Resolved {
@@ -55,12 +56,51 @@ pub(crate) async fn again(way: &Way, resolved: Resolved) -> Step<Resolved> {
 
 /// An outcome for an image that couldn't be had.
 pub(crate) fn image_outcome(error: &ImageError) -> Outcome {
-    let cause = match error {
-        ImageError::Unreachable { .. } => Cause::EngineUnreachable,
-        ImageError::Refused { .. } => Cause::EngineRefused,
-        ImageError::BuildFailed { .. } => Cause::ImageBuildFailed,
-        _ => Cause::ImageMissing,
-    };
-    let advice = (cause == Cause::EngineUnreachable).then(|| ENGINE_AWAY.to_owned());
-    Outcome { advice, ..outcome(cause, sentence_of(error)) }
+    let sentence = sentence_of(error);
+    match error {
+        ImageError::Unreachable { .. } => {
+            Outcome { advice: Some(ENGINE_AWAY.to_owned()), ..outcome(Cause::EngineUnreachable, sentence) }
+        }
+        ImageError::Refused { reason, .. } => with_refusal(outcome(Cause::EngineRefused, sentence), reason),
+        ImageError::PullFailed { reason, .. } => with_refusal(outcome(Cause::ImageMissing, sentence), reason),
+        ImageError::BuildFailed { image, step, lines } => {
+            let said = last_words::reason(lines).unwrap_or("it says nothing");
+            let end = outcome(Cause::ImageBuildFailed, format!("building {image} failed at {step}: {said}"));
+            Outcome { error_tail: lines.clone(), ..with_refusal(end, &lines.join("\n")) }
+        }
+        ImageError::BootstrapFailed { suite, mirror, status, lines } => {
+            let said = last_words::reason(lines).unwrap_or("it says nothing");
+            let sentence = format!("making a root file system of {suite} from {mirror} failed ({status}): {said}");
+            Outcome { error_tail: lines.clone(), ..outcome(Cause::ImageMissing, sentence) }
+        }
+        _ => outcome(Cause::ImageMissing, sentence),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wharf_model::outcome::Whose;
+
+    #[test]
+    fn a_failed_build_is_a_sentence_and_its_lines() {
+        let lines = vec!["Step 1".to_owned(), "E: Unable to locate package nope".to_owned(), String::new()];
+        let error = ImageError::BuildFailed { image: "python-r".to_owned(), step: "step 3 of 7".to_owned(), lines };
+        let end = image_outcome(&error);
+        assert_eq!(end.cause, Cause::ImageBuildFailed);
+        assert_eq!(end.sentence, "building python-r failed at step 3 of 7: E: Unable to locate package nope");
+        assert_eq!(end.error_tail.len(), 3);
+    }
+
+    #[test]
+    fn a_full_disk_and_a_name_nobody_knows_are_told_apart() {
+        let lines = vec!["write /var/lib/docker/tmp/x: no space left on device".to_owned()];
+        let error = ImageError::BuildFailed { image: "python-r".to_owned(), step: "step 3 of 7".to_owned(), lines };
+        let end = image_outcome(&error);
+        assert_eq!((end.whose, end.retry_helps), (Whose::Capacity, true));
+        let reason = "pull access denied for nope, repository does not exist or may require 'docker login'".to_owned();
+        let end = image_outcome(&ImageError::PullFailed { image: "nope".to_owned(), reason });
+        assert_eq!((end.cause, end.whose, end.retry_helps), (Cause::ImageMissing, Whose::Configuration, false));
+        assert!(end.advice.is_some_and(|advice| advice.contains("docker login")));
+    }
 }

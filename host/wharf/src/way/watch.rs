@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
+use wharf_exchange::StoreError;
+use wharf_model::configuration::DEFAULT_PIDS_LIMIT;
 use wharf_model::launch::{BackendError, EngineEnd};
+use wharf_model::outcome::Whose;
 use wharf_model::{Cause, EventKind, Outcome, Phase, Quantity};
 
 use super::Way;
 use super::launch::Launched;
-use crate::conclude::{Evidence, Interruption, RUNNER_WITHOUT_HOST, conclude, engine_outcome, outcome, sentence_of};
+use crate::conclude::{RUNNER_WITHOUT_HOST, conclude, outcome, sentence_of};
+use crate::evidence::{Evidence, Interruption, RunnerEnd};
 use crate::journal::now;
 use crate::live::Live;
 
@@ -18,26 +22,26 @@ const AFTER_RESULT: Duration = Duration::from_secs(10);
 const AFTER_END: Duration = Duration::from_millis(500);
 /// How much of the engine's log is looked at when the runner never came up.
 const ENGINE_LOG: usize = 16 << 10;
+/// How many of its last lines an outcome shows.
+const TAIL: usize = 12;
+/// How long a runner may be silent before that is worth a word: it reports every other second.
+const QUIET: Duration = Duration::from_secs(30);
+/// The pause before looking again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Watches a container until it has ended, concludes how, and puts the outputs in place.
 ///
 /// The outcome is in the record before the container is removed, so a host that is killed in between knows both.
 pub(crate) async fn to_the_end(way: &Way, launched: Launched, live: &Live) -> Outcome {
     let phase = way.journal.phase(Phase::Run);
-    let mut end = match watch(way, &launched, live).await {
-        Ok((engine_end, interruption)) => {
-            let in_vain = matches!(interruption, Some(Interruption::Silence(_)))
-                || engine_end.exit_code == Some(RUNNER_WITHOUT_HOST);
-            let mut end = conclude(evidence(&launched, engine_end, interruption).await);
-            if let Some(carrier) =
-                launched.carrier.as_ref().filter(|_| in_vain && end.cause == Cause::RunnerNeverCameUp)
-            {
-                carrier.explain(&mut end);
-            }
-            end
-        }
-        Err(error) => engine_outcome(&error),
-    };
+    let watched = watch(way, &launched, live).await;
+    let evidence = evidence(&launched, watched).await;
+    let in_vain = matches!(evidence.interruption, Some(Interruption::Silence { .. }))
+        || evidence.engine.as_ref().is_some_and(|engine| engine.exit_code == Some(RUNNER_WITHOUT_HOST));
+    let mut end = conclude(evidence);
+    if let Some(carrier) = launched.carrier.as_ref().filter(|_| in_vain && end.cause == Cause::RunnerNeverCameUp) {
+        carrier.explain(&mut end);
+    }
     let Launched { engine, container, session, carrier, token, plan, .. } = launched;
     // The ticket is dead from here on: nothing can be added to the outputs any more.
     session.close().await;
@@ -73,20 +77,39 @@ pub(crate) async fn commit(way: &Way, end: Outcome, token: &wharf_exchange::Toke
             end
         }
         Err(error) => {
-            let mut failed = outcome(
-                Cause::OutputFailed,
-                format!("the recipe succeeded, but its outputs could not be put in place: {}", sentence_of(&error)),
-            );
-            failed.exit_code = end.exit_code;
-            failed.log = end.log;
-            failed.usage = end.usage;
-            failed
+            let failed = output_failed(&error);
+            Outcome { evidence: end.evidence, exit_code: end.exit_code, log: end.log, usage: end.usage, ..failed }
         }
     }
 }
 
+/// An outcome for outputs that couldn't be put in place.
+fn output_failed(error: &StoreError) -> Outcome {
+    let sentence = format!("the recipe succeeded, but its outputs could not be put in place: {}", sentence_of(error));
+    let end = outcome(Cause::OutputFailed, sentence);
+    match error {
+        // The rows' own, or the paths'.
+        StoreError::BadRows { .. }
+        | StoreError::BadPath(_)
+        | StoreError::NameTaken { .. }
+        | StoreError::NoSuchColumn { .. } => end,
+        _ => Outcome {
+            whose: Whose::Host,
+            retry_helps: true,
+            advice: Some(
+                "see on this host whether the place is there, may be written by its user, and has room (`df`)"
+                    .to_owned(),
+            ),
+            ..end
+        },
+    }
+}
+
+/// What the engine says of a container's end, or why it doesn't; and what the host asked for before.
+type Watched = (Result<EngineEnd, BackendError>, Option<Interruption>);
+
 /// Waits for the container's end; ends it at its time limit, when somebody asks, or when its runner stays silent.
-async fn watch(way: &Way, launched: &Launched, live: &Live) -> Result<(EngineEnd, Option<Interruption>), BackendError> {
+async fn watch(way: &Way, launched: &Launched, live: &Live) -> Watched {
     let backend = launched.engine.backend.as_ref();
     let grace = way.site.runs.grace;
     // By our own clock alone: the start is in the record, so that a restarted host goes on counting.
@@ -94,35 +117,62 @@ async fn watch(way: &Way, launched: &Launched, live: &Live) -> Result<(EngineEnd
     let from_start = |limit: Duration| Instant::now() + limit.saturating_sub(running_for);
     let time_limit = launched.plan.time_limit;
     let deadline = time_limit.map(|seconds| from_start(Duration::from_secs(seconds)));
-    let silence = way.site.runs.start_timeout;
-    let silence_at = Instant::now() + silence;
 
-    let wait = backend.wait(&launched.container);
+    let wait = wait_for_end(way, launched);
     tokio::pin!(wait);
     let interruption = tokio::select! {
         biased;
-        end = &mut wait => return Ok((end?, None)),
-        () = launched.heard.wait_for_result() => None,
-        by = live.stop_requested() => {
-            Some(Interruption::Person(by))
+        end = &mut wait => {
+            // Asked for in the same moment, or by a host before this one.
+            return (end, live.stopped_by().map(Interruption::StoppedBy));
         }
+        () = launched.heard.wait_for_result() => None,
+        by = live.stop_requested() => Some(Interruption::StoppedBy(by)),
         () = until(deadline) => Some(Interruption::TimeLimit(time_limit.unwrap_or_default())),
-        () = silent_until(silence_at, launched) => Some(Interruption::Silence(silence.as_secs())),
+        silence = silence(way, launched) => Some(silence),
     };
     match &interruption {
         None => {
             if let Ok(end) = tokio::time::timeout(AFTER_RESULT, &mut wait).await {
-                return Ok((end?, None));
+                return (end, live.stopped_by().map(Interruption::StoppedBy));
             }
         }
         // Its runner can't be asked; what it said to the engine's log is all there is.
-        Some(Interruption::Silence(_)) => {}
+        Some(Interruption::Silence { .. }) => {}
         Some(_) => launched.session.request_stop(),
     }
-    let stop = backend.stop(&launched.container, grace);
-    let (stopped, end) = tokio::join!(stop, &mut wait);
-    stopped?;
-    Ok((end?, interruption))
+    let stopped = tokio::select! {
+        biased;
+        end = &mut wait => return (end, interruption),
+        stopped = backend.stop(&launched.container, grace) => stopped,
+    };
+    let end = match stopped {
+        Ok(()) => wait.await,
+        // The runner may have heard of it all the same.
+        Err(error) => tokio::time::timeout(grace + AFTER_RESULT, wait).await.unwrap_or(Err(error)),
+    };
+    (end, interruption)
+}
+
+/// Returns when the container has ended. An engine that doesn't answer is no end as long as the runner is heard of.
+async fn wait_for_end(way: &Way, launched: &Launched) -> Result<EngineEnd, BackendError> {
+    let mut told = false;
+    loop {
+        match launched.engine.backend.wait(&launched.container).await {
+            Err(error @ BackendError::Unreachable { .. }) if is_heard(launched) => {
+                if !told {
+                    told = true;
+                    say(way, format!("{}; the run goes on: its runner is heard of", sentence_of(&error)));
+                }
+                sleep(AGAIN).await;
+            }
+            end => return end,
+        }
+    }
+}
+
+fn is_heard(launched: &Launched) -> bool {
+    launched.heard.result().is_none() && launched.session.last_heard().is_some_and(|at| at.elapsed() < QUIET)
 }
 
 async fn until(deadline: Option<Instant>) {
@@ -132,14 +182,46 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-async fn silent_until(deadline: Instant, launched: &Launched) {
-    sleep_until(deadline).await;
-    if launched.heard.came_up() {
-        std::future::pending::<()>().await;
+/// Returns when the runner has been silent for too long, since the start or since it was last heard of. Says in an event
+/// that it is silent, long before.
+async fn silence(way: &Way, launched: &Launched) -> Interruption {
+    let began = Instant::now();
+    let mut told = false;
+    loop {
+        let heard = launched.session.last_heard();
+        let quiet = heard.map_or_else(|| began.elapsed(), |at| at.elapsed());
+        // A host that was started again hasn't heard of it yet, and knows from the log that it came up.
+        let came_up = launched.heard.came_up();
+        let limit = if came_up { way.site.runs.silence_timeout } else { way.site.runs.start_timeout };
+        let worth_a_word = QUIET.min(limit / 2);
+        if quiet >= limit {
+            return Interruption::Silence { seconds: limit.as_secs(), paused: is_paused(way, launched).await };
+        }
+        if came_up && quiet >= worth_a_word && !told {
+            told = true;
+            let why = if is_paused(way, launched).await { ": somebody has paused its container" } else { "" };
+            let (quiet, limit) = (quiet.as_secs(), limit.as_secs());
+            say(way, format!("the runner was not heard of for {quiet} s{why}; the run is ended after {limit} s"));
+        } else if told && quiet < worth_a_word {
+            told = false;
+            say(way, "the runner is heard of again".to_owned());
+        }
+        sleep(AGAIN.min(limit - quiet)).await;
     }
 }
 
-async fn evidence(launched: &Launched, engine: EngineEnd, interruption: Option<Interruption>) -> Evidence {
+async fn is_paused(way: &Way, launched: &Launched) -> bool {
+    // An engine that doesn't answer says nothing of it.
+    let found = tokio::time::timeout(AFTER_RESULT, launched.engine.backend.find(way.host.id())).await;
+    let found = found.ok().and_then(Result::ok).unwrap_or_default();
+    found.iter().any(|found| found.id == launched.container && found.paused)
+}
+
+fn say(way: &Way, text: String) {
+    way.journal.note(EventKind::Progress { phase: Phase::Run, text });
+}
+
+async fn evidence(launched: &Launched, watched: Watched) -> Evidence {
     let heard = &launched.heard;
     if heard.came_up() && heard.result().is_none() {
         // The container has ended, so the result is either on its last bit of the way or will never come.
@@ -150,25 +232,39 @@ async fn evidence(launched: &Launched, engine: EngineEnd, interruption: Option<I
     }
     let result = heard.result();
     let came_up = heard.came_up();
-    let engine_log = if came_up {
-        Vec::new()
+    let tail = if came_up {
+        heard.tail()
     } else {
         let bytes = launched.engine.backend.log_tail(&launched.container, ENGINE_LOG).await.unwrap_or_default();
-        String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect()
+        let lines: Vec<String> = String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect();
+        lines[lines.len().saturating_sub(TAIL)..].to_vec()
     };
+    let (engine, interruption) = watched;
+    let (engine, engine_error) = match engine {
+        Ok(engine) => (Some(engine), None),
+        Err(error) => (None, Some(error)),
+    };
+    let usage = result.as_ref().map(|result| result.usage.clone()).or_else(|| heard.usage());
+    let resources = &launched.plan.resources;
+    let process_limit =
+        usage.as_ref().is_some_and(|usage| usage.process_refusals > 0).then(|| match resources.get("pids-limit") {
+            Some(Quantity::Count(limit)) => *limit,
+            _ => DEFAULT_PIDS_LIMIT,
+        });
     Evidence {
-        log: result.as_ref().map(|result| launched.session.log_state(result)),
-        came_up,
+        runner: result.as_ref().map(RunnerEnd::from),
+        engine,
+        engine_error,
+        came_up: Some(came_up),
         interruption,
-        memory_limit: match launched.plan.resources.get("memory") {
+        memory_limit: match resources.get("memory") {
             Some(Quantity::Bytes(bytes)) => Some(*bytes),
             _ => None,
         },
-        error_tail: heard.tail(),
-        engine_log,
-        usage: heard.usage(),
-        engine: Some(engine),
-        result,
+        process_limit: process_limit.and_then(|limit| u64::try_from(limit).ok()),
+        tail,
+        log: result.as_ref().map(|result| launched.session.log_state(result)),
+        usage,
     }
 }
 
