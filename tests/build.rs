@@ -1,33 +1,54 @@
-//! Builds the hostile guests, and tells the tests where they are.
+//! Builds the hostile guests and the hostile runner, and tells the tests where they are.
 
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const TARGET: &str = "wasm32-wasip2";
+const GUEST_TARGET: &str = "wasm32-wasip2";
 
-/// The world of each guest, or what it has besides.
-const GUESTS: [&str; 5] = ["policy", "clock", "permission", "adapter", "image"];
+/// The guests by their features: a world, and what it imports besides.
+const GUESTS: [(&str, &str); 8] = [
+    ("policy", "policy"),
+    ("clock", "policy,clock"),
+    ("grants", "policy,grants"),
+    ("permission", "permission"),
+    ("permission_clock", "permission,clock"),
+    ("adapter", "adapter"),
+    ("adapter_clock", "adapter,clock"),
+    ("image", "image"),
+];
 
 fn main() {
-    for path in ["hostile", "../wit", "../Cargo.lock"] {
+    for path in ["hostile", "hostile-runner", "../wit", "../host/model/src/protocol.rs", "../Cargo.lock"] {
         println!("cargo::rerun-if-changed={path}");
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    for feature in GUESTS {
-        let wasm = build(&out, feature);
-        println!("cargo::rustc-env=WHARF_HOSTILE_{}={}", feature.to_uppercase(), wasm.display());
+    for (name, features) in GUESTS {
+        let wasm = out.join(format!("hostile-{name}.wasm"));
+        let mut cargo = cargo("wharf-hostile", "guest", GUEST_TARGET, &out.join("guests"));
+        cargo.args(["--features", features]);
+        build(cargo, GUEST_TARGET, &out.join("guests").join(GUEST_TARGET).join("guest/wharf_hostile.wasm"), &wasm);
+        println!("cargo::rustc-env=WHARF_HOSTILE_{}={}", name.to_uppercase(), wasm.display());
     }
+    let target = format!("{}-unknown-linux-musl", env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets it"));
+    // Where the real runner is built too: what both are made of is compiled once.
+    let nested = out.ancestors().nth(4).unwrap_or(&out).join("nested");
+    let runner = out.join("hostile-runner");
+    let mut cargo = cargo("wharf-hostile-runner", "runner", &target, &nested);
+    if !["musl-gcc".to_owned(), target.replace("unknown-linux-musl", "linux-musl-gcc")].iter().any(on_path) {
+        // The little C and assembly of its TLS library needs no libc: any compiler will do.
+        cargo.env(format!("CC_{}", target.replace('-', "_")), "cc");
+    }
+    build(cargo, &target, &nested.join(&target).join("runner/wharf-hostile-runner"), &runner);
+    println!("cargo::rustc-env=WHARF_HOSTILE_RUNNER={}", runner.display());
 }
 
-fn build(out: &Path, feature: &str) -> PathBuf {
-    // A target folder of its own: the outer cargo holds the lock of the shared one.
-    let target = out.join("guests");
+/// A Cargo for another target, in a target folder of its own: the outer one holds the lock of the shared one.
+fn cargo(package: &str, profile: &str, target: &str, folder: &Path) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").expect("cargo sets CARGO"));
     cargo
-        .args(["build", "--locked", "--quiet", "--package", "wharf-hostile", "--profile", "guest"])
-        .args(["--target", TARGET, "--features", feature])
-        .env("CARGO_TARGET_DIR", &target);
+        .args(["build", "--locked", "--quiet", "--package", package, "--profile", profile, "--target", target])
+        .env("CARGO_TARGET_DIR", folder);
     // What the outer cargo, or clippy, meant for the outer build.
     for (name, _) in env::vars_os() {
         let name_text = name.to_string_lossy();
@@ -37,13 +58,15 @@ fn build(out: &Path, feature: &str) -> PathBuf {
             cargo.env_remove(&name);
         }
     }
+    cargo
+}
+
+fn build(mut cargo: Command, target: &str, built: &Path, kept: &Path) {
     let status = cargo.status().expect("cargo starts");
-    assert!(
-        status.success(),
-        "the hostile guest `{feature}` doesn't build; is {TARGET} installed? `rustup target add {TARGET}`"
-    );
-    let built = target.join(TARGET).join("guest").join("wharf_hostile.wasm");
-    let kept = out.join(format!("hostile-{feature}.wasm"));
-    std::fs::copy(&built, &kept).expect("the guest is where cargo puts it");
-    kept
+    assert!(status.success(), "{cargo:?} fails; is {target} installed? `rustup target add {target}`");
+    std::fs::copy(built, kept).expect("it is where cargo puts it");
+}
+
+fn on_path(program: &String) -> bool {
+    env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|folder| folder.join(program).is_file()))
 }

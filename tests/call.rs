@@ -195,6 +195,19 @@ impl Started {
         assert!(matches!(sent, Some(Ok(()))), "{} can't be sent a signal", self.what);
     }
 
+    /// The most memory that it ever had, in bytes.
+    ///
+    /// # Panics
+    /// It is gone already.
+    #[must_use]
+    pub fn peak_memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(&path).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib: Option<u64> = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        kib.unwrap_or_else(|| panic!("{} is gone: {path} has {status:?}", self.what)) << 10
+    }
+
     /// Stops reading what it says, as `head` does.
     pub fn close_stdout(&mut self) {
         let (_, none) = channel();

@@ -177,9 +177,9 @@ async fn a_loop_leaves_the_worker_to_others() {
 async fn a_crash_says_what_happened_and_harms_no_other_call() {
     let panic = does("panic").await.unwrap_err();
     let CallError::Panic { message, at } = &panic else { panic!("{panic:?}") };
-    assert!(message.starts_with("no patience with run-1 (") && message.contains("policy.rs"), "{message}");
+    assert!(message.starts_with("no patience with call 1 (") && message.contains("misdeed.rs"), "{message}");
     assert!(at.contains("lose_temper"), "{at:?}");
-    assert!(panic.to_string().starts_with("panicked: no patience with run-1"));
+    assert!(panic.to_string().starts_with("panicked: no patience with call 1"));
 
     let unreachable = does("unreachable").await.unwrap_err().to_string();
     assert!(unreachable.starts_with("failed: it gave up"), "{unreachable}");

@@ -266,6 +266,10 @@ pub(crate) fn summary(
             fact("log", &format!("incomplete: lines {from} to {} are missing", to.saturating_sub(1)));
         }
         Some(LogState::Incomplete { from, to: None }) => fact("log", &format!("incomplete: from line {from} on")),
+        Some(LogState::Limited { lines, left_out, .. }) => fact(
+            "log",
+            &format!("{}; {} beyond its limit were not kept", counted(*lines, "line"), counted(*left_out, "line")),
+        ),
         Some(LogState::Engine) => fact("log", "the engine's own: the runner sent none"),
         None => {}
     }

@@ -187,7 +187,9 @@ fn last_words(output: &str) -> String {
 /// A component's words for a sentence: short, and without control characters.
 pub(crate) fn cut(text: &str) -> String {
     let end = text.floor_char_boundary(WORDS);
-    let mut words: String = text[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    // Besides control characters, what turns the direction of a line.
+    let unseen = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut words: String = text[..end].chars().map(|c| if unseen(c) { ' ' } else { c }).collect();
     if end < text.len() {
         words.push('…');
     }

@@ -1,8 +1,8 @@
 //! A component's two files, as they are on disk.
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -160,8 +160,10 @@ enum ReadError {
 }
 
 fn read_file(file: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
-    // A named pipe would wait for a writer: look before opening.
-    let metadata = fs::metadata(file).map_err(ReadError::Io)?;
+    // A named pipe would wait for a writer, and may have come in the place of a file just now.
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(file).map_err(ReadError::Io)?;
+    let metadata = file.metadata().map_err(ReadError::Io)?;
     if !metadata.is_file() {
         return Err(ReadError::Io(io::Error::other("it isn't a file")));
     }
@@ -169,7 +171,6 @@ fn read_file(file: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
         return Err(ReadError::TooLarge);
     }
     let mut bytes = Vec::new();
-    let file = File::open(file).map_err(ReadError::Io)?;
     file.take(limit + 1).read_to_end(&mut bytes).map_err(ReadError::Io)?;
     if bytes.len() as u64 > limit { Err(ReadError::TooLarge) } else { Ok(bytes) }
 }

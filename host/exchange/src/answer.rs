@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Empty, Full, StreamBody};
+use http_body_util::{BodyExt, BodyStream, Empty, Full, StreamBody};
 use hyper::body::Frame;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
@@ -48,6 +48,7 @@ impl From<StoreError> for Refused {
             StoreError::Unusable { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "unusable"),
             StoreError::BadRows { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "bad-rows"),
             StoreError::BadPath(_) => (StatusCode::BAD_REQUEST, "bad-path"),
+            StoreError::Full { .. } => (StatusCode::INSUFFICIENT_STORAGE, "no-room"),
             StoreError::NameTaken { .. } => (StatusCode::CONFLICT, "name-taken"),
             StoreError::NoSuchColumn { .. } => (StatusCode::BAD_REQUEST, "unknown-column"),
             StoreError::Closed { .. } => (StatusCode::CONFLICT, "closed"),
@@ -82,6 +83,14 @@ pub(crate) fn json(value: &impl Serialize) -> Response<Body> {
             response
         }
     }
+}
+
+/// An answer that may be large: it holds its place until it is sent.
+pub(crate) fn json_held(value: &impl Serialize, held: Held) -> Response<Body> {
+    json(value).map(|body| {
+        let frames = Box::pin(BodyStream::new(body));
+        BodyExt::boxed_unsync(StreamBody::new(Holding { frames, _held: held }))
+    })
 }
 
 pub(crate) fn nothing() -> Response<Body> {

@@ -3,7 +3,6 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use crate::arrow_stream::MAX_TEXT;
 use crate::csv::{format_instant, parse_date};
 use arrow_array::builder::{Int64Builder, StringBuilder, TimestampMicrosecondBuilder};
 use arrow_array::cast::AsArray;
@@ -12,6 +11,9 @@ use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringArray,
 use arrow_cast::display::array_value_to_string;
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{ArrowError, DataType, SchemaRef, TimeUnit};
+
+/// What the texts of a nested column may be in one batch; readers give those in parts.
+const MAX_TEXT: usize = 64 << 20;
 
 /// Converts a batch's columns, by position, to a schema; an error names the column and what is wrong.
 pub(crate) fn canonical(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, String> {
@@ -118,6 +120,10 @@ fn integers(doubles: &arrow_array::Float64Array) -> Result<ArrayRef, ArrowError>
 }
 
 fn write_json(text: &mut String, array: &dyn Array, row: usize) -> Result<(), ArrowError> {
+    // Nulls take no memory in Arrow and four letters here, and many rows of a dictionary may share one text.
+    if text.len() > MAX_TEXT {
+        return Err(too_large());
+    }
     if array.is_null(row) {
         text.push_str("null");
         return Ok(());
@@ -163,6 +169,9 @@ fn write_json(text: &mut String, array: &dyn Array, row: usize) -> Result<(), Ar
             let _ = write!(text, "{}", array_value_to_string(array, row)?);
             Ok(())
         }
+        other if other.is_nested() => {
+            Err(ArrowError::CastError(format!("a value of type {other} inside another cannot be written")))
+        }
         _ => {
             push_quoted(text, &array_value_to_string(array, row)?);
             Ok(())
@@ -173,10 +182,6 @@ fn write_json(text: &mut String, array: &dyn Array, row: usize) -> Result<(), Ar
 fn write_json_list(text: &mut String, values: &dyn Array) -> Result<(), ArrowError> {
     text.push('[');
     for index in 0..values.len() {
-        // Nulls take no memory in Arrow, and four letters here.
-        if text.len() > MAX_TEXT {
-            return Err(too_large());
-        }
         separate(text, index);
         write_json(text, values, index)?;
     }
@@ -185,7 +190,7 @@ fn write_json_list(text: &mut String, values: &dyn Array) -> Result<(), ArrowErr
 }
 
 fn too_large() -> ArrowError {
-    ArrowError::ComputeError("its texts are over 1 GiB; write smaller batches".to_owned())
+    ArrowError::ComputeError("its texts are over 64 MiB; write smaller batches".to_owned())
 }
 
 fn separate(text: &mut String, index: usize) {

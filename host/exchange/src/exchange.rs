@@ -16,11 +16,10 @@ use tokio_util::task::TaskTracker;
 use crate::identity::{IdentityError, TlsIdentity};
 use crate::service::Connection;
 use crate::session::{Attempt, Session, SessionSpec};
+use crate::strangers::Strangers;
 
 /// Connections at once, of all runs together.
 const CONNECTIONS: usize = 4096;
-/// Connections at once that haven't shown a ticket.
-const STRANGERS: usize = 128;
 /// How long a connection may take for the handshake, and again until its first request has shown a ticket.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often a silent connection is asked whether it is still there, and how long it may take to answer.
@@ -58,7 +57,7 @@ pub struct Exchange {
 struct Shared {
     acceptor: TlsAcceptor,
     attempts: Arc<Attempts>,
-    strangers: Arc<Semaphore>,
+    strangers: Arc<Strangers>,
     connections: Arc<Semaphore>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -104,7 +103,7 @@ impl Exchange {
         let shared = Arc::new(Shared {
             acceptor,
             attempts: Arc::default(),
-            strangers: Arc::new(Semaphore::new(STRANGERS)),
+            strangers: Arc::default(),
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -161,10 +160,10 @@ impl Drop for Exchange {
 impl Shared {
     async fn accept(self: Arc<Self>, listener: TcpListener) {
         loop {
-            let stream = tokio::select! {
+            let (stream, peer) = tokio::select! {
                 () = self.stop.cancelled() => return,
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => stream,
+                    Ok(accepted) => accepted,
                     Err(error) => {
                         // Out of file descriptors, mostly: it passes, and trying at once would spin.
                         tracing::warn!(%error, "cannot accept a connection");
@@ -174,7 +173,7 @@ impl Shared {
                 },
             };
             // Without a place the connection is closed at once, and its runner tries again.
-            let Ok(stranger) = Arc::clone(&self.strangers).try_acquire_owned() else { continue };
+            let Some(stranger) = self.strangers.admit(peer.ip()) else { continue };
             let Ok(place) = Arc::clone(&self.connections).try_acquire_owned() else { continue };
             let connection = Connection::new(Arc::clone(&self.attempts), Some(stranger));
             let shared = Arc::clone(&self);

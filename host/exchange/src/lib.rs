@@ -17,11 +17,13 @@ mod file_store;
 mod folder_path;
 mod identity;
 mod log_file;
+mod memory;
 mod pump;
 mod route;
 mod service;
 mod session;
 mod store;
+mod strangers;
 mod ticket;
 mod types;
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use wharf_model::outcome::LogState;
 use wharf_model::protocol::frame::{self, Frame};
-use wharf_model::protocol::{MAX_LINE, RunnerResult};
+use wharf_model::protocol::{MAX_LINE, RunnerResult, Stream};
+use wharf_model::quantity::describe_bytes;
 
 /// The log of one attempt: an append-only file of [frames](wharf_model::protocol::frame), as they crossed.
 ///
@@ -17,7 +18,12 @@ pub struct LogFile {
     path: PathBuf,
     file: File,
     kept: Kept,
+    limit: u64,
 }
+
+/// The flag of the frame that the host itself writes where a log reached its limit. It takes the place of the first frame
+/// that wasn't kept.
+const LIMIT: u8 = 0x80;
 
 /// A log that can't be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +46,10 @@ struct Kept {
     hash: Sha256,
     /// The first gap: its first sequence number, and the one after its last.
     gap: Option<(u64, u64)>,
+    /// The log reached its limit: what comes is counted in `next` and `hash` and not kept.
+    limited: bool,
+    /// The file was read anew behind its limit, so not all of what wasn't kept is in `hash`.
+    reopened: bool,
 }
 
 impl LogFile {
@@ -60,7 +70,14 @@ impl LogFile {
         let kept = Kept::scan(&file).map_err(fail("read"))?;
         file.set_len(kept.end).map_err(fail("cut"))?;
         file.seek(SeekFrom::Start(kept.end)).map_err(fail("seek in"))?;
-        Ok(Self { path, file, kept })
+        Ok(Self { path, file, kept, limit: u64::MAX })
+    }
+
+    /// Keeps at most so many bytes. Frames beyond are acknowledged and counted, and a last line says so.
+    #[must_use]
+    pub fn limited_to(mut self, bytes: u64) -> Self {
+        self.limit = bytes;
+        self
     }
 
     /// The next sequence number: all before it are here, or are known to be missing.
@@ -82,7 +99,7 @@ impl LogFile {
     }
 
     /// Appends the frames that continue the log; those that are here already are left out, and so are those behind a gap.
-    /// Returns the ones that were appended.
+    /// Returns the ones that are new, those beyond the limit among them.
     ///
     /// `base` is the oldest frame that the sender still has: whatever is missing before it won't come any more.
     pub(crate) fn append(&mut self, frames: Vec<Frame>, base: u64) -> Result<Vec<Frame>, LogError> {
@@ -91,12 +108,29 @@ impl LogFile {
         kept.skip_to(base);
         let mut buffer = Vec::new();
         let mut fresh = Vec::with_capacity(frames.len());
-        for frame in frames {
-            if frame.seq == kept.next {
+        for mut frame in frames {
+            // The last number has none after it.
+            if frame.seq != kept.next || frame.seq == u64::MAX {
+                continue;
+            }
+            // The other flags are the host's own.
+            frame.flags &= frame::CONTINUES;
+            let size = (frame::HEADER + frame.bytes.len()) as u64;
+            if !kept.limited && kept.end.saturating_add(size) > self.limit {
+                let text = format!("the log's limit of {} is reached: what follows isn't kept", describe_bytes(self.limit));
+                let last =
+                    Frame { stream: Stream::Runner, flags: LIMIT, bytes: text.into_bytes(), ..frame.clone() };
+                frame::encode(&last, &mut buffer);
+                kept.end += (frame::HEADER + last.bytes.len()) as u64;
+                kept.limited = true;
+            }
+            if kept.limited {
+                kept.leave_out(&frame);
+            } else {
                 frame::encode(&frame, &mut buffer);
                 kept.add(&frame);
-                fresh.push(frame);
             }
+            fresh.push(frame);
         }
         self.file.write_all(&buffer).and_then(|()| self.file.flush()).map_err(|source| {
             // What was written of it is overwritten by the next attempt.
@@ -128,12 +162,21 @@ impl Kept {
                 break;
             }
             kept.skip_to(frame.seq);
+            if frame.flags & LIMIT != 0 {
+                kept.end += (frame::HEADER + frame.bytes.len()) as u64;
+                (kept.limited, kept.reopened) = (true, true);
+                break;
+            }
             kept.add(&frame);
         }
         Ok(kept)
     }
 
     fn skip_to(&mut self, base: u64) {
+        if base > self.next && self.limited && self.reopened {
+            // Acknowledged to the runner before, and not kept.
+            self.next = base;
+        }
         if base > self.next {
             self.gap =
                 Some(self.gap.map_or((self.next, base), |(from, to)| (from, if to == self.next { base } else { to })));
@@ -144,9 +187,14 @@ impl Kept {
     fn add(&mut self, frame: &Frame) {
         frame::hash_into(frame, &mut self.hash);
         self.end += (frame::HEADER + frame.bytes.len()) as u64;
-        self.next = frame.seq + 1;
+        self.next = frame.seq.saturating_add(1);
         self.frames += 1;
         self.bytes += frame.bytes.len() as u64;
+    }
+
+    fn leave_out(&mut self, frame: &Frame) {
+        frame::hash_into(frame, &mut self.hash);
+        self.next = frame.seq.saturating_add(1);
     }
 
     fn state(&self, result: &RunnerResult) -> LogState {
@@ -157,6 +205,10 @@ impl Kept {
             return LogState::Incomplete { from: self.next, to: Some(result.log_frames) };
         }
         let hash = hex::encode(self.hash.clone().finalize());
+        if self.limited && self.next == result.log_frames && (self.reopened || hash == result.log_sha256) {
+            let left_out = result.log_frames.saturating_sub(self.frames);
+            return LogState::Limited { lines: self.frames, bytes: self.bytes, left_out };
+        }
         if self.frames == result.log_frames && self.bytes == result.log_bytes && hash == result.log_sha256 {
             LogState::Complete { lines: self.frames, bytes: self.bytes }
         } else {
@@ -278,7 +330,6 @@ impl<F: Read + Seek> FrameReader<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wharf_model::protocol::Stream;
 
     fn frames(range: std::ops::Range<u64>) -> Vec<Frame> {
         range
@@ -362,6 +413,53 @@ mod tests {
         assert_eq!(log.state(&result(7)), gap);
         assert_eq!(LogFile::open(&path).unwrap().state(&result(7)), gap);
         assert_eq!(seqs(&path, 2), [5, 6]);
+    }
+
+    #[test]
+    fn beyond_its_limit_a_log_is_counted_and_not_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let one = (frame::HEADER + "line 0".len()) as u64;
+        let open = || LogFile::open(&path).unwrap().limited_to(3 * one + 1);
+        let mut log = open();
+        assert_eq!(log.append(frames(0..2), 0).unwrap().len(), 2);
+        assert_eq!(log.append(frames(2..6), 0).unwrap().len(), 4);
+        assert_eq!(log.append(frames(6..8), 0).unwrap().len(), 2);
+        assert_eq!(log.next(), 8);
+        let limited = LogState::Limited { lines: 3, bytes: 18, left_out: 5 };
+        assert_eq!(log.state(&result(8)), limited);
+        assert_eq!(log.state(&result(9)), LogState::Incomplete { from: 8, to: Some(9) });
+        let lie = RunnerResult { log_sha256: "00".repeat(32), ..result(8) };
+        assert_eq!(log.state(&lie), LogState::Incomplete { from: 0, to: None });
+        let size = std::fs::metadata(&path).unwrap().len();
+        assert!(size < 3 * one + 200, "{size}");
+        let last = LogReader::open(&path, 3).unwrap().next().unwrap().unwrap();
+        assert!(String::from_utf8(last.bytes).unwrap().contains("isn't kept"));
+
+        // A host that was started anew: the runner has forgotten what was acknowledged.
+        let mut log = open();
+        assert_eq!(log.append(frames(8..10), 8).unwrap().len(), 2);
+        assert_eq!(log.state(&result(10)), LogState::Limited { lines: 3, bytes: 18, left_out: 7 });
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), size);
+    }
+
+    #[test]
+    fn numbers_that_lie_spoil_their_own_log_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut log = LogFile::open(&path).unwrap();
+        log.append(frames(0..2), 0).unwrap();
+        let last = Frame { seq: u64::MAX, flags: 0xff, ..frames(0..1).remove(0) };
+        assert_eq!(log.append(vec![last.clone(), last], u64::MAX).unwrap(), []);
+        assert_eq!(log.next(), u64::MAX);
+        assert_eq!(log.append(frames(2..4), 0).unwrap(), []);
+        assert_eq!(log.state(&result(4)), LogState::Incomplete { from: 2, to: Some(u64::MAX) });
+        // Nobody but the host marks where the limit was.
+        let path = folder.path().join("marked");
+        let mut log = LogFile::open(&path).unwrap();
+        let marked = Frame { flags: LIMIT | frame::CONTINUES, ..frames(0..1).remove(0) };
+        assert_eq!(log.append(vec![marked], 0).unwrap()[0].flags, frame::CONTINUES);
+        assert_eq!(LogFile::open(&path).unwrap().next(), 1);
     }
 
     #[test]

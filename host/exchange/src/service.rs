@@ -19,6 +19,7 @@ use crate::exchange::Attempts;
 use crate::route::Route;
 use crate::session::{Attempt, SessionEvent};
 use crate::store::{ByteStream, Format, StoreError, Token};
+use crate::strangers::Stranger;
 use crate::ticket::Ticket;
 
 /// The largest JSON that a runner says of itself.
@@ -31,20 +32,24 @@ const LARGE: usize = 4 << 20;
 const LOGS: usize = 64 << 20;
 /// How many bytes of log frames are gathered before they are written.
 const LOG_BATCH: usize = 1 << 20;
+/// The longest sentence that a runner says of its end.
+const SENTENCE: usize = 1_000;
+/// More than any machine has computed.
+const CPU_SECONDS: f64 = 1e12;
 /// How long an answer that ends a connection has to reach the other side.
 const FAREWELL: Duration = Duration::from_millis(500);
 
 /// One connection: a stranger until a request shows a ticket, and that attempt's from then on.
 pub(crate) struct Connection {
     attempts: Arc<Attempts>,
-    stranger: Mutex<Option<OwnedSemaphorePermit>>,
+    stranger: Mutex<Option<Stranger>>,
     known: OnceLock<(Arc<Attempt>, OwnedSemaphorePermit)>,
     shown: CancellationToken,
     failed: CancellationToken,
 }
 
 impl Connection {
-    pub(crate) fn new(attempts: Arc<Attempts>, stranger: Option<OwnedSemaphorePermit>) -> Self {
+    pub(crate) fn new(attempts: Arc<Attempts>, stranger: Option<Stranger>) -> Self {
         Self {
             attempts,
             stranger: Mutex::new(stranger),
@@ -127,20 +132,30 @@ async fn handle(attempt: Arc<Attempt>, request: Request<Incoming>) -> Result<Res
         }
         Route::Logs { base } => take_logs(&attempt, base, body).await,
         Route::Heartbeat => {
-            let usage: Usage = read_json(body, SMALL).await?;
+            let usage = sound(read_json(body, SMALL).await?);
             attempt.sink.event(SessionEvent::Usage(usage));
             Ok(answer::json(&HeartbeatAck { stop: attempt.stop_requested() }))
         }
         Route::Result => {
-            let result: RunnerResult = read_json(body, MEDIUM).await?;
+            let mut result: RunnerResult = read_json(body, MEDIUM).await?;
+            result.start_error = result.start_error.as_deref().map(sentence);
+            result.usage = sound(result.usage);
             // Sent again when its answer was lost. No await between the event and the answer: the host may close at once.
             if !attempt.end() {
                 attempt.sink.event(SessionEvent::Result(result));
             }
             Ok(answer::nothing())
         }
-        data => move_data(&attempt, data, body).await,
+        data => tokio::select! {
+            biased;
+            () = attempt.over.cancelled() => Err(over()),
+            moved = move_data(&attempt, data, body) => moved,
+        },
     }
+}
+
+fn over() -> Refused {
+    Refused::new(StatusCode::CONFLICT, "closed", "this run has ended; nothing can be written")
 }
 
 async fn move_data(attempt: &Arc<Attempt>, route: Route, body: Incoming) -> Result<Response<Body>, Refused> {
@@ -152,7 +167,7 @@ async fn move_data(attempt: &Arc<Attempt>, route: Route, body: Incoming) -> Resu
     match route {
         Route::GetSchema { dataset } => {
             let (binding, token) = attempt.readable(&dataset, BindingKind::Dataset)?;
-            Ok(answer::json(&store.schema(binding, token).await?))
+            Ok(answer::json_held(&store.schema(binding, token).await?, held))
         }
         Route::PutSchema { dataset } => {
             let binding = attempt.writable(&dataset, BindingKind::Dataset)?;
@@ -176,7 +191,7 @@ async fn move_data(attempt: &Arc<Attempt>, route: Route, body: Incoming) -> Resu
         }
         Route::ListFiles { folder } => {
             let (binding, token) = attempt.readable(&folder, BindingKind::Folder)?;
-            Ok(answer::json(&store.list(binding, token).await?))
+            Ok(answer::json_held(&store.list(binding, token).await?, held))
         }
         Route::GetFile { folder, path } => {
             let (binding, token) = attempt.readable(&folder, BindingKind::Folder)?;
@@ -219,9 +234,6 @@ impl Attempt {
     }
 
     fn writable(&self, name: &str, kind: BindingKind) -> Result<&Binding, Refused> {
-        if self.has_ended() {
-            return Err(Refused::new(StatusCode::CONFLICT, "closed", "this run has ended; nothing can be written"));
-        }
         if let Some(binding) = self.output(name, kind) {
             return Ok(binding);
         }
@@ -250,7 +262,20 @@ fn kind_words(kind: BindingKind) -> (&'static str, &'static str) {
     }
 }
 
+/// A runner's own words for an outcome: not endless, and on one line.
+fn sentence(text: &str) -> String {
+    text.chars().take(SENTENCE).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// A usage that can be shown.
+fn sound(usage: Usage) -> Usage {
+    let cpu_seconds = if (0.0..CPU_SECONDS).contains(&usage.cpu_seconds) { usage.cpu_seconds } else { 0.0 };
+    Usage { cpu_seconds, ..usage }
+}
+
 async fn take_logs(attempt: &Arc<Attempt>, base: u64, mut body: Incoming) -> Result<Response<Body>, Refused> {
+    // What is gathered before it is written takes memory.
+    let _place = attempt.log_requests.acquire().await.map_err(|_| closed())?;
     let bad = |message: &str| Refused::bad_request("bad-frames", message);
     let mut buffer = Vec::new();
     let mut total = 0;

@@ -33,6 +33,8 @@ pub struct SessionSpec {
     pub inputs: Vec<Binding>,
     /// What it may write, and read back.
     pub outputs: Vec<Binding>,
+    /// The most bytes that it may have staged at once.
+    pub output_limit: Option<u64>,
     /// Where the data is.
     pub store: Arc<dyn DatasetStore>,
     /// Where the log is kept.
@@ -70,12 +72,16 @@ pub(crate) struct Attempt {
     pub(crate) store: Arc<dyn DatasetStore>,
     pub(crate) sink: Arc<dyn SessionSink>,
     log: Mutex<LogFile>,
-    ended: Mutex<bool>,
+    ended: AtomicBool,
+    /// The result came: what is still being written comes too late.
+    pub(crate) over: CancellationToken,
     stop: AtomicBool,
     opened: Instant,
     /// Milliseconds after `opened`, plus one; 0 means never.
     heard: AtomicU64,
     pub(crate) data: Arc<Semaphore>,
+    /// Requests with log frames at the same time: one of each connection.
+    pub(crate) log_requests: Semaphore,
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) closed: CancellationToken,
     pub(crate) requests: TaskTracker,
@@ -116,11 +122,8 @@ impl Attempt {
 
     /// Whether the result came before; it has come now.
     pub(crate) fn end(&self) -> bool {
-        std::mem::replace(&mut *self.ended.lock().unwrap_or_else(PoisonError::into_inner), true)
-    }
-
-    pub(crate) fn has_ended(&self) -> bool {
-        *self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+        self.over.cancel();
+        self.ended.swap(true, Ordering::SeqCst)
     }
 }
 
@@ -132,8 +135,10 @@ pub struct Session {
 
 impl Session {
     pub(crate) fn new(spec: SessionSpec, attempts: &Arc<Attempts>) -> Self {
+        let token = Token::new(&spec.run, spec.attempt);
+        spec.store.limit(&token, spec.output_limit);
         let attempt = Arc::new(Attempt {
-            token: Token::new(&spec.run, spec.attempt),
+            token,
             ticket_sha256: spec.ticket_sha256,
             task: spec.task,
             inputs: spec.inputs,
@@ -141,11 +146,13 @@ impl Session {
             store: spec.store,
             sink: spec.sink,
             log: Mutex::new(spec.log),
-            ended: Mutex::new(false),
+            ended: AtomicBool::new(false),
+            over: CancellationToken::new(),
             stop: AtomicBool::new(false),
             opened: Instant::now(),
             heard: AtomicU64::new(0),
             data: Arc::new(Semaphore::new(DATA_AT_ONCE)),
+            log_requests: Semaphore::new(CONNECTIONS),
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
             closed: CancellationToken::new(),
             requests: TaskTracker::new(),

@@ -159,6 +159,14 @@ pub enum StoreError {
         /// Whose.
         token: String,
     },
+    /// There is no room for it: the run may not have more, or the disk has no more.
+    #[error("{object} cannot be written: {source}")]
+    Full {
+        /// What.
+        object: String,
+        /// Which of the two, as a sentence.
+        source: io::Error,
+    },
     /// An upload ended before its end.
     #[error("the upload of {object} broke before its end")]
     Broken {
@@ -209,6 +217,10 @@ pub trait DatasetStore: Send + Sync {
     /// # Errors
     /// It can't: the sentence tells the person who submitted the run what to do.
     async fn check(&self, binding: &Binding, access: Access) -> Result<(), StoreError>;
+
+    /// Says how many bytes a token may have staged at once; `None` is no limit. Called before it stages anything, and again
+    /// when another process has opened the store.
+    fn limit(&self, token: &Token, bytes: Option<u64>);
 
     /// The schema of a dataset: the one that `token` staged, else the one in place.
     ///

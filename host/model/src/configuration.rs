@@ -69,6 +69,23 @@ pub struct ExchangeSettings {
     /// The address (`host` or `host:port`) at which containers reach the host. Without it, the gateway of the
     /// container's network.
     pub advertise: Option<String>,
+    /// The most bytes that a run may have staged at once, over all its outputs; none is no limit.
+    #[serde(default)]
+    pub output_limit: Option<u64>,
+}
+
+/// The `[logs]` table of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct LogSettings {
+    /// The most bytes that the host keeps of a run's log; lines beyond are counted and not kept.
+    pub limit: u64,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { limit: 1 << 30 }
+    }
 }
 
 /// One execution configuration: where runs go, within which bounds, and who may use it.
@@ -92,6 +109,9 @@ pub struct ExecutionConfiguration {
     pub security: Security,
     /// How runner and host find each other.
     pub exchange: ExchangeSettings,
+    /// How much is kept of what it writes.
+    #[serde(default)]
+    pub logs: LogSettings,
     /// Environment for every run.
     pub env: BTreeMap<String, String>,
     /// Labels for every run.

@@ -123,6 +123,16 @@ pub enum LogState {
         /// The first that isn't missing any more, if known.
         to: Option<u64>,
     },
+    /// The log reached the limit of its configuration (`[logs] limit`): it is whole up to there, and what came after was
+    /// counted and not kept.
+    Limited {
+        /// How many lines were kept.
+        lines: u64,
+        /// How many bytes.
+        bytes: u64,
+        /// How many lines weren't.
+        left_out: u64,
+    },
     /// The engine's own log, since there was none from the runner.
     Engine,
 }

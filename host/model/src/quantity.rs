@@ -122,7 +122,8 @@ impl fmt::Display for Quantity {
 }
 
 /// Reads `512m`, `4g`, `1.5GiB`, `1024`: powers of 1,024 as Docker counts them.
-fn parse_bytes(text: &str) -> Option<u64> {
+#[must_use]
+pub fn parse_bytes(text: &str) -> Option<u64> {
     let lower = text.to_ascii_lowercase();
     let digits = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
     let (number, suffix) = lower.split_at(digits);

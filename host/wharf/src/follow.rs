@@ -17,19 +17,22 @@ use crate::message::Reply;
 const EVENTS: u32 = 256;
 /// Log lines that are read from the file at once.
 const LINES: usize = 1024;
+/// Bytes of them, from which on they are fewer: a line may have 4 MiB.
+const BYTES: usize = 1 << 20;
 
 /// Follows a run. A slow reader slows nobody else: everything comes from the record and the log file, at its own pace.
 pub(crate) fn follow(host: Arc<Inner>, run: String, after: u64, follow: bool) -> BoxStream<'static, Reply> {
-    let (sender, receiver) = mpsc::channel(LINES);
+    // By batches, so that what waits for a slow reader is bounded in bytes.
+    let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         let last = match Follower::new(host, run, after).run(follow, &sender).await {
             Ok(()) => Reply::End,
             Err(Stop::Fault(fault)) => Reply::Fault(fault),
             Err(Stop::Gone) => return,
         };
-        let _ = sender.send(last).await;
+        let _ = sender.send(vec![last]).await;
     });
-    ReceiverStream::new(receiver).boxed()
+    ReceiverStream::new(receiver).flat_map(futures_util::stream::iter).boxed()
 }
 
 enum Stop {
@@ -51,7 +54,7 @@ impl Follower {
         Self { host, run, seq: after, log: None }
     }
 
-    async fn run(mut self, follow: bool, to: &mpsc::Sender<Reply>) -> Result<(), Stop> {
+    async fn run(mut self, follow: bool, to: &mpsc::Sender<Vec<Reply>>) -> Result<(), Stop> {
         self.host.known(&self.run).map_err(Stop::Fault)?;
         loop {
             // Taken before reading: what comes while we read wakes us again.
@@ -71,7 +74,7 @@ impl Follower {
     }
 
     /// Tells what is new. True when the run's last event was among it.
-    async fn tell_all(&mut self, to: &mpsc::Sender<Reply>) -> Result<bool, Stop> {
+    async fn tell_all(&mut self, to: &mpsc::Sender<Vec<Reply>>) -> Result<bool, Stop> {
         loop {
             let events = self
                 .host
@@ -86,7 +89,7 @@ impl Follower {
                     self.tell_lines(to).await?;
                 }
                 self.seq = event.seq;
-                to.send(Reply::Event(Box::new(event))).await.map_err(|_| Stop::Gone)?;
+                to.send(vec![Reply::Event(Box::new(event))]).await.map_err(|_| Stop::Gone)?;
                 if last {
                     return Ok(true);
                 }
@@ -98,7 +101,7 @@ impl Follower {
         }
     }
 
-    async fn tell_lines(&mut self, to: &mpsc::Sender<Reply>) -> Result<(), Stop> {
+    async fn tell_lines(&mut self, to: &mpsc::Sender<Vec<Reply>>) -> Result<(), Stop> {
         loop {
             let log = self.log.take();
             let path = self.host.log_path(&self.run);
@@ -107,31 +110,33 @@ impl Follower {
                 let mut log = match log {
                     Some(log) => log,
                     // Before the launch there is none.
-                    None if !path.exists() => return Ok((None, Vec::new())),
+                    None if !path.exists() => return Ok((None, Vec::new(), false)),
                     None => LogReader::open(path, 0)?,
                 };
-                let lines = log.by_ref().take(LINES).collect::<Result<Vec<_>, _>>()?;
-                Ok::<_, wharf_exchange::LogError>((Some(log), lines))
+                let (mut lines, mut bytes) = (Vec::new(), 0);
+                while lines.len() < LINES && bytes < BYTES {
+                    let Some(line) = log.next().transpose()? else { return Ok((Some(log), lines, false)) };
+                    bytes += line.bytes.len();
+                    lines.push(line);
+                }
+                Ok::<_, wharf_exchange::LogError>((Some(log), lines, true))
             });
-            let (log, lines) = match read.await {
+            let (log, lines, more) = match read.await {
                 Ok(Ok(read)) => read,
                 Ok(Err(error)) => return Err(Stop::Fault(Fault::new("store-damaged", sentence_of(&error)))),
                 Err(_) => return Err(Stop::Gone),
             };
             self.log = log;
-            let more = lines.len() == LINES;
-            for line in lines {
-                let event = Event {
-                    run: self.run.clone(),
-                    seq: self.seq,
-                    at: line.at,
-                    kind: EventKind::Log {
-                        line: line.seq,
-                        stream: line.stream,
-                        text: String::from_utf8_lossy(&line.bytes).into_owned(),
-                    },
-                };
-                to.send(Reply::Event(Box::new(event))).await.map_err(|_| Stop::Gone)?;
+            let replies: Vec<Reply> = lines
+                .into_iter()
+                .map(|line| {
+                    let text = String::from_utf8_lossy(&line.bytes).into_owned();
+                    let kind = EventKind::Log { line: line.seq, stream: line.stream, text };
+                    Reply::Event(Box::new(Event { run: self.run.clone(), seq: self.seq, at: line.at, kind }))
+                })
+                .collect();
+            if !replies.is_empty() {
+                to.send(replies).await.map_err(|_| Stop::Gone)?;
             }
             if !more {
                 return Ok(());

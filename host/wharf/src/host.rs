@@ -385,6 +385,9 @@ impl Way {
 
 /// Why a component that is there isn't loaded, as the end of a sentence.
 pub(crate) fn why_not_loaded(set: &ComponentSet, name: &str) -> String {
+    if let Some(other) = set.components().iter().find(|component| component.name == name) {
+        return format!(" ({name} is a component of another world: {})", other.world);
+    }
     set.failures()
         .iter()
         .find(|failure| failure.file.file_stem().is_some_and(|stem| stem == name))

@@ -7,7 +7,10 @@ mod bindings {
 }
 
 use bindings::exports::wharf::plugin::recipe_adaptation::{Activity, FileContents, Guest, Job, JobFile, Offer};
-use bindings::wharf::plugin::settings;
+use bindings::wharf::plugin::types::KeyValue;
+use bindings::wharf::plugin::{log, settings};
+
+use crate::misdeed;
 
 struct Hostile;
 
@@ -19,7 +22,35 @@ impl Guest for Hostile {
     }
 
     fn prepare(activity: Activity) -> Result<Job, String> {
-        let (path, contents) = match crate::setting(&settings::get(), "do").as_str() {
+        let wanted = crate::setting(&settings::get(), "do");
+        misdeed::misbehave(&wanted);
+        if let Some(message) = misdeed::sentence(&wanted) {
+            return Err(message);
+        }
+        let mut env = Vec::new();
+        let mut argv = misdeed::words(&wanted).unwrap_or_else(|| vec!["python3".to_owned()]);
+        let (path, contents) = match wanted.as_str() {
+            "flood" => {
+                for line in 0..100_000 {
+                    log::log(log::Level::Info, &format!("line {line}"));
+                }
+                ("recipe.py".to_owned(), FileContents::Inline(Vec::new()))
+            }
+            "equals-sign" => {
+                env.push(KeyValue { key: "A=B".to_owned(), value: String::new() });
+                ("recipe.py".to_owned(), FileContents::Inline(Vec::new()))
+            }
+            "zero-byte" => {
+                argv.push("a\0b".to_owned());
+                ("recipe.py".to_owned(), FileContents::Inline(Vec::new()))
+            }
+            "dots" => ("a/../../etc/cron.d/x".to_owned(), FileContents::Inline(Vec::new())),
+            #[cfg(feature = "clock")]
+            "clock" => return Err(bindings::wharf::plugin::clock::now().to_string()),
+            "no-command" => {
+                argv.clear();
+                ("recipe.py".to_owned(), FileContents::Inline(Vec::new()))
+            }
             "refuse" => return Err("there is no code in it".to_owned()),
             "escape" => ("../../etc/cron.d/x".to_owned(), FileContents::Inline(Vec::new())),
             "granted" => ("lib.py".to_owned(), FileContents::Granted("lib.py".to_owned())),
@@ -30,6 +61,6 @@ impl Guest for Hostile {
             }
         };
         let files = vec![JobFile { path, contents, executable: false }];
-        Ok(Job { argv: vec!["python3".to_owned()], env: Vec::new(), files, languages: Vec::new() })
+        Ok(Job { argv, env, files, languages: Vec::new() })
     }
 }

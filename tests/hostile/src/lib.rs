@@ -19,14 +19,8 @@ fn setting(settings: &str, key: &str) -> String {
     value.map(|(value, _)| value.to_owned()).unwrap_or_default()
 }
 
-/// Never ends, and can't be seen through by a compiler.
 #[cfg(target_arch = "wasm32")]
-fn endless() -> ! {
-    let mut number = 0u64;
-    loop {
-        number = std::hint::black_box(number.wrapping_add(1));
-    }
-}
+mod misdeed;
 
 /// What every world says of itself; `$bindings` is the module with its exports.
 #[cfg(target_arch = "wasm32")]
@@ -35,24 +29,30 @@ macro_rules! metadata {
         impl $bindings::exports::wharf::plugin::metadata::Guest for $guest {
             fn describe() -> $bindings::exports::wharf::plugin::metadata::Info {
                 match crate::setting(&$bindings::wharf::plugin::settings::get(), "describe").as_str() {
-                    "loop" => crate::endless(),
                     "panic" => panic!("nothing to say"),
-                    _ => {}
+                    other => crate::misdeed::misbehave(other),
                 }
                 $bindings::exports::wharf::plugin::metadata::Info {
                     name: "hostile".to_owned(),
                     version: "0.0.1".to_owned(),
                     description: "Misbehaves".to_owned(),
-                    settings_schema: "{\"type\":\"object\"}".to_owned(),
+                    settings_schema: match crate::setting(&$bindings::wharf::plugin::settings::get(), "schema").as_str()
+                    {
+                        "" => "{\"type\":\"object\"}".to_owned(),
+                        other => other.to_owned(),
+                    },
                 }
             }
 
             fn validate_settings(settings: String) -> Result<(), String> {
                 match crate::setting(&settings, "validate").as_str() {
-                    "loop" => crate::endless(),
                     "panic" => panic!("settings are hard"),
                     "reject" => Err("`validate` can't be \"reject\"".to_owned()),
-                    _ => Ok(()),
+                    "words" => Err(crate::misdeed::UGLY.to_owned()),
+                    other => {
+                        crate::misdeed::misbehave(other);
+                        Ok(())
+                    }
                 }
             }
         }

@@ -6,22 +6,19 @@ mod bindings {
     export!(Hostile);
 }
 
-use std::hint::black_box;
-use std::io::Write;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bindings::exports::wharf::plugin::policy_evaluation::{
     Acceptance, Change, Decision, Edit, Guest, Plan, PolicyRole, Usage,
 };
-use bindings::wharf::plugin::types::{KeyValue, Reason};
+use bindings::wharf::plugin::types::{KeyValue, Limit, Quantity, Reason, Resource, WhenFull};
 use bindings::wharf::plugin::{log, settings};
+
+use crate::misdeed;
 
 struct Hostile;
 
 crate::metadata!(bindings, Hostile);
-
-static CALLS: AtomicU32 = AtomicU32::new(0);
 
 impl Guest for Hostile {
     fn role() -> PolicyRole {
@@ -32,23 +29,16 @@ impl Guest for Hostile {
     }
 
     fn evaluate(plan: Plan, _usage: Usage) -> Decision {
-        let calls = CALLS.fetch_add(1, Ordering::SeqCst) + 1;
-        match crate::setting(&settings::get(), "do").as_str() {
-            "count" => warn(vec![calls.to_string()]),
-            "loop" => crate::endless(),
-            "memory" => hog(),
-            "panic" => lose_temper(&plan.run_id),
-            "unreachable" => core::arch::wasm32::unreachable(),
-            "stack" => warn(vec![fall(0).to_string()]),
-            "deep" => warn(vec![sink(u64::from(calls)).to_string()]),
-            "exit" => {
-                writeln!(std::io::stderr(), "I am leaving").expect("stderr takes all");
-                std::process::exit(3)
-            }
-            "sleep" => {
-                std::thread::sleep(Duration::from_secs(3600));
-                warn(vec!["well rested".to_owned()])
-            }
+        let wanted = crate::setting(&settings::get(), "do");
+        misdeed::misbehave(&wanted);
+        if let Some(words) = misdeed::words(&wanted) {
+            return warn(words);
+        }
+        if let Some(message) = misdeed::sentence(&wanted) {
+            return Decision::Reject(vec![reason("no", message)]);
+        }
+        match wanted.as_str() {
+            "count" => warn(vec![misdeed::calls().to_string()]),
             "nap" => {
                 std::thread::sleep(Duration::from_millis(300));
                 warn(vec!["rested".to_owned()])
@@ -63,29 +53,63 @@ impl Guest for Hostile {
                 log::log(log::Level::Info, &"x".repeat(10 << 20));
                 warn(Vec::new())
             }
-            "print" => {
-                let line = "y".repeat(1023) + "\n";
-                for _ in 0..20_000 {
-                    std::io::stderr().write_all(line.as_bytes()).expect("stderr takes all");
-                }
-                warn(Vec::new())
-            }
-            "huge-answer" => warn(vec!["x".repeat(1 << 30)]),
-            "large-answer" => warn(vec!["x".repeat(8 << 20)]),
-            "amplify" => warn(same_text(1_000)),
-            "amplify-more" => warn(same_text(10_000_000)),
-            "many-empty" => warn(vec![String::new(); 5_000_000]),
             "world" => warn(look_around()),
             "no-reasons" => Decision::Reject(Vec::new()),
             "reject" => Decision::Reject(vec![Reason {
-                rule: "no".to_owned(),
-                message: format!("{} is {}", plan.requester.user, plan.engine_object.unwrap_or_default()),
                 field: Some("resources.memory".to_owned()),
+                ..reason("no", format!("{} is {}", plan.requester.user, plan.engine_object.unwrap_or_default()))
             }]),
+            "odd-rule" => Decision::Reject(vec![reason("Odd Rule\n", "no".to_owned())]),
+            "many-reasons" => Decision::Reject(vec![reason("no", "x".repeat(400)); 1_500]),
+            "odd-counter" => {
+                let limit = Limit {
+                    scope: "all".to_owned(),
+                    counter: "sheep".to_owned(),
+                    maximum: 0,
+                    when_full: WhenFull::Wait,
+                };
+                Decision::Accept(Acceptance { changes: Vec::new(), limits: vec![limit], warnings: Vec::new() })
+            }
+            "equals-sign" => change(Edit::SetEnv(KeyValue { key: "A=B".to_owned(), value: String::new() })),
+            "dots" => change(Edit::SetHostMounts(vec!["/data/../etc:/etc".to_owned()])),
+            "unknown-key" => change(Edit::SetResource(resource("warp-speed", Quantity::Count(9)))),
+            "below-nothing" => change(Edit::SetResource(resource("memory", Quantity::Count(-1)))),
+            "absurd-amount" => change(Edit::SetResource(resource("pids-limit", Quantity::Count(-7)))),
+            "nowhere" => change(Edit::SetExecutionConfiguration("no-such-configuration".to_owned())),
             "change" => change(Edit::SetLabel(KeyValue { key: "team".to_owned(), value: "a".to_owned() })),
             "own-label" => change(Edit::SetLabel(KeyValue { key: "wharf.run".to_owned(), value: "a".to_owned() })),
             #[cfg(feature = "clock")]
             "clock" => warn(vec![bindings::wharf::plugin::clock::now().to_string()]),
+            #[cfg(feature = "clock")]
+            "wait-by-clock" => {
+                let until = bindings::wharf::plugin::clock::now() + 3_600_000;
+                while bindings::wharf::plugin::clock::now() < until {}
+                warn(Vec::new())
+            }
+            #[cfg(feature = "grants")]
+            "random" => warn(vec![bindings::wharf::plugin::random::bytes(1 << 30).len().to_string()]),
+            #[cfg(feature = "grants")]
+            "folder" => warn(
+                [
+                    "inside",
+                    "link",
+                    "absolute",
+                    "../secret",
+                    "/etc/passwd",
+                    "pipe",
+                    "null",
+                    "large",
+                    "folder",
+                    "a\0b",
+                    "nothing",
+                ]
+                .iter()
+                .map(|path| match bindings::wharf::plugin::folder::read(path) {
+                    Ok(bytes) => format!("{path}: {} bytes", bytes.len()),
+                    Err(error) => format!("{path}: {error:?}"),
+                })
+                .collect(),
+            ),
             _ => warn(Vec::new()),
         }
     }
@@ -100,44 +124,12 @@ fn change(edit: Edit) -> Decision {
     Decision::Accept(Acceptance { changes: vec![change], limits: Vec::new(), warnings: Vec::new() })
 }
 
-#[inline(never)]
-fn lose_temper(run: &str) -> ! {
-    panic!("no patience with {run}")
+fn reason(rule: &str, message: String) -> Reason {
+    Reason { rule: rule.to_owned(), message, field: None }
 }
 
-fn hog() -> ! {
-    let mut all: Vec<Vec<u8>> = Vec::new();
-    loop {
-        all.push(vec![1; 1 << 20]);
-        black_box(&all);
-    }
-}
-
-#[inline(never)]
-#[expect(unconditional_recursion, reason = "that is the point")]
-fn fall(depth: u64) -> u64 {
-    let local = black_box([depth; 64]);
-    black_box(fall(depth + 1)) + local[3]
-}
-
-/// Needs no stack in its own memory, only that of its host.
-#[inline(never)]
-fn sink(depth: u64) -> u64 {
-    if CALLS.load(Ordering::SeqCst) == 0 {
-        return depth;
-    }
-    sink(depth + 1).rotate_left(3).wrapping_mul(depth | 1)
-}
-
-/// Many texts that are one: little here, much for a host that copies each.
-fn same_text(count: usize) -> Vec<String> {
-    let text = std::mem::ManuallyDrop::new("z".repeat(1 << 20));
-    let mut list = Vec::with_capacity(count);
-    for _ in 0..count {
-        // SAFETY: None at all; the host takes the list, or ends this instance, before anything is freed twice.
-        list.push(unsafe { String::from_raw_parts(text.as_ptr().cast_mut(), text.len(), text.len()) });
-    }
-    list
+fn resource(key: &str, value: Quantity) -> Resource {
+    Resource { key: key.to_owned(), value }
 }
 
 /// Tries all that standard WASI has.

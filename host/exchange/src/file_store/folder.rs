@@ -168,13 +168,17 @@ impl Names {
         Ok(())
     }
 
-    pub(crate) fn add(&mut self, path: &FolderPath) {
+    /// Returns how many bytes of names are new.
+    pub(crate) fn add(&mut self, path: &FolderPath) -> usize {
+        let mut new = 0;
         for (name, kind) in parts(path) {
             let there = self.by_lowercase.entry(name.to_lowercase()).or_default();
             if !there.iter().any(|(other, _)| other == name) {
                 there.push((name.to_owned(), kind));
+                new += 2 * name.len();
             }
         }
+        new
     }
 
     pub(crate) fn remove(&mut self, path: &FolderPath) {

@@ -2,6 +2,7 @@
 
 mod commit;
 mod folder;
+mod room;
 mod sink;
 mod source;
 mod stage;
@@ -28,6 +29,7 @@ use crate::store::{
 
 use commit::{Manifest, done_path, manifest_path, sync_folder};
 use folder::{Folder, copy_out};
+use room::{Room, StagedFile};
 use sink::{write_no_rows, write_rows};
 use source::{FileFormat, SchemaCache, Source, object, schema_path};
 use stage::{Item, Stage, journal_path};
@@ -51,6 +53,8 @@ struct Inner {
     state_dir: PathBuf,
     schemas: SchemaCache,
     stages: Mutex<HashMap<Token, Arc<Mutex<Stage>>>>,
+    /// How many bytes a token may stage, for those that have a limit.
+    limits: Mutex<HashMap<Token, u64>>,
 }
 
 impl FileStore {
@@ -65,7 +69,8 @@ impl FileStore {
             path: state_dir.clone(),
             source,
         })?;
-        Ok(Self { inner: Arc::new(Inner { state_dir, schemas: SchemaCache::default(), stages: Mutex::default() }) })
+        let (schemas, stages, limits) = (SchemaCache::default(), Mutex::default(), Mutex::default());
+        Ok(Self { inner: Arc::new(Inner { state_dir, schemas, stages, limits }) })
     }
 
     async fn blocking<T, W>(&self, work: W) -> Result<T, StoreError>
@@ -88,6 +93,14 @@ impl DatasetStore for FileStore {
             (kind, Access::Write) => check_target(&binding, kind),
         })
         .await
+    }
+
+    fn limit(&self, token: &Token, bytes: Option<u64>) {
+        let mut limits = lock(&self.inner.limits);
+        match bytes {
+            Some(bytes) => drop(limits.insert(token.clone(), bytes)),
+            None => drop(limits.remove(token)),
+        }
     }
 
     async fn schema(&self, binding: &Binding, token: Option<&Token>) -> Result<Schema, StoreError> {
@@ -138,7 +151,7 @@ impl DatasetStore for FileStore {
         self.blocking(move |inner| {
             let object = object(&binding);
             let new = inner.new_rows(&token, &binding)?;
-            write_no_rows(&object, &schema, &new.data, new.format)?;
+            write_no_rows(&object, &schema, new.file()?, new.format)?;
             new.finish(inner, &token, &binding, schema, true)
         })
         .await
@@ -153,16 +166,18 @@ impl DatasetStore for FileStore {
     ) -> Result<StagedRows, StoreError> {
         let (token, binding, inner) = (token.clone(), binding.clone(), Arc::clone(&self.inner));
         consume(rows, move |input| {
-            let schema = {
+            let (schema, memory) = {
                 let stage = inner.stage(&token)?;
-                match lock(&stage).get(&binding.name, None) {
+                let stage = lock(&stage);
+                let schema = match stage.get(&binding.name, None) {
                     Some(Item::Rows { schema, set: true, .. }) => Some(schema.clone()),
                     _ => None,
-                }
+                };
+                (schema, Arc::clone(stage.memory()))
             };
             let new = inner.new_rows(&token, &binding)?;
             let set = schema.is_some();
-            let written = write_rows(&object(&binding), input, format, schema, &new.data, new.format)?;
+            let written = write_rows(&object(&binding), input, format, schema, new.file()?, new.format, &memory)?;
             new.finish(&inner, &token, &binding, written.schema, set)?;
             Ok(StagedRows { rows: written.rows })
         })
@@ -216,6 +231,7 @@ impl DatasetStore for FileStore {
         let token = token.clone();
         self.blocking(move |inner| {
             lock(&inner.stages).remove(&token);
+            lock(&inner.limits).remove(&token);
             remove_if_there(&done_path(&inner.state_dir, &token))
         })
         .await
@@ -228,11 +244,21 @@ struct NewRows {
     format: FileFormat,
     data: PathBuf,
     written_schema: Option<PathBuf>,
+    room: Arc<Room>,
     /// Removed again unless they became part of the stage.
     unfinished: bool,
 }
 
 impl NewRows {
+    /// The file for the rows.
+    fn file(&self) -> Result<StagedFile, StoreError> {
+        StagedFile::create(&self.data, &self.room).map_err(|source| StoreError::Io {
+            operation: "create",
+            path: self.data.clone(),
+            source,
+        })
+    }
+
     fn finish(
         mut self,
         inner: &Inner,
@@ -245,7 +271,9 @@ impl NewRows {
             let fail = |source| StoreError::Io { operation: "write", path: path.clone(), source };
             let mut text = serde_json::to_string_pretty(&schema).map_err(|error| fail(error.into()))?;
             text.push('\n');
-            fs::write(path, text).map_err(fail)?;
+            let object = object(binding);
+            let mut file = StagedFile::create(path, &self.room).map_err(fail)?;
+            file.write_all(text.as_bytes()).map_err(|source| full(&object, source).unwrap_or_else(fail))?;
         }
         let item = Item::Rows {
             target: self.target.clone(),
@@ -264,9 +292,9 @@ impl NewRows {
 impl Drop for NewRows {
     fn drop(&mut self) {
         if self.unfinished {
-            let _ = fs::remove_file(&self.data);
+            self.room.discard(&self.data);
             if let Some(path) = &self.written_schema {
-                let _ = fs::remove_file(path);
+                self.room.discard(path);
             }
         }
     }
@@ -278,7 +306,7 @@ impl Inner {
         if let Some(stage) = stages.get(token) {
             return Ok(Arc::clone(stage));
         }
-        let mut stage = Stage::open(&self.state_dir, token)?;
+        let mut stage = Stage::open(&self.state_dir, token, lock(&self.limits).get(token).copied())?;
         if manifest_path(&self.state_dir, token).exists() || done_path(&self.state_dir, token).exists() {
             stage.close();
         }
@@ -312,7 +340,7 @@ impl Inner {
             FileFormat::Csv => Some(stage.announce(folder, "")?),
             FileFormat::Parquet => None,
         };
-        Ok(NewRows { target, format, data, written_schema, unfinished: true })
+        Ok(NewRows { target, format, data, written_schema, room: Arc::clone(stage.room()), unfinished: true })
     }
 
     fn open_file(
@@ -348,21 +376,21 @@ impl Inner {
     ) -> Result<(), StoreError> {
         let root = binding.place.path.clone();
         let stage = self.stage(token)?;
-        let staged = {
+        let (staged, room) = {
             let mut stage = lock(&stage);
             stage.names(&binding.name, || files_in_place(binding))?.check(path)?;
             // Inside the folder when it is there, for it may be a file system of its own.
             let parent = if root.is_dir() { root.as_path() } else { root.parent().unwrap_or(&root) };
             let folder = stage.folder(parent)?;
-            stage.path_in(&folder)
+            (stage.path_in(&folder), Arc::clone(stage.room()))
         };
-        let written = copy_in(&mut input, &staged, path).and_then(|size| {
+        let written = copy_in(&mut input, &staged, path, &room).and_then(|size| {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let modified = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
             let item = Item::File { root, staged: staged.clone(), size, modified };
             lock(&stage).ready(&binding.name, Some(path), item)
         });
-        written.inspect_err(|_| drop(fs::remove_file(&staged)))
+        written.inspect_err(|_| room.discard(&staged))
     }
 
     fn stage_delete(&self, token: &Token, binding: &Binding, path: &FolderPath) -> Result<(), StoreError> {
@@ -470,9 +498,13 @@ fn check_target(binding: &Binding, kind: BindingKind) -> Result<(), StoreError> 
     }
 }
 
-fn copy_in(input: &mut impl Read, staged: &Path, path: &FolderPath) -> Result<u64, StoreError> {
-    let fail = |source| StoreError::Io { operation: "write", path: staged.to_owned(), source };
-    let mut file = fs::File::create_new(staged).map_err(fail)?;
+fn copy_in(input: &mut impl Read, staged: &Path, path: &FolderPath, room: &Arc<Room>) -> Result<u64, StoreError> {
+    let object = format!("the file {:?}", path.as_str());
+    let fail = |source| {
+        full(&object, source)
+            .unwrap_or_else(|source| StoreError::Io { operation: "write", path: staged.to_owned(), source })
+    };
+    let mut file = StagedFile::create(staged, room).map_err(fail)?;
     let mut buffer = vec![0; 256 << 10];
     let mut size = 0;
     loop {
@@ -480,11 +512,21 @@ fn copy_in(input: &mut impl Read, staged: &Path, path: &FolderPath) -> Result<u6
             Ok(0) => return Ok(size),
             Ok(len) => len,
             Err(source) => {
-                return Err(StoreError::Broken { object: format!("the file {:?}", path.as_str()), source });
+                return Err(StoreError::Broken { object, source });
             }
         };
         file.write_all(&buffer[..len]).map_err(fail)?;
         size += len as u64;
+    }
+}
+
+/// The error of a write for which there was no room; any other comes back.
+fn full(object: &str, source: io::Error) -> Result<StoreError, io::Error> {
+    match source.kind() {
+        io::ErrorKind::QuotaExceeded | io::ErrorKind::StorageFull => {
+            Ok(StoreError::Full { object: object.to_owned(), source })
+        }
+        _ => Err(source),
     }
 }
 

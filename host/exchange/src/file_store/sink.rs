@@ -1,18 +1,21 @@
-use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
-use std::path::Path;
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
+use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use wharf_model::protocol::Schema;
 
 use crate::arrow_stream::{ArrowReader, ArrowStreamError};
 use crate::canonical::canonical;
 use crate::csv::{BatchReader, CsvError, CsvReader, CsvWriter};
+use crate::file_store::full;
+use crate::file_store::room::StagedFile;
 use crate::file_store::source::FileFormat;
+use crate::memory::UploadMemory;
 use crate::store::{Format, StoreError};
 use crate::types::{arrow_schema, schema_of, strings};
 
@@ -34,8 +37,9 @@ pub(crate) fn write_rows(
     input: impl Read,
     format: Format,
     schema: Option<Schema>,
-    path: &Path,
+    file: StagedFile,
     stored: FileFormat,
+    memory: &Arc<UploadMemory>,
 ) -> Result<Written, StoreError> {
     let bad = |reason: String| StoreError::BadRows { object: object.to_owned(), reason };
     match format {
@@ -51,7 +55,7 @@ pub(crate) fn write_rows(
             let wanted = (0..schema.columns.len()).collect();
             let mut batches = BatchReader::new(reader, arrow.clone(), wanted, None);
             let next = || batches.read().map_err(fail).transpose();
-            let rows = write_batches(object, std::iter::from_fn(next), &arrow, path, stored)?;
+            let rows = write_batches(object, std::iter::from_fn(next), &arrow, file, stored)?;
             Ok(Written { rows, schema })
         }
         Format::Arrow => {
@@ -59,24 +63,29 @@ pub(crate) fn write_rows(
                 ArrowStreamError::Read(source) => StoreError::Broken { object: object.to_owned(), source },
                 ArrowStreamError::Form(reason) => bad(reason),
             };
-            let mut reader = ArrowReader::new(input).map_err(fail)?;
+            let mut reader = ArrowReader::new(input, Arc::clone(memory)).map_err(fail)?;
             let own = schema_of(reader.schema()).map_err(bad)?;
             let schema = schema.unwrap_or(own);
             same_columns(&schema, reader.schema().fields().iter().map(|field| field.name().as_str())).map_err(bad)?;
             let arrow = arrow_schema(&schema).map_err(bad)?;
             let next = || reader.read().map_err(fail).transpose();
             let batches = std::iter::from_fn(next).map(|batch| canonical(&batch?, &arrow).map_err(bad));
-            let rows = write_batches(object, batches, &arrow, path, stored)?;
+            let rows = write_batches(object, batches, &arrow, file, stored)?;
             Ok(Written { rows, schema })
         }
     }
 }
 
 /// Writes a file without rows. Blocks.
-pub(crate) fn write_no_rows(object: &str, schema: &Schema, path: &Path, stored: FileFormat) -> Result<(), StoreError> {
+pub(crate) fn write_no_rows(
+    object: &str,
+    schema: &Schema,
+    file: StagedFile,
+    stored: FileFormat,
+) -> Result<(), StoreError> {
     let unusable = |reason: String| StoreError::Unusable { object: object.to_owned(), reason };
     let arrow = arrow_schema(schema).map_err(unusable)?;
-    write_batches(object, std::iter::empty(), &arrow, path, stored).map(drop)
+    write_batches(object, std::iter::empty(), &arrow, file, stored).map(drop)
 }
 
 fn same_columns<'a>(schema: &Schema, found: impl Iterator<Item = &'a str>) -> Result<(), String> {
@@ -92,15 +101,18 @@ fn write_batches(
     object: &str,
     batches: impl Iterator<Item = Result<RecordBatch, StoreError>>,
     schema: &SchemaRef,
-    path: &Path,
+    file: StagedFile,
     stored: FileFormat,
 ) -> Result<u64, StoreError> {
     let fail = |source: io::Error| match source.kind() {
         // A value that can't be written, such as a date beyond the calendar.
         io::ErrorKind::InvalidData => StoreError::BadRows { object: object.to_owned(), reason: source.to_string() },
-        _ => StoreError::Io { operation: "write", path: path.to_owned(), source },
+        _ => full(object, source).unwrap_or_else(|source| StoreError::Other {
+            operation: "write",
+            object: object.to_owned(),
+            source: source.into(),
+        }),
     };
-    let file = File::create_new(path).map_err(fail)?;
     let mut rows = 0;
     match stored {
         FileFormat::Csv => {
@@ -115,7 +127,13 @@ fn write_batches(
             writer.into_inner().flush().map_err(fail)?;
         }
         FileFormat::Parquet => {
-            let fail = |error: parquet::errors::ParquetError| fail(io::Error::other(error));
+            let fail = |error| match error {
+                ParquetError::External(source) => fail(match source.downcast::<io::Error>() {
+                    Ok(source) => *source,
+                    Err(source) => io::Error::other(source),
+                }),
+                error => fail(io::Error::other(error)),
+            };
             let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
             let mut writer = ArrowWriter::try_new(file, schema.clone(), Some(properties)).map_err(fail)?;
             for batch in batches {

@@ -2,16 +2,24 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use wharf_model::protocol::{FileInfo, Schema};
 
 use crate::file_store::folder::Names;
+use crate::file_store::room::Room;
 use crate::folder_path::{FolderPath, RESERVED};
+use crate::memory::UploadMemory;
 use crate::store::{StoreError, Token};
 
 /// So many files may one token stage.
 const MAX_ITEMS: usize = 500_000;
+/// So many bytes may the names of a token's files and of the folders above them take: a path of a thousand folders has a
+/// thousand names.
+const MAX_NAMES: usize = 64 << 20;
+/// So long may the journal of a token become: it grows with each file, and with each that takes another's place.
+const MAX_JOURNAL: u64 = 256 << 20;
 
 /// One thing that a token staged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +38,18 @@ pub(crate) enum Item {
     File { root: PathBuf, staged: PathBuf, size: u64, modified: u64 },
     /// The removal of a file of a folder.
     Removed { root: PathBuf },
+}
+
+impl Item {
+    /// What is on the disk for it.
+    fn files(&self) -> impl Iterator<Item = &Path> {
+        let (one, other) = match self {
+            Self::Rows { data, written_schema, .. } => (Some(data), written_schema.as_ref()),
+            Self::File { staged, .. } => (Some(staged), None),
+            Self::Removed { .. } => (None, None),
+        };
+        one.into_iter().chain(other).map(PathBuf::as_path)
+    }
 }
 
 /// The name of a binding, and a path for files of a folder.
@@ -61,13 +81,19 @@ pub(crate) struct Stage {
     counter: u64,
     items: BTreeMap<Key, Item>,
     names: HashMap<String, Names>,
+    /// How many bytes the names of staged files take.
+    name_bytes: usize,
+    room: Arc<Room>,
+    memory: Arc<UploadMemory>,
+    /// How long the journal is.
+    written: u64,
     /// Nothing can be staged any more.
     closed: bool,
 }
 
 impl Stage {
-    /// The state of a token, read from its journal if it has one.
-    pub(crate) fn open(state_dir: &Path, token: &Token) -> Result<Self, StoreError> {
+    /// The state of a token, read from its journal if it has one; at most `limit` bytes may be staged at once.
+    pub(crate) fn open(state_dir: &Path, token: &Token, limit: Option<u64>) -> Result<Self, StoreError> {
         let mut stage = Self {
             token: token.file_name(),
             journal_path: journal_path(state_dir, token),
@@ -76,16 +102,34 @@ impl Stage {
             counter: 0,
             items: BTreeMap::new(),
             names: HashMap::new(),
+            name_bytes: 0,
+            room: Arc::new(Room::new(limit, 0)),
+            memory: Arc::default(),
+            written: 0,
             closed: false,
         };
         match fs::read(&stage.journal_path) {
-            Ok(bytes) => stage.replay(&bytes),
+            Ok(bytes) => {
+                stage.written = bytes.len() as u64;
+                stage.replay(&bytes);
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => {
                 return Err(StoreError::Io { operation: "read", path: stage.journal_path, source });
             }
         }
+        let size = |path: &Path| fs::symlink_metadata(path).map_or(0, |metadata| metadata.len());
+        let used = stage.items.values().flat_map(Item::files).map(size).sum();
+        stage.room = Arc::new(Room::new(limit, used));
         Ok(stage)
+    }
+
+    pub(crate) fn memory(&self) -> &Arc<UploadMemory> {
+        &self.memory
+    }
+
+    pub(crate) fn room(&self) -> &Arc<Room> {
+        &self.room
     }
 
     fn replay(&mut self, bytes: &[u8]) {
@@ -169,12 +213,16 @@ impl Stage {
                 names.remove(path);
             } else {
                 names.check(path)?;
-                names.add(path);
+                if self.name_bytes > MAX_NAMES {
+                    let reason = "the paths of its files are too long together; write fewer, or shorter ones".to_owned();
+                    return Err(StoreError::Unusable { object: format!("output {binding:?}"), reason });
+                }
+                self.name_bytes += names.add(path);
             }
         }
         self.write(&Line::Ready { binding: key.0.clone(), path: key.1.clone(), item: item.clone() })?;
         if let Some(former) = self.items.insert(key, item) {
-            remove_staged(&former);
+            self.remove(&former);
         }
         Ok(())
     }
@@ -185,7 +233,7 @@ impl Stage {
         let key = (binding.to_owned(), Some(path.to_string()));
         self.write(&Line::Dropped { binding: key.0.clone(), path: key.1.clone() })?;
         if let Some(former) = self.items.remove(&key) {
-            remove_staged(&former);
+            self.remove(&former);
         }
         if let Some(names) = self.names.get_mut(binding) {
             names.remove(path);
@@ -249,6 +297,12 @@ impl Stage {
         }
     }
 
+    fn remove(&self, former: &Item) {
+        for path in former.files() {
+            self.room.discard(path);
+        }
+    }
+
     fn check_open(&self) -> Result<(), StoreError> {
         if self.closed { Err(StoreError::Closed { token: self.token.clone() }) } else { Ok(()) }
     }
@@ -266,24 +320,15 @@ impl Stage {
         };
         let mut bytes = serde_json::to_vec(line).map_err(|error| fail(error.into()))?;
         bytes.push(b'\n');
+        self.written += bytes.len() as u64;
+        if self.written > MAX_JOURNAL {
+            let reason = "the run has written its outputs anew too often".to_owned();
+            return Err(StoreError::Unusable { object: "an output".to_owned(), reason });
+        }
         journal.write_all(&bytes).map_err(fail)
     }
 }
 
 pub(crate) fn journal_path(state_dir: &Path, token: &Token) -> PathBuf {
     state_dir.join(format!("{}.staged", token.file_name()))
-}
-
-fn remove_staged(item: &Item) {
-    // What can't be removed now is in the journal, and goes at the end.
-    match item {
-        Item::Rows { data, written_schema, .. } => {
-            let _ = fs::remove_file(data);
-            if let Some(path) = written_schema {
-                let _ = fs::remove_file(path);
-            }
-        }
-        Item::File { staged, .. } => drop(fs::remove_file(staged)),
-        Item::Removed { .. } => {}
-    }
 }

@@ -397,7 +397,7 @@ async fn a_commit_that_was_cut_off_anywhere_is_finished() {
         place.store.stage_delete(&place.token, &files, &FolderPath::new("old").unwrap()).await.unwrap();
         // As far as a host got that was killed: the intent is written, and so many steps are done.
         let state = place.folder.path().join("state");
-        let manifest = Manifest::of(&Stage::open(&state, &place.token).unwrap()).unwrap();
+        let manifest = Manifest::of(&Stage::open(&state, &place.token, None).unwrap()).unwrap();
         manifest.write(&manifest_path(&state, &place.token)).unwrap();
         manifest.carry_out_first(done).unwrap();
         place.restart();

@@ -171,6 +171,7 @@ impl Host {
             inputs: self.inputs.clone(),
             outputs: self.outputs.clone(),
             store: Arc::clone(&self.store) as Arc<dyn DatasetStore>,
+            output_limit: None,
             log: LogFile::open(log).unwrap(),
             sink: Arc::clone(sink) as Arc<dyn SessionSink>,
         }

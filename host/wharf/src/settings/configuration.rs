@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use wharf_docker::Address;
-use wharf_model::configuration::{Daemon, Engine, ExchangeMode, ExchangeSettings};
+use wharf_model::configuration::{Daemon, Engine, ExchangeMode, ExchangeSettings, LogSettings};
 use wharf_model::{ActivityKind, ExecutionConfiguration, Fault};
 
+use super::byte_size::ByteSize;
 use super::label::{check_env, check_labels};
 use super::name::{is_name, not_a_name};
 use super::resource::ResourcesTable;
@@ -63,6 +64,9 @@ pub struct ConfigurationFile {
     /// How runner and host find each other.
     #[serde(default)]
     pub exchange: ExchangeTable,
+    /// How much is kept of what runs write.
+    #[serde(default)]
+    pub logs: LogsTable,
     /// What the containers may do.
     #[serde(default)]
     pub security: SecurityTable,
@@ -102,6 +106,18 @@ pub struct ExchangeTable {
     /// The address at which containers reach the host, `HOST` or `HOST:PORT`. By default what `wharf.toml` says, else the
     /// gateway of the container's network.
     pub advertise: Option<String>,
+    /// The most that a run may have staged at once, over all its outputs: `"50g"`. A run that writes more fails. No limit by
+    /// default; however little a disk has left, the last GiB of it isn't given to a run.
+    pub output_limit: Option<ByteSize>,
+}
+
+/// How much is kept of what runs write.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogsTable {
+    /// The most that the host keeps of one run's log: `"100m"`. Lines beyond are counted and not kept, and the outcome says so.
+    /// 1 GiB by default.
+    pub limit: Option<ByteSize>,
 }
 
 /// Checks a parsed file. Whether its base image exists is for the caller to see.
@@ -144,7 +160,12 @@ pub(super) fn resolve(
         checks,
         workload_types: file.workload_types,
         security,
-        exchange: ExchangeSettings { mode: file.exchange.mode, advertise: file.exchange.advertise },
+        exchange: ExchangeSettings {
+            mode: file.exchange.mode,
+            advertise: file.exchange.advertise,
+            output_limit: file.exchange.output_limit.map(ByteSize::bytes),
+        },
+        logs: LogSettings { limit: file.logs.limit.map_or(LogSettings::default().limit, ByteSize::bytes) },
         env: file.env,
         labels: file.labels,
         time_limit: file.time_limit.map(TimeSpan::seconds),
@@ -332,6 +353,10 @@ checks = ["allowed-groups", "office-hours"]
 [exchange]
 mode = "dial-back"
 advertise = "host.example.com:7000"
+output_limit = "50g"
+
+[logs]
+limit = "100m"
 
 [security]
 user = "2000:2000"
@@ -360,6 +385,8 @@ team = "data"
         assert_eq!(configuration.security.drop_capabilities, ["ALL"]);
         assert!(configuration.security.read_only_root && configuration.security.no_new_privileges);
         assert_eq!(configuration.exchange.advertise.as_deref(), Some("host.example.com:7000"));
+        assert_eq!(configuration.exchange.output_limit, Some(50 << 30));
+        assert_eq!(configuration.logs.limit, 100 << 20);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod activity;
 mod base_image;
+mod byte_size;
 mod configuration;
 #[cfg(test)]
 mod fixture;
@@ -23,7 +24,8 @@ mod time_span;
 
 pub use activity::{ActivityFile, CodeKind, Direction, binding};
 pub use base_image::{BaseImageFile, BootstrapTable, LanguageTable, LanguagesTable, MirrorsTable};
-pub use configuration::{ConfigurationFile, EngineType, ExchangeTable, PermissionsTable};
+pub use byte_size::ByteSize;
+pub use configuration::{ConfigurationFile, EngineType, ExchangeTable, LogsTable, PermissionsTable};
 pub use home::Home;
 pub use resource::{Amount, ResourcesTable, check_resources, resource_argument};
 pub use schema::schemas;

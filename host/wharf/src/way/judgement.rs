@@ -14,6 +14,7 @@ use super::permission::no;
 use super::planning::{Planned, WayBack, base_key, image_plan, launch_spec};
 use super::{Step, Way};
 use crate::conclude::{engine_outcome, outcome};
+use crate::settings::check_resources;
 
 /// A plan that every policy accepted. Only [`judge`] makes one.
 pub(crate) struct Judged {
@@ -60,6 +61,13 @@ pub(crate) async fn judge(way: &Way, planned: Planned) -> Step<Answer> {
         let Some(accepted) = ask(way, policy, &plan, None, &usage).await? else { continue };
         let before = plan.clone();
         let receipts = apply(&mut plan, &accepted.changes, policy.name(), &mut writers);
+        if check_resources(&before.resources).is_ok()
+            && let Err((_, problem)) = check_resources(&plan.resources)
+        {
+            let sentence = format!("rejected: the policy {} asked for what no engine can give: {problem}", policy.name());
+            accepted.note(way, receipts, &mut limits);
+            return Err(Box::new(outcome(Cause::Rejected, sentence)));
+        }
         accepted.note(way, receipts, &mut limits);
         if plan.configuration.name != before.configuration.name {
             let configuration = moved(way, policy, &plan.configuration.name)?;

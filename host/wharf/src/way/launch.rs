@@ -130,6 +130,7 @@ fn open_session(way: &Way, plan: &Plan, attempt: u32, ticket_sha256: [u8; 32]) -
     let log = LogFile::open(way.host.log_path(&way.run)).map_err(|error| {
         Box::new(outcome(Cause::HostFault, format!("the run's log can't be kept: {}", sentence_of(&error))))
     })?;
+    let log = log.limited_to(plan.configuration.logs.limit);
     let heard = Arc::new(Heard::new(way.journal.clone(), log.path()));
     let session = way.host.exchange().open(SessionSpec {
         run: way.run.clone(),
@@ -138,6 +139,7 @@ fn open_session(way: &Way, plan: &Plan, attempt: u32, ticket_sha256: [u8; 32]) -
         task: task(plan, &way.activity, attempt, way.grace_seconds()),
         inputs: plan.inputs.clone(),
         outputs: plan.outputs.clone(),
+        output_limit: plan.configuration.exchange.output_limit,
         store: Arc::clone(way.host.datasets()),
         log,
         sink: Arc::clone(&heard) as Arc<dyn wharf_exchange::SessionSink>,

@@ -7,6 +7,9 @@ use super::{Asked, Step, Way};
 use crate::conclude::outcome;
 use crate::host::why_not_loaded;
 
+/// How many of a component's reasons an outcome's sentence has.
+const SHOWN_REASONS: usize = 5;
+
 /// Permission was given. Only [`ask`] makes one.
 pub(crate) struct Permitted {
     configuration: ExecutionConfiguration,
@@ -101,10 +104,15 @@ pub(crate) fn missing(step: &str, name: &str, message: &str) -> Decision {
 
 /// The outcome for a component's no.
 pub(crate) fn no(cause: Cause, verb: &str, component: &str, reasons: &[Reason]) -> Outcome {
-    let sentences: Vec<&str> = reasons.iter().map(|reason| reason.message.as_str()).collect();
-    let mut end = outcome(cause, format!("{verb} by {component}: {}", sentences.join("; ")));
+    // The record's decision has all of them.
+    let shown = &reasons[..reasons.len().min(SHOWN_REASONS)];
+    let sentences: Vec<&str> = shown.iter().map(|reason| reason.message.as_str()).collect();
+    let more = match reasons.len() - shown.len() {
+        0 => String::new(),
+        more => format!("; and {more} more reasons"),
+    };
+    let mut end = outcome(cause, format!("{verb} by {component}: {}{more}", sentences.join("; ")));
     end.evidence.insert("component".to_owned(), component.into());
-    end.evidence
-        .insert("rules".to_owned(), reasons.iter().map(|reason| reason.rule.clone()).collect::<Vec<_>>().into());
+    end.evidence.insert("rules".to_owned(), shown.iter().map(|reason| reason.rule.clone()).collect::<Vec<_>>().into());
     end
 }

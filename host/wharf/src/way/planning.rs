@@ -1,6 +1,6 @@
 //! Steps 2 and 3: from an activity to a job, and from a job and a configuration to a plan.
 
-use wharf_components::ComponentSet;
+use wharf_components::{ComponentSet, World};
 use wharf_images::ImagePlan;
 use wharf_model::configuration::Daemon;
 use wharf_model::launch::LaunchSpec;
@@ -36,7 +36,13 @@ pub(crate) async fn plan(way: &Way, permitted: Permitted) -> Step<Planned> {
             advice: Some(
                 "put a recipe adapter for it into `plugins/`: `wharf component list` says what is loaded".to_owned(),
             ),
-            ..outcome(Cause::NotPrepared, format!("no recipe adapter is loaded for activities of the kind `{kind}`"))
+            ..outcome(
+                Cause::NotPrepared,
+                format!(
+                    "no recipe adapter is loaded for activities of the kind `{kind}`{}",
+                    why_no_adapter(&way.set).unwrap_or_default()
+                ),
+            )
         }));
     };
     let call = adapter.prepare(&way.activity).await;
@@ -74,6 +80,15 @@ pub(crate) async fn plan(way: &Way, permitted: Permitted) -> Step<Planned> {
     set_standard_env(&mut plan);
     phase.done();
     Ok(Planned { plan, image, limits })
+}
+
+/// An adapter that is there and isn't loaded, as the end of a sentence: it may be the one that is missing.
+fn why_no_adapter(set: &ComponentSet) -> Option<String> {
+    let failed = set.failures().iter().find(|failure| {
+        let in_plugins = failure.file.parent().is_some_and(|folder| folder.ends_with("plugins"));
+        failure.world == Some(World::RecipeAdapter) || (failure.world.is_none() && in_plugins)
+    })?;
+    Some(format!(" ({} isn't loaded: {})", failed.file.file_stem()?.display(), failed.fault))
 }
 
 /// What recipes find in their environment, whatever their adapter; the configuration and the job may say otherwise.

@@ -87,6 +87,10 @@ class LocalCopy:
                     )
             for entry in files:
                 local = os.path.join(directory, entry)
+                if not os.path.isfile(local):
+                    raise DataikuException(
+                        "%s in the copy of folder %s isn't a file, so it can't be uploaded: remove it" % (entry, self.name)
+                    )
                 found[os.path.relpath(local, self.path).replace(os.sep, "/")] = local
         for path, local in sorted(found.items()):
             stamp = _stamp(local)

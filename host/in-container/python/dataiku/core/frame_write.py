@@ -9,6 +9,8 @@ from dataiku.core.types import FLOATS, INTEGERS, to_text
 
 #: Rows that are converted at a time.
 ROWS = 50000
+#: Bytes of a message that are sent at once: the host takes twice as many.
+PIECE = 32 << 20
 
 _INTEGER_TYPES = {
     "int8": "tinyint",
@@ -131,7 +133,16 @@ def write_arrow(frame, columns, sink):
         for start in range(0, len(frame), ROWS):
             part = frame.iloc[start : start + ROWS].reset_index(drop=True)
             arrays = [_arrow_array(part.iloc[:, at], column) for at, column in enumerate(columns)]
-            writer.write_batch(arrow.record_batch(arrays, schema=schema))
+            for piece in _pieces(arrow.record_batch(arrays, schema=schema)):
+                writer.write_batch(piece)
+
+
+def _pieces(batch):
+    """A batch in pieces that the host takes at once."""
+    if batch.nbytes <= PIECE or batch.num_rows <= 1:
+        return [batch]
+    half = batch.num_rows // 2
+    return _pieces(batch.slice(0, half)) + _pieces(batch.slice(half))
 
 
 def arrow_type(kind):
