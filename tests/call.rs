@@ -195,17 +195,13 @@ impl Started {
         assert!(matches!(sent, Some(Ok(()))), "{} can't be sent a signal", self.what);
     }
 
-    /// The most memory that it ever had, in bytes.
-    ///
-    /// # Panics
-    /// It is gone already.
+    /// How many bytes its process has had in memory at the most; `None` once it has ended.
     #[must_use]
-    pub fn peak_memory(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(&path).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib: Option<u64> = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-        kib.unwrap_or_else(|| panic!("{} is gone: {path} has {status:?}", self.what)) << 10
+    pub fn peak_memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+        Some(kibibytes << 10)
     }
 
     /// Stops reading what it says, as `head` does.

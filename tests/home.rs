@@ -139,11 +139,16 @@ impl Home {
 
     /// Starts `wharf` with these arguments.
     pub fn start<A: AsRef<str>>(&self, arguments: impl IntoIterator<Item = A>) -> Started {
+        Started::new(self.command(arguments))
+    }
+
+    /// `wharf` with these arguments, not started.
+    pub fn command<A: AsRef<str>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
         let mut command = Command::new(binary());
         command.env_remove("WHARF_HOME").env_remove("RUST_LOG").current_dir(self.dir.path());
         command.arg("--home").arg(self.path());
         command.args(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
-        Started::new(command)
+        command
     }
 
     /// The arguments that run this Python code as the tests' user, one event a line.

@@ -6,7 +6,9 @@
 mod call;
 mod daemon;
 mod home;
+mod measure;
 
 pub use call::{Finished, Started};
 pub use daemon::{Container, Daemon};
 pub use home::{GROUP, Home, USER};
+pub use measure::{Times, machine};

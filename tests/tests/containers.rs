@@ -94,7 +94,7 @@ impl Siege {
     /// Lets the honest run end, and checks that nothing happened to it, to the host, or to any file. Names of files that the
     /// attacks were allowed to write are given.
     fn end(self, written: &[&str]) {
-        let peak = self.honest.peak_memory();
+        let peak = self.honest.peak_memory().expect("the honest run waits for its signal");
         assert!(peak < MEMORY, "the host needed {} MiB", peak >> 20);
         self.home.write_data("signal/stop", "");
         let honest = self.honest.finish().exits(0);

@@ -118,10 +118,22 @@ impl Console {
     /// # Errors
     /// Nobody reads it any more, or the disk is full.
     pub(crate) fn line(&mut self, text: &str) -> io::Result<()> {
+        self.write(text, "\n")
+    }
+
+    /// A piece of a line that goes on.
+    ///
+    /// # Errors
+    /// Nobody reads it any more, or the disk is full.
+    pub(crate) fn piece(&mut self, text: &str) -> io::Result<()> {
+        self.write(text, "")
+    }
+
+    fn write(&mut self, text: &str, end: &str) -> io::Result<()> {
         let write = || {
             let mut out = io::stdout().lock();
             out.write_all(text.as_bytes())?;
-            out.write_all(b"\n")
+            out.write_all(end.as_bytes())
         };
         // Only where both streams are the same terminal can the two be in each other's way.
         if self.out.terminal { self.spinner.suspend(write) } else { write() }

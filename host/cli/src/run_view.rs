@@ -87,7 +87,11 @@ impl RunView {
                     console.note(&format!("  waiting: {why}"));
                 }
             }
-            EventKind::Log { stream, text, .. } => return self.log(*stream, text, console),
+            EventKind::Log { stream, text, continues, .. } => return self.log(*stream, text, *continues, console),
+            EventKind::LogGap { missing, why, .. } => {
+                let text = format!("... {} missing here: {}", are(*missing, "line"), for_terminal(why));
+                console.note(&err.paint(Tone::Doubtful, &text));
+            }
             EventKind::Usage(now) => console.spinner().say(&format!("{}: {}", phase_word(Phase::Run), usage(now))),
             EventKind::StopRequested { by } => {
                 console.note(&format!("stop requested by {by}"));
@@ -127,7 +131,7 @@ impl RunView {
         }
     }
 
-    fn log(&mut self, stream: Stream, text: &str, console: &mut Console) -> io::Result<()> {
+    fn log(&mut self, stream: Stream, text: &str, continues: bool, console: &mut Console) -> io::Result<()> {
         let channel = if stream == Stream::Stdout { console.out() } else { console.err() };
         if channel.is_terminal() && console.err().is_terminal() {
             // A line that moves between lines that scroll only flickers.
@@ -136,6 +140,7 @@ impl RunView {
         }
         let text = if channel.is_terminal() { for_terminal(text) } else { text.to_owned() };
         match stream {
+            Stream::Stdout if continues => console.piece(&text)?,
             Stream::Stdout => console.line(&text)?,
             Stream::Stderr => console.note(&text),
             Stream::Runner => console.note(&channel.paint(Tone::Quiet, &text)),
@@ -161,7 +166,7 @@ pub(crate) fn show_log(event: &Event, console: &mut Console) -> io::Result<()> {
     if console.is_json() {
         return console.json_line(event);
     }
-    let EventKind::Log { .. } = &event.kind else { return Ok(()) };
+    let (EventKind::Log { .. } | EventKind::LogGap { .. }) = &event.kind else { return Ok(()) };
     RunView::new(&[]).show(event, console)
 }
 
@@ -262,10 +267,9 @@ pub(crate) fn summary(
     }
     match &outcome.log {
         Some(LogState::Complete { lines, .. }) => fact("log", &format!("complete, {}", counted(*lines, "line"))),
-        Some(LogState::Incomplete { from, to: Some(to) }) => {
-            fact("log", &format!("incomplete: lines {from} to {} are missing", to.saturating_sub(1)));
+        Some(LogState::Incomplete { missing, dropped, from, to }) => {
+            fact("log", &format!("incomplete: {}", gaps(*missing, *dropped, *from, *to)));
         }
-        Some(LogState::Incomplete { from, to: None }) => fact("log", &format!("incomplete: from line {from} on")),
         Some(LogState::Limited { lines, left_out, .. }) => fact(
             "log",
             &format!("{}; {} beyond its limit were not kept", counted(*lines, "line"), counted(*left_out, "line")),
@@ -321,6 +325,30 @@ fn whose(whose: Whose) -> &'static str {
         Whose::Network => "the network's doing: between this host, the engine and its containers",
         Whose::Host => "this host's doing",
     }
+}
+
+/// What is missing of a log.
+fn gaps(missing: Option<u64>, dropped: u64, from: u64, to: Option<u64>) -> String {
+    let Some(missing) = missing else {
+        return "it isn't what the container counted, and nobody knows which lines are missing".to_owned();
+    };
+    let mut text = format!("{} missing", are(missing, "line"));
+    match to.and_then(|to| to.checked_sub(from)) {
+        Some(first) if first == missing => text.push_str(&format!(", from line {from} on")),
+        Some(first) => text.push_str(&format!(", the first {} from line {from} on", text::grouped(first))),
+        None => {}
+    }
+    match dropped {
+        0 => {}
+        _ if dropped == missing => text.push_str("; the container dropped them while the host was away"),
+        _ => text.push_str(&format!("; the container dropped {} of them", text::grouped(dropped))),
+    }
+    text
+}
+
+/// `1 line is`, `12,345 lines are`.
+fn are(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun} is") } else { format!("{} {noun}s are", text::grouped(count)) }
 }
 
 /// The cause as errors and records spell it.
@@ -415,6 +443,18 @@ mod tests {
                 "  log      complete, 1 line",
                 "  used     memory 3 MiB at the most, CPU 0.2 s",
             ]
+        );
+        let dropped = LogState::Incomplete { missing: Some(12_345), dropped: 12_345, from: 7, to: Some(9) };
+        let gap = Outcome { log: Some(dropped), ..end(Cause::Succeeded, "the recipe succeeded") };
+        assert_eq!(
+            summary(Channel::TERMINAL, "r1", &gap, None, &[])[2],
+            "  log      incomplete: 12,345 lines are missing, the first 2 from line 7 on; the container dropped them while \
+             the host was away"
+        );
+        assert_eq!(gaps(Some(1), 0, 7, Some(8)), "1 line is missing, from line 7 on");
+        assert_eq!(
+            gaps(Some(5), 3, 7, Some(12)),
+            "5 lines are missing, from line 7 on; the container dropped 3 of them"
         );
         let bad = Outcome {
             whose: Whose::Limit,

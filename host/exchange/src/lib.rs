@@ -31,7 +31,7 @@ pub use exchange::{Exchange, ExchangeError};
 pub use file_store::FileStore;
 pub use folder_path::{BadPath, FolderPath};
 pub use identity::{IdentityError, TlsIdentity};
-pub use log_file::{LogError, LogFile, LogLine, LogReader, verify_log};
+pub use log_file::{LogError, LogFile, LogFrames, LogLine, LogReader, verify_log};
 pub use session::{Session, SessionEvent, SessionSink, SessionSpec};
 pub use store::{
     Access, ByteStream, Committed, DatasetStore, Format, ReadRequest, StagedRows, StoreError, Token, TokenStatus,

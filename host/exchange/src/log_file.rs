@@ -2,11 +2,15 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use wharf_model::outcome::LogState;
-use wharf_model::protocol::frame::{self, Frame};
+use wharf_model::protocol::frame::{self, CONTINUES, Frame, FrameRef, HEADER, Header};
 use wharf_model::protocol::{MAX_LINE, RunnerResult, Stream};
 use wharf_model::quantity::describe_bytes;
+
+/// How much of a file is looked at once.
+const PART: u64 = 1 << 20;
 
 /// The log of one attempt: an append-only file of [frames](wharf_model::protocol::frame), as they crossed.
 ///
@@ -34,6 +38,28 @@ pub struct LogError {
     source: io::Error,
 }
 
+/// Frames as they crossed, one behind the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogFrames(Bytes);
+
+impl LogFrames {
+    /// One after the other.
+    pub fn iter(&self) -> impl Iterator<Item = FrameRef<'_>> {
+        let mut rest = &self.0[..];
+        std::iter::from_fn(move || {
+            let frame = frame::decode(rest).ok()??;
+            rest = &rest[frame.size()..];
+            Some(frame)
+        })
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 /// What a file is known to hold.
 #[derive(Clone, Debug, Default)]
 struct Kept {
@@ -44,6 +70,8 @@ struct Kept {
     frames: u64,
     bytes: u64,
     hash: Sha256,
+    /// How many frames are missing in gaps.
+    missing: u64,
     /// The first gap: its first sequence number, and the one after its last.
     gap: Option<(u64, u64)>,
     /// The log reached its limit: what comes is counted in `next` and `hash` and not kept.
@@ -102,43 +130,29 @@ impl LogFile {
     /// Returns the ones that are new, those beyond the limit among them.
     ///
     /// `base` is the oldest frame that the sender still has: whatever is missing before it won't come any more.
-    pub(crate) fn append(&mut self, frames: Vec<Frame>, base: u64) -> Result<Vec<Frame>, LogError> {
+    pub(crate) fn append(&mut self, frames: &Bytes, base: u64) -> Result<LogFrames, LogError> {
         // A hostile runner may claim any base; what it can spoil is its own log.
         let mut kept = self.kept.clone();
         kept.skip_to(base);
-        let mut buffer = Vec::new();
-        let mut fresh = Vec::with_capacity(frames.len());
-        for mut frame in frames {
-            // The last number has none after it.
-            if frame.seq != kept.next || frame.seq == u64::MAX {
-                continue;
-            }
-            // The other flags are the host's own.
-            frame.flags &= frame::CONTINUES;
-            let size = (frame::HEADER + frame.bytes.len()) as u64;
-            if !kept.limited && kept.end.saturating_add(size) > self.limit {
-                let text = format!("the log's limit of {} is reached: what follows isn't kept", describe_bytes(self.limit));
-                let last =
-                    Frame { stream: Stream::Runner, flags: LIMIT, bytes: text.into_bytes(), ..frame.clone() };
-                frame::encode(&last, &mut buffer);
-                kept.end += (frame::HEADER + last.bytes.len()) as u64;
-                kept.limited = true;
-            }
-            if kept.limited {
-                kept.leave_out(&frame);
-            } else {
-                frame::encode(&frame, &mut buffer);
-                kept.add(&frame);
-            }
-            fresh.push(frame);
+        let mut start = 0;
+        while let Ok(Some(frame)) = frame::decode(&frames[start..])
+            && frame.seq < kept.next
+        {
+            start += frame.size();
         }
-        self.file.write_all(&buffer).and_then(|()| self.file.flush()).map_err(|source| {
+        let fresh = frames.slice(start..);
+        let len = kept.take(&fresh, self.limit);
+        let last = kept.limited_now(&fresh[len..], self.limit);
+        let beyond = kept.leave_out(&fresh[len..]);
+        let written = self.file.write_all(&fresh[..len]).and_then(|()| self.file.write_all(&last));
+        written.and_then(|()| self.file.flush()).map_err(|source| {
             // What was written of it is overwritten by the next attempt.
             let _ = self.file.seek(SeekFrom::Start(self.kept.end));
             LogError { operation: "append to", path: self.path.clone(), source }
         })?;
+        let fresh = fresh.slice(..len + beyond);
         self.kept = kept;
-        Ok(fresh)
+        Ok(LogFrames(fresh))
     }
 }
 
@@ -153,67 +167,145 @@ pub fn verify_log(path: &Path, result: &RunnerResult) -> Result<LogState, LogErr
 }
 
 impl Kept {
-    fn scan(file: &File) -> io::Result<Self> {
+    fn scan(mut file: &File) -> io::Result<Self> {
         let mut kept = Self::default();
-        let mut reader = FrameReader::new(file)?;
-        while let Some(frame) = reader.next_frame()? {
-            if frame.seq < kept.next {
-                // Frames are only ever appended upwards: this is the rest of something else.
-                break;
+        let mut buffer = Vec::new();
+        file.seek(SeekFrom::Start(0))?;
+        loop {
+            let more = file.take(PART).read_to_end(&mut buffer)?;
+            let taken = kept.take_back(&buffer);
+            buffer.drain(..taken);
+            // What isn't a frame now, and can't become one, is the rest of something else.
+            if more == 0 || kept.limited || buffer.len() > HEADER + MAX_LINE {
+                return Ok(kept);
             }
-            kept.skip_to(frame.seq);
+        }
+    }
+
+    /// Takes the frames of our own file, with the gaps between them. Returns how many bytes they are.
+    fn take_back(&mut self, bytes: &[u8]) -> usize {
+        let mut at = 0;
+        // Frames are only ever appended upwards.
+        while let Ok(Some(frame)) = frame::decode(&bytes[at..])
+            && frame.seq >= self.next
+        {
+            self.skip_to(frame.seq);
             if frame.flags & LIMIT != 0 {
-                kept.end += (frame::HEADER + frame.bytes.len()) as u64;
-                (kept.limited, kept.reopened) = (true, true);
-                break;
+                self.hash.update(&bytes[..at]);
+                at += frame.size();
+                self.end += at as u64;
+                (self.limited, self.reopened) = (true, true);
+                return at;
             }
-            kept.add(&frame);
+            at += frame.size();
+            self.count(&frame);
         }
-        Ok(kept)
+        self.hash.update(&bytes[..at]);
+        self.end += at as u64;
+        at
     }
 
-    fn skip_to(&mut self, base: u64) {
-        if base > self.next && self.limited && self.reopened {
-            // Acknowledged to the runner before, and not kept.
-            self.next = base;
+    /// Takes a runner's frames that continue the log without a gap, as many as there is room for. Returns how many bytes
+    /// they are.
+    fn take(&mut self, bytes: &[u8], limit: u64) -> usize {
+        let mut at = 0;
+        while let Some(frame) = self.following(&bytes[at..])
+            && !self.limited
+            && self.end.saturating_add((at + frame.size()) as u64) <= limit
+        {
+            at += frame.size();
+            self.count(&frame);
         }
-        if base > self.next {
-            self.gap =
-                Some(self.gap.map_or((self.next, base), |(from, to)| (from, if to == self.next { base } else { to })));
-            self.next = base;
-        }
+        self.hash.update(&bytes[..at]);
+        self.end += at as u64;
+        at
     }
 
-    fn add(&mut self, frame: &Frame) {
-        frame::hash_into(frame, &mut self.hash);
-        self.end += (frame::HEADER + frame.bytes.len()) as u64;
+    /// The host's own last line, at the first frame that there is no room for.
+    fn limited_now(&mut self, rest: &[u8], limit: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        if let Some(frame) = self.following(rest).filter(|_| !self.limited) {
+            let text = format!("the log's limit of {} is reached: what follows isn't kept", describe_bytes(limit));
+            let last = FrameRef { stream: Stream::Runner, flags: LIMIT, bytes: text.as_bytes(), ..frame };
+            frame::encode(last, &mut bytes);
+            self.end += bytes.len() as u64;
+            self.limited = true;
+        }
+        bytes
+    }
+
+    /// Counts the frames that follow and aren't kept. Returns how many bytes they are.
+    fn leave_out(&mut self, rest: &[u8]) -> usize {
+        let mut at = 0;
+        while let Some(frame) = self.following(&rest[at..]) {
+            at += frame.size();
+            self.next += 1;
+        }
+        self.hash.update(&rest[..at]);
+        at
+    }
+
+    /// The next frame, if it is the one that continues the log.
+    fn following<'a>(&self, bytes: &'a [u8]) -> Option<FrameRef<'a>> {
+        let frame = frame::decode(bytes).ok()??;
+        // The last number has none after it, and the other flags are the host's own.
+        (frame.seq == self.next && frame.seq < u64::MAX && frame.flags & !CONTINUES == 0).then_some(frame)
+    }
+
+    fn count(&mut self, frame: &FrameRef<'_>) {
         self.next = frame.seq.saturating_add(1);
         self.frames += 1;
         self.bytes += frame.bytes.len() as u64;
     }
 
-    fn leave_out(&mut self, frame: &Frame) {
-        frame::hash_into(frame, &mut self.hash);
-        self.next = frame.seq.saturating_add(1);
+    fn skip_to(&mut self, base: u64) {
+        if self.limited && self.reopened {
+            // Acknowledged to the runner before, and not kept.
+            self.next = self.next.max(base);
+        }
+        self.miss_until(base);
+    }
+
+    fn miss_until(&mut self, base: u64) {
+        if base > self.next {
+            self.missing += base - self.next;
+            match &mut self.gap {
+                None => self.gap = Some((self.next, base)),
+                Some((_, to)) if *to == self.next => *to = base,
+                Some(_) => {}
+            }
+            self.next = base;
+        }
     }
 
     fn state(&self, result: &RunnerResult) -> LogState {
-        if let Some((from, to)) = self.gap {
-            return LogState::Incomplete { from, to: Some(to) };
-        }
-        if self.next < result.log_frames {
-            return LogState::Incomplete { from: self.next, to: Some(result.log_frames) };
-        }
-        let hash = hex::encode(self.hash.clone().finalize());
-        if self.limited && self.next == result.log_frames && (self.reopened || hash == result.log_sha256) {
-            let left_out = result.log_frames.saturating_sub(self.frames);
-            return LogState::Limited { lines: self.frames, bytes: self.bytes, left_out };
-        }
-        if self.frames == result.log_frames && self.bytes == result.log_bytes && hash == result.log_sha256 {
-            LogState::Complete { lines: self.frames, bytes: self.bytes }
-        } else {
+        let mut all = self.clone();
+        all.miss_until(result.log_frames);
+        let counted = all.next == result.log_frames
+            && (self.limited || all.frames.checked_add(all.missing) == Some(result.log_frames));
+        // Of what the container dropped there is no hash, and of all the rest there is one.
+        let rest_is_known = all.missing == result.log_dropped;
+        let equal = || {
+            let hash = || hex::encode(self.hash.clone().finalize()) == result.log_sha256;
+            if self.limited { self.reopened || hash() } else { self.bytes == result.log_bytes && hash() }
+        };
+        match all.gap {
+            None if counted && rest_is_known && equal() => {
+                if self.limited {
+                    let left_out = result.log_frames.saturating_sub(self.frames);
+                    LogState::Limited { lines: self.frames, bytes: self.bytes, left_out }
+                } else {
+                    LogState::Complete { lines: self.frames, bytes: self.bytes }
+                }
+            }
+            Some((from, to)) if counted && (!rest_is_known || equal()) => LogState::Incomplete {
+                missing: Some(all.missing),
+                dropped: result.log_dropped.min(all.missing),
+                from,
+                to: Some(to),
+            },
             // As many as were counted or more, and others than were sent: nobody knows which.
-            LogState::Incomplete { from: 0, to: None }
+            _ => LogState::Incomplete { missing: None, dropped: 0, from: 0, to: None },
         }
     }
 }
@@ -251,15 +343,8 @@ impl Iterator for LogReader {
     type Item = Result<LogLine, LogError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            match self.frames.next_frame_from(self.from) {
-                Ok(Some(frame)) if frame.seq < self.from => {}
-                Ok(frame) => return frame.map(Ok),
-                Err(source) => {
-                    return Some(Err(LogError { operation: "read", path: self.path.clone(), source }));
-                }
-            }
-        }
+        let read = self.frames.next_frame_from(self.from);
+        read.map_err(|source| LogError { operation: "read", path: self.path.clone(), source }).transpose()
     }
 }
 
@@ -276,36 +361,26 @@ impl<F: Read + Seek> FrameReader<F> {
         Ok(Self { reader: BufReader::with_capacity(256 << 10, file), at: 0 })
     }
 
-    fn next_frame(&mut self) -> io::Result<Option<Frame>> {
-        self.next_frame_from(0)
-    }
-
-    /// The next frame; one before `from` comes without its bytes, which are skipped. `None` at the end of what is whole.
+    /// The next frame that isn't before `from`: those are skipped. `None` at the end of what is whole.
     fn next_frame_from(&mut self, from: u64) -> io::Result<Option<Frame>> {
-        let mut bytes = vec![0; frame::HEADER];
-        if !self.fill(&mut bytes)? {
-            return Ok(None);
-        }
-        let len = u32::from_le_bytes([bytes[18], bytes[19], bytes[20], bytes[21]]) as usize;
-        let seq = u64::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]]);
-        if len > MAX_LINE {
-            return self.rewind();
-        }
-        if seq < from {
-            self.reader.seek_relative(i64::try_from(len).unwrap_or(0))?;
-            bytes[18..22].fill(0);
-        } else {
-            bytes.resize(frame::HEADER + len, 0);
-            if !self.fill(&mut bytes[frame::HEADER..])? {
+        loop {
+            let mut header = [0; HEADER];
+            if !self.fill(&mut header)? {
                 return Ok(None);
             }
-        }
-        match frame::decode(&bytes) {
-            Ok(Some((frame, _))) => {
-                self.at += (frame::HEADER + len) as u64;
-                Ok(Some(frame))
+            let Ok(Header { seq, at, stream, flags, len }) = Header::read(&header) else { return self.rewind() };
+            let size = (HEADER + len) as u64;
+            if seq < from {
+                self.reader.seek_relative(i64::try_from(len).unwrap_or(0))?;
+                self.at += size;
+                continue;
             }
-            Ok(None) | Err(_) => self.rewind(),
+            let mut bytes = vec![0; len];
+            if !self.fill(&mut bytes)? {
+                return Ok(None);
+            }
+            self.at += size;
+            return Ok(Some(Frame { seq, at, stream, flags, bytes }));
         }
     }
 
@@ -331,32 +406,39 @@ impl<F: Read + Seek> FrameReader<F> {
 mod tests {
     use super::*;
 
-    fn frames(range: std::ops::Range<u64>) -> Vec<Frame> {
-        range
-            .map(|seq| Frame {
-                seq,
-                at: 1,
-                stream: Stream::Stdout,
-                flags: 0,
-                bytes: format!("line {seq}").into_bytes(),
-            })
-            .collect()
+    fn frames(range: std::ops::Range<u64>) -> Bytes {
+        let mut bytes = Vec::new();
+        for seq in range {
+            let line = format!("line {seq}");
+            let frame = FrameRef { seq, at: 1, stream: Stream::Stdout, flags: 0, bytes: line.as_bytes() };
+            frame::encode(frame, &mut bytes);
+        }
+        bytes.into()
     }
 
-    fn result(count: u64) -> RunnerResult {
-        let mut hash = Sha256::new();
-        let mut bytes = 0;
-        for frame in frames(0..count) {
-            frame::hash_into(&frame, &mut hash);
-            bytes += frame.bytes.len() as u64;
-        }
+    /// What a runner says that sent these frames of so many.
+    fn result_of(count: u64, sent: &[std::ops::Range<u64>]) -> RunnerResult {
+        let sent: Vec<Bytes> = sent.iter().cloned().map(frames).collect();
+        let found: Vec<LogFrames> = sent.iter().cloned().map(LogFrames).collect();
+        let lines: Vec<FrameRef<'_>> = found.iter().flat_map(LogFrames::iter).collect();
         RunnerResult {
             log_frames: count,
-            log_bytes: bytes,
-            log_sha256: hex::encode(hash.finalize()),
+            log_dropped: count - lines.len() as u64,
+            log_bytes: lines.iter().map(|line| line.bytes.len() as u64).sum(),
+            log_sha256: hex::encode(Sha256::digest(sent.concat())),
             ..RunnerResult::default()
         }
     }
+
+    fn result(count: u64) -> RunnerResult {
+        result_of(count, &[0..count])
+    }
+
+    fn gap(missing: u64, dropped: u64, from: u64, to: u64) -> LogState {
+        LogState::Incomplete { missing: Some(missing), dropped, from, to: Some(to) }
+    }
+
+    const UNKNOWN: LogState = LogState::Incomplete { missing: None, dropped: 0, from: 0, to: None };
 
     fn seqs(path: &Path, from: u64) -> Vec<u64> {
         LogReader::open(path, from).unwrap().map(|frame| frame.unwrap().seq).collect()
@@ -367,15 +449,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let mut log = LogFile::open(&path).unwrap();
-        assert_eq!(log.append(frames(0..3), 0).unwrap().len(), 3);
-        assert_eq!(log.append(frames(1..5), 0).unwrap(), frames(3..5));
-        assert_eq!(log.append(frames(9..10), 0).unwrap(), []);
+        assert_eq!(log.append(&frames(0..3), 0).unwrap().iter().count(), 3);
+        assert_eq!(log.append(&frames(1..5), 0).unwrap(), LogFrames(frames(3..5)));
+        assert!(log.append(&frames(9..10), 0).unwrap().is_empty());
         assert_eq!(log.next(), 5);
         assert!(matches!(log.state(&result(5)), LogState::Complete { lines: 5, .. }));
-        assert_eq!(log.state(&result(7)), LogState::Incomplete { from: 5, to: Some(7) });
-        assert_eq!(log.state(&result(4)), LogState::Incomplete { from: 0, to: None });
+        assert_eq!(log.state(&result(7)), gap(2, 0, 5, 7));
+        assert_eq!(log.state(&result(4)), UNKNOWN);
         let lie = RunnerResult { log_sha256: "00".repeat(32), ..result(5) };
-        assert_eq!(log.state(&lie), LogState::Incomplete { from: 0, to: None });
+        assert_eq!(log.state(&lie), UNKNOWN);
         assert_eq!(seqs(&path, 0), [0, 1, 2, 3, 4]);
         assert_eq!(seqs(&path, 3), [3, 4]);
         assert_eq!(verify_log(&path, &result(5)).unwrap(), log.state(&result(5)));
@@ -385,14 +467,14 @@ mod tests {
     fn a_torn_frame_is_dropped_wherever_it_was_cut() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        LogFile::open(&path).unwrap().append(frames(0..3), 0).unwrap();
+        LogFile::open(&path).unwrap().append(&frames(0..3), 0).unwrap();
         let whole = std::fs::read(&path).unwrap();
         let second = whole.len() / 3 * 2;
         for cut in second + 1..whole.len() {
             std::fs::write(&path, &whole[..cut]).unwrap();
             let mut log = LogFile::open(&path).unwrap();
             assert_eq!(log.next(), 2, "cut at {cut}");
-            log.append(frames(2..4), 0).unwrap();
+            log.append(&frames(2..4), 0).unwrap();
             assert!(matches!(LogFile::open(&path).unwrap().state(&result(4)), LogState::Complete { .. }));
         }
         // Zeros, as a power failure leaves them, are no frame.
@@ -407,30 +489,51 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let mut log = LogFile::open(&path).unwrap();
-        log.append(frames(0..2), 0).unwrap();
-        assert_eq!(log.append(frames(5..7), 5).unwrap().len(), 2);
-        let gap = LogState::Incomplete { from: 2, to: Some(5) };
-        assert_eq!(log.state(&result(7)), gap);
-        assert_eq!(LogFile::open(&path).unwrap().state(&result(7)), gap);
+        log.append(&frames(0..2), 0).unwrap();
+        assert_eq!(log.append(&frames(5..7), 5).unwrap().iter().count(), 2);
+        assert_eq!(log.state(&result(7)), gap(3, 0, 2, 5));
+        assert_eq!(LogFile::open(&path).unwrap().state(&result(7)), gap(3, 0, 2, 5));
         assert_eq!(seqs(&path, 2), [5, 6]);
+    }
+
+    #[test]
+    fn every_gap_is_counted_and_the_rest_is_proven() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut log = LogFile::open(&path).unwrap();
+        log.append(&frames(0..2), 0).unwrap();
+        log.append(&frames(5..7), 5).unwrap();
+        log.append(&frames(7..9), 7).unwrap();
+        log.append(&frames(20..21), 20).unwrap();
+        let said = result_of(21, &[0..2, 5..9, 20..21]);
+        assert_eq!(said.log_dropped, 14);
+        for log in [log, LogFile::open(&path).unwrap()] {
+            assert_eq!(log.state(&said), gap(14, 14, 2, 5));
+            // Other bytes than were sent.
+            assert_eq!(log.state(&RunnerResult { log_sha256: "00".repeat(32), ..said.clone() }), UNKNOWN);
+            // Fewer were dropped than are missing: the host lost some, and nobody can hash those.
+            assert_eq!(log.state(&RunnerResult { log_dropped: 4, ..said.clone() }), gap(14, 4, 2, 5));
+            // More came than were sent.
+            assert_eq!(log.state(&RunnerResult { log_frames: 20, ..said.clone() }), UNKNOWN);
+        }
     }
 
     #[test]
     fn beyond_its_limit_a_log_is_counted_and_not_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let one = (frame::HEADER + "line 0".len()) as u64;
+        let one = (HEADER + "line 0".len()) as u64;
         let open = || LogFile::open(&path).unwrap().limited_to(3 * one + 1);
         let mut log = open();
-        assert_eq!(log.append(frames(0..2), 0).unwrap().len(), 2);
-        assert_eq!(log.append(frames(2..6), 0).unwrap().len(), 4);
-        assert_eq!(log.append(frames(6..8), 0).unwrap().len(), 2);
+        assert_eq!(log.append(&frames(0..2), 0).unwrap(), LogFrames(frames(0..2)));
+        assert_eq!(log.append(&frames(2..6), 0).unwrap(), LogFrames(frames(2..6)));
+        assert_eq!(log.append(&frames(5..8), 0).unwrap(), LogFrames(frames(6..8)));
         assert_eq!(log.next(), 8);
         let limited = LogState::Limited { lines: 3, bytes: 18, left_out: 5 };
         assert_eq!(log.state(&result(8)), limited);
-        assert_eq!(log.state(&result(9)), LogState::Incomplete { from: 8, to: Some(9) });
+        assert_eq!(log.state(&result(9)), gap(1, 0, 8, 9));
         let lie = RunnerResult { log_sha256: "00".repeat(32), ..result(8) };
-        assert_eq!(log.state(&lie), LogState::Incomplete { from: 0, to: None });
+        assert_eq!(log.state(&lie), UNKNOWN);
         let size = std::fs::metadata(&path).unwrap().len();
         assert!(size < 3 * one + 200, "{size}");
         let last = LogReader::open(&path, 3).unwrap().next().unwrap().unwrap();
@@ -438,7 +541,7 @@ mod tests {
 
         // A host that was started anew: the runner has forgotten what was acknowledged.
         let mut log = open();
-        assert_eq!(log.append(frames(8..10), 8).unwrap().len(), 2);
+        assert_eq!(log.append(&frames(8..10), 8).unwrap(), LogFrames(frames(8..10)));
         assert_eq!(log.state(&result(10)), LogState::Limited { lines: 3, bytes: 18, left_out: 7 });
         assert_eq!(std::fs::metadata(&path).unwrap().len(), size);
     }
@@ -448,18 +551,23 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let mut log = LogFile::open(&path).unwrap();
-        log.append(frames(0..2), 0).unwrap();
-        let last = Frame { seq: u64::MAX, flags: 0xff, ..frames(0..1).remove(0) };
-        assert_eq!(log.append(vec![last.clone(), last], u64::MAX).unwrap(), []);
+        log.append(&frames(0..2), 0).unwrap();
+        log.append(&frames(u64::MAX - 1..u64::MAX), u64::MAX - 1).unwrap();
+        let one = |seq, flags| {
+            let mut bytes = Vec::new();
+            let frame = FrameRef { seq, at: 1, stream: Stream::Stdout, flags, bytes: b"x" };
+            frame::encode(frame, &mut bytes);
+            Bytes::from(bytes)
+        };
+        assert!(log.append(&one(u64::MAX, 0), u64::MAX).unwrap().is_empty());
+        assert!(log.append(&frames(2..4), u64::MAX).unwrap().is_empty());
         assert_eq!(log.next(), u64::MAX);
-        assert_eq!(log.append(frames(2..4), 0).unwrap(), []);
-        assert_eq!(log.state(&result(4)), LogState::Incomplete { from: 2, to: Some(u64::MAX) });
+        assert_eq!(log.state(&result(3)), UNKNOWN);
         // Nobody but the host marks where the limit was.
         let path = folder.path().join("marked");
         let mut log = LogFile::open(&path).unwrap();
-        let marked = Frame { flags: LIMIT | frame::CONTINUES, ..frames(0..1).remove(0) };
-        assert_eq!(log.append(vec![marked], 0).unwrap()[0].flags, frame::CONTINUES);
-        assert_eq!(LogFile::open(&path).unwrap().next(), 1);
+        assert!(log.append(&one(0, LIMIT), 0).unwrap().is_empty());
+        assert_eq!(LogFile::open(&path).unwrap().next(), 0);
     }
 
     #[test]
@@ -469,11 +577,11 @@ mod tests {
         let mut log = LogFile::open(&path).unwrap();
         let mut reader = LogReader::open(&path, 0).unwrap();
         assert!(reader.next().is_none());
-        log.append(frames(0..2), 0).unwrap();
+        log.append(&frames(0..2), 0).unwrap();
         assert_eq!(reader.next().unwrap().unwrap().seq, 0);
         assert_eq!(reader.next().unwrap().unwrap().bytes, b"line 1");
         assert!(reader.next().is_none());
-        log.append(frames(2..3), 0).unwrap();
+        log.append(&frames(2..3), 0).unwrap();
         assert_eq!(reader.next().unwrap().unwrap().seq, 2);
     }
 }

@@ -1,6 +1,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use http_body_util::{BodyExt, BodyStream, Limited};
 use hyper::body::Incoming;
@@ -10,7 +11,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
-use wharf_model::protocol::frame::{self, Frame};
+use wharf_model::protocol::frame;
 use wharf_model::protocol::{HeartbeatAck, LogAck, Received, RunnerResult, Schema, Started, Usage};
 use wharf_model::{Binding, BindingKind};
 
@@ -277,7 +278,7 @@ async fn take_logs(attempt: &Arc<Attempt>, base: u64, mut body: Incoming) -> Res
     // What is gathered before it is written takes memory.
     let _place = attempt.log_requests.acquire().await.map_err(|_| closed())?;
     let bad = |message: &str| Refused::bad_request("bad-frames", message);
-    let mut buffer = Vec::new();
+    let mut buffer = BytesMut::new();
     let mut total = 0;
     let mut next = None;
     loop {
@@ -290,15 +291,9 @@ async fn take_logs(attempt: &Arc<Attempt>, base: u64, mut body: Incoming) -> Res
         }
         buffer.extend_from_slice(&chunk);
         if buffer.len() >= LOG_BATCH || last {
-            let mut frames = Vec::new();
-            let mut at = 0;
-            while let Some((frame, len)) = frame::decode(&buffer[at..]).map_err(|error| bad(&error.to_string()))? {
-                frames.push(frame);
-                at += len;
-            }
-            buffer.drain(..at);
-            if !frames.is_empty() || next.is_none() {
-                next = Some(keep(attempt, base, frames).await?);
+            let whole = frame::whole(&buffer).map_err(|error| bad(&error.to_string()))?;
+            if whole > 0 || next.is_none() {
+                next = Some(keep(attempt, base, buffer.split_to(whole).freeze()).await?);
             }
         }
         if last {
@@ -311,11 +306,11 @@ async fn take_logs(attempt: &Arc<Attempt>, base: u64, mut body: Incoming) -> Res
     Ok(answer::json(&LogAck { next: next.unwrap_or(0) }))
 }
 
-async fn keep(attempt: &Arc<Attempt>, base: u64, frames: Vec<Frame>) -> Result<u64, Refused> {
+async fn keep(attempt: &Arc<Attempt>, base: u64, frames: Bytes) -> Result<u64, Refused> {
     let attempt = Arc::clone(attempt);
     let kept = tokio::task::spawn_blocking(move || {
         let mut log = attempt.log();
-        let fresh = log.append(frames, base)?;
+        let fresh = log.append(&frames, base)?;
         // Under the lock, so that the sink gets them in their order.
         if !fresh.is_empty() {
             attempt.sink.event(SessionEvent::Logs(fresh));

@@ -6,12 +6,11 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wharf_model::outcome::LogState;
-use wharf_model::protocol::frame::Frame;
 use wharf_model::protocol::{RunnerResult, Started, Task, Usage};
 use wharf_model::{Binding, BindingKind};
 
 use crate::exchange::Attempts;
-use crate::log_file::LogFile;
+use crate::log_file::{LogFile, LogFrames};
 use crate::store::{DatasetStore, Token};
 
 /// Requests of one session that move data at the same time. Each has a thread of its own; more wait for their turn.
@@ -49,7 +48,7 @@ pub enum SessionEvent {
     /// It is up and has its task. Comes again when the host was started anew in between.
     Started(Started),
     /// Log frames, in order, each once. They are in the log file already.
-    Logs(Vec<Frame>),
+    Logs(LogFrames),
     /// What the run uses.
     Usage(Usage),
     /// How the recipe ended. The last one; comes once a session.

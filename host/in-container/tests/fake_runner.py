@@ -1,8 +1,10 @@
 """A runner for the tests: the protocol's paths over a Unix socket, with everything in memory.
 
-It holds datasets as CSV text and converts to and from Arrow where pyarrow is. `tear` breaks bodies off.
+It holds datasets as CSV text and converts to and from Arrow: with pyarrow where that is, else with the module that is
+tested. `tear` breaks bodies off.
 """
 
+import datetime
 import hashlib
 import http.server
 import io
@@ -224,8 +226,11 @@ def _read(runner, name, query):
 
 
 def _to_arrow(columns, rows):
-    import pyarrow
-    import pyarrow.ipc
+    try:
+        import pyarrow
+        import pyarrow.ipc
+    except ImportError:
+        return _to_plain_arrow(columns, rows)
 
     kinds = {
         "tinyint": pyarrow.int8(), "smallint": pyarrow.int16(), "int": pyarrow.int32(), "bigint": pyarrow.int64(),
@@ -248,8 +253,11 @@ def _to_arrow(columns, rows):
 def _store(body, query):
     if query["format"] == "csv":
         return body.decode("utf-8")
-    import pyarrow.compute
-    import pyarrow.ipc
+    try:
+        import pyarrow.compute
+        import pyarrow.ipc
+    except ImportError:
+        return _from_plain_arrow(body)
 
     table = pyarrow.ipc.open_stream(body).read_all()
     columns = []
@@ -261,6 +269,67 @@ def _store(body, query):
             column = pyarrow.array([t and (t[:23] + "Z" if whole else t) for t in texts.to_pylist()], pyarrow.string())
         columns.append(column.cast(pyarrow.string()).to_pylist())
     return render([table.column_names] + [list(row) for row in zip(*columns)])
+
+
+def _to_plain_arrow(columns, rows):
+    import numpy
+    from dataiku.core.plain_arrow import Writer
+    from dataiku.core.types import parse_date
+
+    kinds = {
+        "tinyint": "int8", "smallint": "int16", "int": "int32", "bigint": "int64", "float": "float32", "double": "float64",
+        "boolean": "bool", "date": "date",
+    }  # fmt: skip
+
+    def micros(text):
+        return (parse_date(text) - parse_date("1970-01-01T00:00:00Z")) // datetime.timedelta(microseconds=1)
+
+    read = {"float32": float, "float64": float, "bool": lambda text: text == "true", "date": micros}
+    sink = io.BytesIO()
+    writer = Writer(sink, [(column["name"], kinds.get(column["type"], "text")) for column in columns])
+    for at in range(0, max(len(rows), 1), 7000):
+        part, values = rows[at : at + 7000], []
+        for place, column in enumerate(columns):
+            kind = kinds.get(column["type"], "text")
+            texts = [row[place] for row in part]
+            valid = numpy.array([text is not None for text in texts], bool)
+            if kind != "text":
+                dtype = {"float32": "f8", "float64": "f8", "bool": bool}.get(kind, "i8")
+                texts = numpy.array([0 if text is None else read.get(kind, int)(text) for text in texts], dtype)
+            values.append((texts, None if valid.all() else valid))
+        writer.write(len(part), values)
+    writer.close()
+    return sink.getvalue()
+
+
+def _from_plain_arrow(body):
+    import numpy
+    from dataiku.core.plain_arrow import Reader
+
+    class Named(Reader):
+        def _type(self, field):
+            at, size = field._target(0), int.from_bytes(field._buffer[field._target(0) :][:4], "little")
+            names.append(bytes(field._buffer[at + 4 : at + 4 + size]).decode("utf-8"))
+            return super()._type(field)
+
+    def text(value, unit):
+        if isinstance(value, numpy.datetime64):
+            return str(numpy.datetime_as_string(value, unit=unit)) + "Z"
+        if isinstance(value, (bool, numpy.bool_)):
+            return "true" if value else "false"
+        return value if isinstance(value, str) else repr(value.item())
+
+    names, rows = [], []
+    for count, columns in Named(io.BytesIO(body), "the upload"):
+        texts = []
+        for values, valid in columns:
+            there = [valid is None or valid[n] for n in range(count)]
+            # As the host writes them: milliseconds unless there are microseconds.
+            dates = not isinstance(values, list) and values.dtype.kind == "M"
+            unit = "us" if dates and any(values[there].astype("int64") % 1000) else "ms"
+            texts.append([text(values[n], unit) if there[n] else None for n in range(count)])
+        rows.extend(list(row) for row in zip(*texts))
+    return render([names] + rows)
 
 
 def parse(text):

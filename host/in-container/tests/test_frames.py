@@ -1,4 +1,4 @@
-"""Dataframes, over CSV and, where pyarrow is, over Arrow: both must give the same."""
+"""Dataframes: over CSV, over Arrow with numpy alone, and where pyarrow is, with that. All must give the same."""
 
 import datetime
 import decimal
@@ -32,9 +32,9 @@ def same(test, got, want):
 
 @needs_pandas
 class Reading(RunnerCase):
-    """Over Arrow where pyarrow is installed, else over CSV."""
+    """Over Arrow, with pyarrow where it is installed."""
 
-    wire = "arrow" if pyarrow is not None else "csv"
+    wire = "arrow"
 
     def setUp(self):
         super().setUp()
@@ -173,6 +173,26 @@ class Reading(RunnerCase):
 
 
 @needs_pandas
+class ReadingPlain(Reading):
+    """Over Arrow, without pyarrow whatever is installed."""
+
+    def setUp(self):
+        super().setUp()
+        patch = mock.patch.object(frame_read, "pyarrow", lambda: None)
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def test_texts_of_any_letters(self):
+        texts = ["a", "é", "日本", "😀 \"x\"", "a", "NA", "", None] * 3000
+        quoted = ["" if text is None else '"%s"' % text.replace('"', '""') for text in texts]
+        self.runner.input("in", [("s", "string"), ("n", "int")], "s,n\n" + "".join(text + ",1\n" for text in quoted))
+        frame = self.read("in", keep_default_na=False)
+        self.assertEqual([text if isinstance(text, str) else None for text in frame["s"]], texts)
+        frame.loc[0, "n"] = 5
+        self.assertEqual(frame["n"].sum(), len(texts) + 4)
+
+
+@needs_pandas
 class ReadingCsv(Reading):
     """Over CSV, whatever is installed."""
 
@@ -180,7 +200,7 @@ class ReadingCsv(Reading):
 
     def setUp(self):
         super().setUp()
-        patch = mock.patch.object(frame_read, "pyarrow", lambda: None)
+        patch = mock.patch.object(frame_read.Reading, "wire", "csv")
         patch.start()
         self.addCleanup(patch.stop)
 
@@ -203,9 +223,8 @@ class ReadingCsv(Reading):
 
 
 @needs_pandas
-@unittest.skipIf(pyarrow is None, "pyarrow isn't installed")
-class BothWays(RunnerCase):
-    def test_arrow_and_csv_give_the_same(self):
+class AllWays(RunnerCase):
+    def test_all_ways_give_the_same(self):
         self.runner.input("in", COLUMNS, TEXT)
         self.runner.input("nulls", COLUMNS, NULLS)
         for name in ("in", "nulls"):
@@ -213,6 +232,8 @@ class BothWays(RunnerCase):
                 with self.subTest(name, **options):
                     arrow = dataiku.Dataset(name).get_dataframe(**options)
                     with mock.patch.object(frame_read, "pyarrow", lambda: None):
+                        same(self, dataiku.Dataset(name).get_dataframe(**options), arrow)
+                    with mock.patch.object(frame_read.Reading, "wire", "csv"):
                         csv = dataiku.Dataset(name).get_dataframe(**options)
                     if name == "nulls" and options == {"keep_default_na": False}:
                         # Without default nulls an empty number is a text for pandas, in CSV alone.
@@ -222,9 +243,9 @@ class BothWays(RunnerCase):
 
 @needs_pandas
 class Writing(RunnerCase):
-    """Over Arrow where pyarrow is installed, else over CSV."""
+    """Over Arrow, with pyarrow where it is installed."""
 
-    wire = "arrow" if pyarrow is not None else "csv"
+    wire = "arrow"
 
     def setUp(self):
         super().setUp()
@@ -386,6 +407,36 @@ class Writing(RunnerCase):
 
 
 @needs_pandas
+class WritingPlain(Writing):
+    """Without pyarrow, whatever is installed: over Arrow where the values are of their types already, else over CSV."""
+
+    def setUp(self):
+        super().setUp()
+        patch = mock.patch.object(dataset_module, "pyarrow", lambda: None)
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def write(self, frame):
+        self.dataset.write_with_schema(frame)
+        return self.rows("out")
+
+    def test_what_has_its_types_goes_over_arrow(self):
+        frame = pd.DataFrame({"n": [1, 2], "x": [0.5, None], "s": ["é", None], "b": [True, False]})
+        frame["d"] = pd.to_datetime(["2024-01-01T10:00:00+02:00", None], utc=True)
+        rows = self.write(frame)
+        self.assertIn("format=arrow", self.runner.requests[-1][1])
+        self.assertEqual(
+            rows, [["1", "0.5", "é", "true", "2024-01-01T08:00:00.000Z"], ["2", None, None, "false", None]]
+        )
+
+    def test_more_bytes_than_one_message_takes(self):
+        frame = pd.DataFrame({"n": range(100), "s": ["x" * n or None for n in range(100)]})
+        with mock.patch("dataiku.core.plain_arrow._LARGEST", 300):
+            rows = self.write(frame)
+        self.assertEqual(rows, [[str(n), "x" * n or None] for n in range(100)])
+
+
+@needs_pandas
 class WritingCsv(Writing):
     """Over CSV, whatever is installed."""
 
@@ -393,10 +444,9 @@ class WritingCsv(Writing):
 
     def setUp(self):
         super().setUp()
-        for module in (dataset_module, frame_read):
-            patch = mock.patch.object(module, "pyarrow", lambda: None)
-            patch.start()
-            self.addCleanup(patch.stop)
+        patch = mock.patch.object(dataset_module, "_way", lambda frame, columns: dataset_module.write_csv)
+        patch.start()
+        self.addCleanup(patch.stop)
 
     def test_dataframes_through_a_writer(self):
         frame = pd.DataFrame({"a": [1, 2], "b": ["", None]})

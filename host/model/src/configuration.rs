@@ -74,17 +74,32 @@ pub struct ExchangeSettings {
     pub output_limit: Option<u64>,
 }
 
+/// What a container does with log lines when it has no more room for them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenFull {
+    /// The recipe waits at its next line, and nothing is lost.
+    #[default]
+    Wait,
+    /// The oldest lines are dropped and counted, and the recipe goes on.
+    Drop,
+}
+
 /// The `[logs]` table of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[serde(rename_all = "kebab-case", default)]
 pub struct LogSettings {
     /// The most bytes that the host keeps of a run's log; lines beyond are counted and not kept.
     pub limit: u64,
+    /// How many bytes of lines that the host doesn't have yet a container keeps.
+    pub spool: u64,
+    /// What happens to the next one then.
+    pub when_full: WhenFull,
 }
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self { limit: 1 << 30 }
+        Self { limit: 1 << 30, spool: 16 << 20, when_full: WhenFull::Wait }
     }
 }
 
@@ -109,7 +124,7 @@ pub struct ExecutionConfiguration {
     pub security: Security,
     /// How runner and host find each other.
     pub exchange: ExchangeSettings,
-    /// How much is kept of what it writes.
+    /// How much is kept of what it writes, here and in the container.
     #[serde(default)]
     pub logs: LogSettings,
     /// Environment for every run.

@@ -92,6 +92,18 @@ pub enum EventKind {
         stream: Stream,
         /// The line; bytes that aren't UTF-8 are replaced here and kept in the stored log.
         text: String,
+        /// It goes on in the next line of its stream: it is longer than what travels in one piece.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        continues: bool,
+    },
+    /// Lines that are missing before the next one.
+    LogGap {
+        /// The number of the first.
+        line: u64,
+        /// How many.
+        missing: u64,
+        /// Why.
+        why: String,
     },
     /// What it uses now.
     Usage(Usage),

@@ -118,9 +118,15 @@ pub enum LogState {
     },
     /// Lines are missing.
     Incomplete {
-        /// The first missing sequence number.
+        /// How many are missing in all; none when nobody can tell.
+        #[serde(default)]
+        missing: Option<u64>,
+        /// How many of them the container dropped, since the host was away and its spool was full.
+        #[serde(default)]
+        dropped: u64,
+        /// The number of the first missing line.
         from: u64,
-        /// The first that isn't missing any more, if known.
+        /// The number of the first line after it that isn't missing, if known.
         to: Option<u64>,
     },
     /// The log reached the limit of its configuration (`[logs] limit`): it is whole up to there, and what came after was

@@ -33,6 +33,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::configuration::LogSettings;
+
 /// The runner's variables, set on the container and removed before the recipe starts.
 pub mod variables {
     /// `HOST:PORT` of the exchange, or [`ATTACH`](super::ATTACH) and a name.
@@ -75,6 +77,9 @@ pub struct Task {
     pub heartbeat_seconds: u32,
     /// Seconds between asking the recipe to end and ending it.
     pub grace_seconds: u32,
+    /// How log lines are kept until the host has them.
+    #[serde(default)]
+    pub logs: LogSettings,
 }
 
 /// A file to write before the command starts.
@@ -177,9 +182,12 @@ pub struct RunnerResult {
     pub stopped: bool,
     /// How many log frames there were.
     pub log_frames: u64,
-    /// How many bytes of lines.
+    /// How many of them were dropped, since there was no room for them while the host was away.
+    #[serde(default)]
+    pub log_dropped: u64,
+    /// How many bytes of lines in the others.
     pub log_bytes: u64,
-    /// SHA-256 over every frame's hashed form ([`frame::hash_into`]), in hex.
+    /// SHA-256 over the others as they crossed, in hex: of the host's whole log file, when nothing else is missing.
     pub log_sha256: String,
     /// The last usage.
     pub usage: Usage,
@@ -249,7 +257,6 @@ pub enum Stream {
 /// Log frames: `seq: u64, at: u64, stream: u8, flags: u8, len: u32`, little-endian, then `len` bytes.
 pub mod frame {
     use super::Stream;
-    use sha2::{Digest, Sha256};
 
     /// The length of a frame's fixed part.
     pub const HEADER: usize = 22;
@@ -259,7 +266,7 @@ pub mod frame {
     /// One line, or one piece of a line that is longer than [`super::MAX_LINE`].
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Frame {
-        /// Counts from 0 without gaps, over all streams of an attempt.
+        /// Counts from 0 over all streams of an attempt. A number that is left out is a frame that was dropped.
         pub seq: u64,
         /// Milliseconds since 1970, by the container's clock: for people, never compared.
         pub at: u64,
@@ -269,6 +276,45 @@ pub mod frame {
         pub flags: u8,
         /// Without its newline.
         pub bytes: Vec<u8>,
+    }
+
+    /// A [`Frame`] where it lies in a buffer.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct FrameRef<'a> {
+        /// As in [`Frame`].
+        pub seq: u64,
+        /// As in [`Frame`].
+        pub at: u64,
+        /// As in [`Frame`].
+        pub stream: Stream,
+        /// As in [`Frame`].
+        pub flags: u8,
+        /// As in [`Frame`].
+        pub bytes: &'a [u8],
+    }
+
+    impl FrameRef<'_> {
+        /// How many bytes it takes.
+        #[must_use]
+        pub fn size(self) -> usize {
+            HEADER + self.bytes.len()
+        }
+
+        /// A copy that needs no buffer.
+        #[must_use]
+        pub fn to_frame(self) -> Frame {
+            let Self { seq, at, stream, flags, bytes } = self;
+            Frame { seq, at, stream, flags, bytes: bytes.to_vec() }
+        }
+    }
+
+    impl Frame {
+        /// The frame, for a look.
+        #[must_use]
+        pub fn as_ref(&self) -> FrameRef<'_> {
+            let Self { seq, at, stream, flags, bytes } = self;
+            FrameRef { seq: *seq, at: *at, stream: *stream, flags: *flags, bytes }
+        }
     }
 
     /// Bytes that aren't a frame.
@@ -282,57 +328,85 @@ pub mod frame {
         TooLong(u32),
     }
 
-    /// Appends a frame to a buffer.
-    pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
-        out.extend_from_slice(&frame.seq.to_le_bytes());
-        out.extend_from_slice(&frame.at.to_le_bytes());
-        out.push(stream_byte(frame.stream));
-        out.push(frame.flags);
-        // Lines are split at MAX_LINE, far below u32.
-        out.extend_from_slice(&u32::try_from(frame.bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
-        out.extend_from_slice(&frame.bytes);
+    /// A frame's fixed part.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Header {
+        /// As in [`Frame`].
+        pub seq: u64,
+        /// As in [`Frame`].
+        pub at: u64,
+        /// As in [`Frame`].
+        pub stream: Stream,
+        /// As in [`Frame`].
+        pub flags: u8,
+        /// How many bytes follow.
+        pub len: usize,
     }
 
-    /// Takes the first frame off a buffer: the frame and how many bytes it was, or `None` when it isn't whole yet.
-    ///
-    /// # Errors
-    /// The bytes can't be a frame.
-    pub fn decode(buffer: &[u8]) -> Result<Option<(Frame, usize)>, FrameError> {
-        let Some((header, rest)) = buffer.split_at_checked(HEADER) else { return Ok(None) };
-        let word = |at: usize| {
-            let mut bytes = [0; 8];
-            bytes.copy_from_slice(&header[at..at + 8]);
-            u64::from_le_bytes(bytes)
-        };
-        let stream = match header[16] {
-            1 => Stream::Stdout,
-            2 => Stream::Stderr,
-            3 => Stream::Runner,
-            other => return Err(FrameError::Stream(other)),
-        };
-        let len = u32::from_le_bytes([header[18], header[19], header[20], header[21]]);
-        if len as usize > super::MAX_LINE {
-            return Err(FrameError::TooLong(len));
+    impl Header {
+        /// Reads a frame's fixed part.
+        ///
+        /// # Errors
+        /// The bytes can't be one.
+        pub fn read(bytes: &[u8; HEADER]) -> Result<Self, FrameError> {
+            let [s0, s1, s2, s3, s4, s5, s6, s7, a0, a1, a2, a3, a4, a5, a6, a7, stream, flags, l0, l1, l2, l3] =
+                *bytes;
+            let stream = match stream {
+                1 => Stream::Stdout,
+                2 => Stream::Stderr,
+                3 => Stream::Runner,
+                other => return Err(FrameError::Stream(other)),
+            };
+            let len = u32::from_le_bytes([l0, l1, l2, l3]);
+            if len as usize > super::MAX_LINE {
+                return Err(FrameError::TooLong(len));
+            }
+            Ok(Self {
+                seq: u64::from_le_bytes([s0, s1, s2, s3, s4, s5, s6, s7]),
+                at: u64::from_le_bytes([a0, a1, a2, a3, a4, a5, a6, a7]),
+                stream,
+                flags,
+                len: len as usize,
+            })
         }
-        let Some(bytes) = rest.get(..len as usize) else { return Ok(None) };
-        let frame = Frame { seq: word(0), at: word(8), stream, flags: header[17], bytes: bytes.to_vec() };
-        Ok(Some((frame, HEADER + len as usize)))
     }
 
-    /// Adds a frame to the hash that proves a log whole. The time isn't part of it.
-    pub fn hash_into(frame: &Frame, hash: &mut Sha256) {
-        hash.update(frame.seq.to_le_bytes());
-        hash.update([stream_byte(frame.stream), frame.flags]);
-        hash.update((frame.bytes.len() as u64).to_le_bytes());
-        hash.update(&frame.bytes);
-    }
-
-    fn stream_byte(stream: Stream) -> u8 {
-        match stream {
+    /// Appends a frame to a buffer.
+    pub fn encode(frame: FrameRef<'_>, out: &mut Vec<u8>) {
+        let stream = match frame.stream {
             Stream::Stdout => 1,
             Stream::Stderr => 2,
             Stream::Runner => 3,
+        };
+        out.reserve(frame.size());
+        out.extend_from_slice(&frame.seq.to_le_bytes());
+        out.extend_from_slice(&frame.at.to_le_bytes());
+        out.extend_from_slice(&[stream, frame.flags]);
+        // Lines are split at MAX_LINE, far below u32.
+        out.extend_from_slice(&u32::try_from(frame.bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
+        out.extend_from_slice(frame.bytes);
+    }
+
+    /// The first frame of a buffer, or `None` when it isn't whole yet.
+    ///
+    /// # Errors
+    /// The bytes can't be a frame.
+    pub fn decode(buffer: &[u8]) -> Result<Option<FrameRef<'_>>, FrameError> {
+        let Some((header, rest)) = buffer.split_first_chunk::<HEADER>() else { return Ok(None) };
+        let Header { seq, at, stream, flags, len } = Header::read(header)?;
+        Ok(rest.get(..len).map(|bytes| FrameRef { seq, at, stream, flags, bytes }))
+    }
+
+    /// How many bytes of a buffer are whole frames.
+    ///
+    /// # Errors
+    /// There is something else among them.
+    pub fn whole(buffer: &[u8]) -> Result<usize, FrameError> {
+        let mut at = 0;
+        while let Some(frame) = decode(&buffer[at..])? {
+            at += frame.size();
         }
+        Ok(at)
     }
 
     #[cfg(test)]
@@ -344,11 +418,12 @@ pub mod frame {
             let frame =
                 Frame { seq: 7, at: 9, stream: Stream::Stderr, flags: CONTINUES, bytes: b"line\0\xff".to_vec() };
             let mut bytes = Vec::new();
-            encode(&frame, &mut bytes);
+            encode(frame.as_ref(), &mut bytes);
             assert_eq!(decode(&bytes[..bytes.len() - 1]), Ok(None));
             let len = bytes.len();
             bytes.extend_from_slice(b"next");
-            assert_eq!(decode(&bytes), Ok(Some((frame, len))));
+            assert_eq!(decode(&bytes).map(|found| found.map(FrameRef::to_frame)), Ok(Some(frame)));
+            assert_eq!(whole(&bytes), Ok(len));
         }
 
         #[test]

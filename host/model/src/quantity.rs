@@ -121,7 +121,7 @@ impl fmt::Display for Quantity {
     }
 }
 
-/// Reads `512m`, `4g`, `1.5GiB`, `1024`: powers of 1,024 as Docker counts them.
+/// Reads `512m`, `4g`, `1.5GiB`, `1024`: powers of 1,024 as Docker counts them. `None` for anything else.
 #[must_use]
 pub fn parse_bytes(text: &str) -> Option<u64> {
     let lower = text.to_ascii_lowercase();

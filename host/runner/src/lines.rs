@@ -1,6 +1,6 @@
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
@@ -19,28 +19,65 @@ const BYTES_AFTER_END: usize = 4 << 20;
 #[derive(Default)]
 struct Splitter {
     partial: Vec<u8>,
+    /// So much of it was given out.
+    taken: usize,
 }
 
 impl Splitter {
-    /// Gives `take` each piece that is whole, and whether its line goes on.
-    fn feed(&mut self, mut bytes: &[u8], mut take: impl FnMut(Vec<u8>, bool)) {
-        while !bytes.is_empty() {
-            let end = bytes.iter().position(|byte| *byte == b'\n');
-            let (part, rest) = match end {
-                Some(end) => (&bytes[..end], &bytes[end + 1..]),
-                None => (bytes, &bytes[bytes.len()..]),
-            };
+    /// The next piece that is whole, and whether its line goes on; takes what it needs off `bytes`.
+    ///
+    /// `None` means that all of them were taken, and what is left of them waits for more.
+    fn next<'a, 'b: 'a>(&'a mut self, bytes: &mut &'b [u8]) -> Option<(&'a [u8], bool)> {
+        self.partial.drain(..std::mem::take(&mut self.taken));
+        let end = memchr::memchr(b'\n', bytes);
+        let room = MAX_LINE - self.partial.len();
+        if end.unwrap_or(bytes.len()) > room {
+            let (part, rest) = bytes.split_at(room);
+            *bytes = rest;
             self.partial.extend_from_slice(part);
-            while self.partial.len() > MAX_LINE {
-                let rest = self.partial.split_off(MAX_LINE);
-                take(std::mem::replace(&mut self.partial, rest), true);
-            }
-            if end.is_some() {
-                take(std::mem::take(&mut self.partial), false);
-            }
-            bytes = rest;
+            self.taken = whole_characters(&self.partial);
+            return Some((&self.partial[..self.taken], true));
         }
+        let Some(end) = end else {
+            self.partial.extend_from_slice(bytes);
+            *bytes = &[];
+            return None;
+        };
+        let (part, rest) = (&bytes[..end], &bytes[end + 1..]);
+        *bytes = rest;
+        if self.partial.is_empty() {
+            return Some((part, false));
+        }
+        self.partial.extend_from_slice(part);
+        self.taken = self.partial.len();
+        Some((&self.partial, false))
     }
+
+    /// What no newline came for.
+    fn rest(&self) -> &[u8] {
+        &self.partial[self.taken..]
+    }
+}
+
+/// How many bytes there are without a last character that is cut off.
+fn whole_characters(bytes: &[u8]) -> usize {
+    for (back, byte) in bytes.iter().rev().take(3).enumerate() {
+        let len = match byte {
+            0x80..=0xbf => continue,
+            0xc0..=0xdf => 2,
+            0xe0..=0xef => 3,
+            0xf0..=0xf7 => 4,
+            _ => 1,
+        };
+        return if len > back + 1 { bytes.len() - back - 1 } else { bytes.len() };
+    }
+    bytes.len()
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Reads one of the recipe's pipes into the spool, to its end.
@@ -51,7 +88,8 @@ pub(crate) async fn follow(pipe: OwnedFd, stream: Stream, spool: Rc<Spool>, mut 
     let mut pipe = match Receiver::from_owned_fd(pipe) {
         Ok(pipe) => pipe,
         Err(error) => {
-            return spool.push_now(Stream::Runner, 0, format!("cannot read the recipe's output: {error}").into());
+            let text = format!("cannot read the recipe's output: {error}");
+            return spool.push_now(Stream::Runner, 0, now(), text.as_bytes());
         }
     };
     let mut splitter = Splitter::default();
@@ -79,18 +117,19 @@ pub(crate) async fn follow(pipe: OwnedFd, stream: Stream, spool: Rc<Spool>, mut 
             waited += began.elapsed();
             after_end += len;
         }
-        let mut lines = Vec::new();
-        splitter.feed(&buffer[..len], |line, goes_on| lines.push((line, goes_on)));
-        for (line, goes_on) in lines {
-            spool.push(stream, if goes_on { CONTINUES } else { 0 }, line).await;
+        // One look at the clock for all that came at once.
+        let at = now();
+        let mut bytes = &buffer[..len];
+        while let Some((line, goes_on)) = splitter.next(&mut bytes) {
+            spool.push(stream, if goes_on { CONTINUES } else { 0 }, at, line).await;
         }
         if after_end > BYTES_AFTER_END {
             left_behind(&spool, stream);
             break;
         }
     }
-    if !splitter.partial.is_empty() {
-        spool.push(stream, 0, splitter.partial).await;
+    if !splitter.rest().is_empty() {
+        spool.push(stream, 0, now(), splitter.rest()).await;
     }
 }
 
@@ -98,7 +137,7 @@ fn left_behind(spool: &Spool, stream: Stream) {
     let name = if stream == Stream::Stdout { "standard output" } else { "standard error" };
     let text =
         format!("the recipe has ended; a process that it left behind holds its {name}, which is not followed any more");
-    spool.push_now(Stream::Runner, 0, text.into());
+    spool.push_now(Stream::Runner, 0, now(), text.as_bytes());
 }
 
 #[cfg(test)]
@@ -108,10 +147,12 @@ mod tests {
     fn split(chunks: &[&[u8]]) -> (Vec<(Vec<u8>, bool)>, Vec<u8>) {
         let mut splitter = Splitter::default();
         let mut lines = Vec::new();
-        for chunk in chunks {
-            splitter.feed(chunk, |line, goes_on| lines.push((line, goes_on)));
+        for mut chunk in chunks.iter().copied() {
+            while let Some((line, goes_on)) = splitter.next(&mut chunk) {
+                lines.push((line.to_vec(), goes_on));
+            }
         }
-        (lines, splitter.partial)
+        (lines, splitter.rest().to_vec())
     }
 
     #[test]
@@ -130,5 +171,20 @@ mod tests {
         assert_eq!(partial, b"");
         let exact = vec![b'x'; MAX_LINE];
         assert_eq!(split(&[&exact, b"\n"]).0, [(exact, false)]);
+    }
+
+    #[test]
+    fn no_piece_cuts_a_character() {
+        for character in ["é", "€", "😀"] {
+            for before in 0..4 {
+                let line = "x".repeat(before) + &character.repeat(MAX_LINE / 2);
+                let (pieces, _) = split(&[line.as_bytes(), b"\n"]);
+                let texts: Vec<&str> = pieces.iter().map(|(piece, _)| std::str::from_utf8(piece).unwrap()).collect();
+                assert!(texts.len() > 1 && texts.concat() == line, "{character} {before}");
+            }
+        }
+        // What is no text is cut anywhere.
+        let (pieces, _) = split(&[&vec![0x80; MAX_LINE + 1], b"\n"]);
+        assert_eq!(pieces.iter().map(|(piece, _)| piece.len()).collect::<Vec<_>>(), [MAX_LINE, 1]);
     }
 }

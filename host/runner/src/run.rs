@@ -119,11 +119,11 @@ struct Run {
 impl Run {
     fn new(link: Rc<Link>, task: Task, signals: Signals) -> Self {
         Self {
+            spool: Rc::new(Spool::new(&task.logs)),
             link,
             task,
             signals,
             cgroup: Rc::new(Cgroup::find()),
-            spool: Rc::new(Spool::new()),
             stop: Rc::default(),
             lost: Rc::default(),
         }
@@ -160,7 +160,7 @@ impl Run {
                 exit_code(ended)
             }
             Err(message) => {
-                self.spool.push_now(Stream::Runner, 0, message.clone().into());
+                self.say(&message);
                 result.start_error = Some(message);
                 NOT_STARTED
             }
@@ -246,16 +246,17 @@ impl Run {
     /// Sends what is left of the log, and the result.
     async fn report(mut self, mut result: RunnerResult, shipping: JoinHandle<bool>, code: u8) -> u8 {
         self.spool.close();
-        let totals = self.spool.totals();
-        result.log_frames = totals.frames;
-        result.log_bytes = totals.bytes;
-        result.log_sha256 = totals.sha256;
-        let link = Rc::clone(&self.link);
-        let body = serde_json::to_vec(&result).unwrap_or_default().into();
+        let (link, spool) = (Rc::clone(&self.link), Rc::clone(&self.spool));
         let reporting = async move {
             if !shipping.await.unwrap_or(false) {
                 return false;
             }
+            let totals = spool.totals();
+            result.log_frames = totals.frames;
+            result.log_dropped = totals.dropped;
+            result.log_bytes = totals.bytes;
+            result.log_sha256 = totals.sha256;
+            let body = serde_json::to_vec(&result).unwrap_or_default().into();
             match link.conclude("/v1/result", body).await {
                 Ok(_) => true,
                 // The host had it before, and has closed the run since: its answer was lost.
@@ -282,7 +283,7 @@ impl Run {
     }
 
     fn say(&self, text: &str) {
-        self.spool.push_now(Stream::Runner, 0, text.into());
+        self.spool.push_now(Stream::Runner, 0, lines::now(), text.as_bytes());
     }
 }
 

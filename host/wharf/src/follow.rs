@@ -7,6 +7,9 @@ use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use wharf_exchange::LogReader;
+use wharf_model::configuration::{LogSettings, WhenFull};
+use wharf_model::protocol::frame::CONTINUES;
+use wharf_model::quantity::describe_bytes;
 use wharf_model::{Event, EventKind, Fault, Phase};
 
 use crate::conclude::sentence_of;
@@ -47,11 +50,13 @@ struct Follower {
     /// The number of the last event that was told.
     seq: u64,
     log: Option<LogReader>,
+    /// The number that the next log line has, unless lines are missing.
+    next_line: u64,
 }
 
 impl Follower {
     fn new(host: Arc<Inner>, run: String, after: u64) -> Self {
-        Self { host, run, seq: after, log: None }
+        Self { host, run, seq: after, log: None, next_line: 0 }
     }
 
     async fn run(mut self, follow: bool, to: &mpsc::Sender<Vec<Reply>>) -> Result<(), Stop> {
@@ -127,20 +132,44 @@ impl Follower {
                 Err(_) => return Err(Stop::Gone),
             };
             self.log = log;
-            let replies: Vec<Reply> = lines
-                .into_iter()
-                .map(|line| {
-                    let text = String::from_utf8_lossy(&line.bytes).into_owned();
-                    let kind = EventKind::Log { line: line.seq, stream: line.stream, text };
+            let mut replies = Vec::with_capacity(lines.len());
+            for line in lines {
+                let event = |kind| {
                     Reply::Event(Box::new(Event { run: self.run.clone(), seq: self.seq, at: line.at, kind }))
-                })
-                .collect();
+                };
+                if line.seq > self.next_line {
+                    replies.push(event(EventKind::LogGap {
+                        line: self.next_line,
+                        missing: line.seq - self.next_line,
+                        why: self.why_lines_are_missing(),
+                    }));
+                }
+                replies.push(event(EventKind::Log {
+                    line: line.seq,
+                    stream: line.stream,
+                    // Mostly it is text, which needs no copy then.
+                    text: String::from_utf8(line.bytes)
+                        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+                    continues: line.flags & CONTINUES != 0,
+                }));
+                self.next_line = line.seq.saturating_add(1);
+            }
             if !replies.is_empty() {
                 to.send(replies).await.map_err(|_| Stop::Gone)?;
             }
             if !more {
                 return Ok(());
             }
+        }
+    }
+
+    fn why_lines_are_missing(&self) -> String {
+        let details = self.host.store().details(&self.run).ok().flatten();
+        match details.and_then(|details| details.plan).map(|plan| plan.configuration.logs) {
+            Some(LogSettings { spool, when_full: WhenFull::Drop, .. }) => {
+                format!("the host was away and the container's spool of {} was full", describe_bytes(spool))
+            }
+            _ => "the host had received them, and its disk has lost them".to_owned(),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use wharf_exchange::{LogReader, SessionEvent, SessionSink};
 use wharf_model::EventKind;
-use wharf_model::protocol::frame::Frame;
+use wharf_model::protocol::frame::FrameRef;
 use wharf_model::protocol::{RunnerResult, Stream, Usage};
 
 use crate::journal::Journal;
@@ -44,7 +44,7 @@ impl Heard {
             let mut state = heard.state();
             for line in lines.map_while(Result::ok) {
                 state.came_up = true;
-                state.keep(&line);
+                state.keep(line.as_ref());
             }
         }
         heard
@@ -89,7 +89,7 @@ impl Heard {
 }
 
 impl State {
-    fn keep(&mut self, frame: &Frame) {
+    fn keep(&mut self, frame: FrameRef<'_>) {
         if frame.stream != Stream::Stderr {
             return;
         }
@@ -97,7 +97,7 @@ impl State {
             self.tail.pop_front();
         }
         // Cut before decoding: a line may have 4 MiB.
-        let bytes = frame.bytes.get(..TAIL_LINE * 4).unwrap_or(&frame.bytes);
+        let bytes = frame.bytes.get(..TAIL_LINE * 4).unwrap_or(frame.bytes);
         self.tail.push_back(String::from_utf8_lossy(bytes).chars().take(TAIL_LINE).collect());
     }
 }
@@ -109,7 +109,16 @@ impl SessionSink for Heard {
         match event {
             SessionEvent::Started(_) => {}
             SessionEvent::Logs(frames) => {
-                for frame in &frames {
+                // Of a million lines, none but the last ones are decoded.
+                let errors = frames.iter().filter(|frame| frame.stream == Stream::Stderr);
+                let mut last = VecDeque::with_capacity(TAIL);
+                for frame in errors {
+                    if last.len() == TAIL {
+                        last.pop_front();
+                    }
+                    last.push_back(frame);
+                }
+                for frame in last {
                     state.keep(frame);
                 }
                 drop(state);

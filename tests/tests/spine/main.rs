@@ -8,6 +8,7 @@ mod corpus;
 mod data;
 mod decisions;
 mod ends;
+mod large;
 mod library;
 mod logs;
 mod mistakes;

@@ -6,6 +6,7 @@ use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::{DataType, SchemaRef};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime};
 
+use super::instant;
 use super::reader::{CsvError, CsvField, CsvReader, Place, Record};
 
 /// Rows of a batch.
@@ -85,6 +86,13 @@ impl Builder {
     fn push(&mut self, field: CsvField<'_>) -> Result<(), String> {
         // A quoted empty field is a value of text alone.
         let null = if matches!(self, Self::Text(_)) { field.is_null() } else { field.bytes.is_empty() };
+        if let Self::Integer { values, min, max } = self
+            && let Some(value) = plain_integer(field.bytes)
+            && (*min..=*max).contains(&value)
+        {
+            values.append_value(value);
+            return Ok(());
+        }
         let text = std::str::from_utf8(field.bytes).map_err(|_| "its text is not UTF-8".to_owned())?;
         let not = |what: &str| format!("{:?} is not {what}", text.chars().take(100).collect::<String>());
         match self {
@@ -121,6 +129,25 @@ impl Builder {
     }
 }
 
+/// An integer of at most 18 digits and nothing else around it, which is how nearly all are written.
+pub(super) fn plain_integer(bytes: &[u8]) -> Option<i64> {
+    let (negative, digits) = match bytes {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() || digits.len() > 18 {
+        return None;
+    }
+    let mut value = 0;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        value = value * 10 + i64::from(digit - b'0');
+    }
+    Some(if negative { -value } else { value })
+}
+
 fn parse_integer(text: &str) -> Option<i64> {
     let text = text.trim();
     // Tables that hold integers as doubles, because some are missing, write 1.0.
@@ -143,10 +170,17 @@ pub(crate) fn parse_boolean(bytes: &[u8]) -> Option<bool> {
 
 /// An ISO date with time and zone, as microseconds since 1970.
 pub(crate) fn parse_zoned_date(bytes: &[u8]) -> Option<i64> {
+    if let Some(micros) = instant::parse(bytes) {
+        return Some(micros);
+    }
     if bytes.len() > 40 {
         return None;
     }
     let text = std::str::from_utf8(bytes).ok()?;
+    // RFC 3339 begins with a year: most texts aren't worth a look.
+    if !text.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
     Some(DateTime::parse_from_rfc3339(text).ok()?.timestamp_micros())
 }
 
@@ -196,5 +230,10 @@ mod tests {
         assert_eq!(parse_integer("12.5"), None);
         assert_eq!(parse_integer("-9223372036854775808"), Some(i64::MIN));
         assert_eq!(parse_integer("9223372036854775808"), None);
+        assert_eq!(plain_integer(b"-0123"), Some(-123));
+        assert_eq!(plain_integer(b"999999999999999999"), Some(999_999_999_999_999_999));
+        for text in ["", "-", "1000000000000000000", "1.0", "+1", " 1"] {
+            assert_eq!(plain_integer(text.as_bytes()), None, "{text}");
+        }
     }
 }

@@ -2,7 +2,7 @@ use std::io::Read;
 
 use wharf_model::protocol::{Column, Schema};
 
-use super::batches::{parse_boolean, parse_zoned_date};
+use super::batches::{parse_boolean, parse_zoned_date, plain_integer};
 use super::reader::{CsvError, CsvReader, Record};
 
 /// Up to here a double holds every integer.
@@ -78,7 +78,9 @@ fn number_or_date(bytes: &[u8], digits: &[u8]) -> Kind {
         if whole > 1 && digits[0] == b'0' {
             return Kind::Text;
         }
-        return match std::str::from_utf8(bytes).ok().and_then(|text| text.parse::<i64>().ok()) {
+        let value =
+            plain_integer(bytes).or_else(|| std::str::from_utf8(bytes).ok().and_then(|text| text.parse::<i64>().ok()));
+        return match value {
             Some(value) => Kind::Integer { exact: value.unsigned_abs() <= EXACT },
             None => Kind::Text,
         };
@@ -93,6 +95,13 @@ fn number_or_date(bytes: &[u8], digits: &[u8]) -> Kind {
 }
 
 fn double(bytes: &[u8]) -> Kind {
+    // Without an exponent, and far from 309 digits, it is finite whatever it is.
+    let points = bytes.iter().filter(|byte| **byte == b'.').count();
+    let digits = bytes.iter().filter(|byte| byte.is_ascii_digit()).count();
+    let sign = usize::from(bytes.first() == Some(&b'-'));
+    if points == 1 && digits > 0 && digits + points + sign == bytes.len() && bytes.len() < 100 {
+        return Kind::Double;
+    }
     let finite = std::str::from_utf8(bytes).ok().and_then(|text| text.parse::<f64>().ok()).is_some_and(f64::is_finite);
     if finite { Kind::Double } else { Kind::Text }
 }

@@ -5,6 +5,7 @@
 
 mod batches;
 mod infer;
+mod instant;
 mod reader;
 mod writer;
 

@@ -6,6 +6,15 @@ use crate::types::MAX_COLUMNS;
 const MAX_RECORD: usize = 16 << 20;
 const BUFFER: usize = 256 << 10;
 
+/// Whether a byte ends a field that isn't quoted.
+const ENDS: [bool; 256] = {
+    let mut ends = [false; 256];
+    ends[b',' as usize] = true;
+    ends[b'\n' as usize] = true;
+    ends[b'\r' as usize] = true;
+    ends
+};
+
 /// Bytes that aren't CSV, or can't be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CsvError {
@@ -35,8 +44,15 @@ impl std::fmt::Display for Place {
 #[derive(Debug, Default)]
 pub(crate) struct Record {
     bytes: Vec<u8>,
-    /// Where each field ends, and whether it was quoted.
-    fields: Vec<(usize, bool)>,
+    fields: Vec<Span>,
+}
+
+/// Where in a row a field is.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    start: usize,
+    end: usize,
+    quoted: bool,
 }
 
 /// One field.
@@ -62,8 +78,7 @@ impl Record {
     }
 
     pub(crate) fn get(&self, index: usize) -> CsvField<'_> {
-        let start = if index == 0 { 0 } else { self.fields[index - 1].0 };
-        let (end, quoted) = self.fields[index];
+        let Span { start, end, quoted } = self.fields[index];
         CsvField { bytes: &self.bytes[start..end], quoted }
     }
 
@@ -141,7 +156,12 @@ impl<R: Read> CsvReader<R> {
         if self.peek()?.is_none() {
             return Ok(false);
         }
+        if self.plain_record(record) {
+            return Ok(true);
+        }
+        record.clear();
         loop {
+            let start = record.bytes.len();
             let quoted = self.peek()? == Some(b'"');
             if quoted {
                 self.at += 1;
@@ -149,7 +169,7 @@ impl<R: Read> CsvReader<R> {
             } else {
                 self.plain_field(record, place)?;
             }
-            record.fields.push((record.bytes.len(), quoted));
+            record.fields.push(Span { start, end: record.bytes.len(), quoted });
             if record.fields.len() > MAX_COLUMNS {
                 return Err(CsvError::Form { place, reason: format!("it has more than {MAX_COLUMNS} fields") });
             }
@@ -176,11 +196,35 @@ impl<R: Read> CsvReader<R> {
         }
     }
 
+    /// Takes a row that has no quoted field and lies in the buffer with its end, as nearly all do. False when this one doesn't.
+    fn plain_record(&mut self, record: &mut Record) -> bool {
+        let rest = &self.buffer[self.at..self.len];
+        let mut start = 0;
+        while rest.get(start) != Some(&b'"') && record.fields.len() < MAX_COLUMNS {
+            let Some(len) = rest[start..].iter().position(|byte| ENDS[usize::from(*byte)]) else { return false };
+            let end = start + len;
+            record.fields.push(Span { start, end, quoted: false });
+            start = end + 1;
+            let taken = match (rest[end], rest.get(end + 1)) {
+                (b',', _) => continue,
+                (b'\n', _) => start,
+                (_, Some(b'\n')) => start + 1,
+                (_, Some(_)) => start,
+                // Whether a line feed follows isn't known yet.
+                (_, None) => return false,
+            };
+            record.bytes.extend_from_slice(&rest[..end]);
+            self.at += taken;
+            return true;
+        }
+        false
+    }
+
     /// Takes a field up to its delimiter, which stays.
     fn plain_field(&mut self, record: &mut Record, place: Place) -> Result<(), CsvError> {
         while self.peek()?.is_some() {
             let rest = &self.buffer[self.at..self.len];
-            let end = rest.iter().position(|byte| matches!(byte, b',' | b'\n' | b'\r'));
+            let end = rest.iter().position(|byte| ENDS[usize::from(*byte)]);
             take(record, &rest[..end.unwrap_or(rest.len())], place)?;
             self.at += end.unwrap_or(rest.len());
             if end.is_some() {

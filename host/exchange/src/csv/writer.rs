@@ -1,17 +1,34 @@
 use std::io::{self, Write};
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{
-    Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
+use arrow_array::{
+    Array, BooleanArray, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, RecordBatch,
+    StringArray, TimestampMicrosecondArray,
 };
-use arrow_array::{Array, RecordBatch};
-use arrow_schema::DataType;
-use chrono::DateTime;
+use arrow_schema::{DataType, TimeUnit};
+
+use super::instant;
+
+/// So many bytes of lines are written at once.
+const PART: usize = 64 << 10;
+
+/// The values of a column.
+enum Cells<'a> {
+    Text(&'a StringArray),
+    Int64(&'a Int64Array),
+    Int32(&'a Int32Array),
+    Int16(&'a Int16Array),
+    Int8(&'a Int8Array),
+    Double(&'a Float64Array),
+    Float(&'a Float32Array),
+    Boolean(&'a BooleanArray),
+    Instant(&'a TimestampMicrosecondArray),
+}
 
 /// Writes batches whose columns have the types of DSS as CSV.
 pub(crate) struct CsvWriter<W> {
     output: W,
-    line: Vec<u8>,
+    lines: Vec<u8>,
 }
 
 impl<W: Write> CsvWriter<W> {
@@ -26,24 +43,31 @@ impl<W: Write> CsvWriter<W> {
         }
         line.push(b'\n');
         output.write_all(&line)?;
-        Ok(Self { output, line })
+        line.clear();
+        Ok(Self { output, lines: line })
     }
 
     /// Writes rows.
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
+        let columns = batch.columns().iter().map(|column| Ok((Cells::of(column.as_ref())?, column.nulls())));
+        let columns = columns.collect::<io::Result<Vec<_>>>()?;
         for row in 0..batch.num_rows() {
-            self.line.clear();
-            for (index, column) in batch.columns().iter().enumerate() {
+            for (index, (cells, nulls)) in columns.iter().enumerate() {
                 if index > 0 {
-                    self.line.push(b',');
+                    self.lines.push(b',');
                 }
-                if column.is_valid(row) {
-                    push_value(&mut self.line, column.as_ref(), row)?;
+                if nulls.is_none_or(|nulls| nulls.is_valid(row)) {
+                    cells.push(&mut self.lines, row)?;
                 }
             }
-            self.line.push(b'\n');
-            self.output.write_all(&self.line)?;
+            self.lines.push(b'\n');
+            if self.lines.len() >= PART {
+                self.output.write_all(&self.lines)?;
+                self.lines.clear();
+            }
         }
+        self.output.write_all(&self.lines)?;
+        self.lines.clear();
         Ok(())
     }
 
@@ -53,33 +77,69 @@ impl<W: Write> CsvWriter<W> {
     }
 }
 
-fn push_value(line: &mut Vec<u8>, column: &dyn Array, row: usize) -> io::Result<()> {
-    match column.data_type() {
-        DataType::Utf8 => push_text(line, column.as_string::<i32>().value(row).as_bytes()),
-        DataType::Int64 => write!(line, "{}", column.as_primitive::<Int64Type>().value(row))?,
-        DataType::Int32 => write!(line, "{}", column.as_primitive::<Int32Type>().value(row))?,
-        DataType::Int16 => write!(line, "{}", column.as_primitive::<Int16Type>().value(row))?,
-        DataType::Int8 => write!(line, "{}", column.as_primitive::<Int8Type>().value(row))?,
-        // Debug writes the shortest text that reads back as the same number, with an exponent where that is shorter.
-        DataType::Float64 => write!(line, "{:?}", column.as_primitive::<Float64Type>().value(row))?,
-        DataType::Float32 => write!(line, "{:?}", column.as_primitive::<Float32Type>().value(row))?,
-        DataType::Boolean => line.extend_from_slice(if column.as_boolean().value(row) { b"true" } else { b"false" }),
-        DataType::Timestamp(..) => {
-            let micros = column.as_primitive::<TimestampMicrosecondType>().value(row);
-            let date = format_instant(micros).ok_or_else(|| {
-                io::Error::new(io::ErrorKind::InvalidData, format!("the date {micros} µs is out of range"))
-            })?;
-            line.extend_from_slice(date.as_bytes());
-        }
-        other => return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{other} is not a type of rows"))),
+impl<'a> Cells<'a> {
+    fn of(column: &'a dyn Array) -> io::Result<Self> {
+        Ok(match column.data_type() {
+            DataType::Utf8 => Self::Text(column.as_string()),
+            DataType::Int64 => Self::Int64(column.as_primitive()),
+            DataType::Int32 => Self::Int32(column.as_primitive()),
+            DataType::Int16 => Self::Int16(column.as_primitive()),
+            DataType::Int8 => Self::Int8(column.as_primitive()),
+            DataType::Float64 => Self::Double(column.as_primitive()),
+            DataType::Float32 => Self::Float(column.as_primitive()),
+            DataType::Boolean => Self::Boolean(column.as_boolean()),
+            DataType::Timestamp(TimeUnit::Microsecond, _) => Self::Instant(column.as_primitive()),
+            other => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{other} is not a type of rows")));
+            }
+        })
     }
-    Ok(())
+
+    fn push(&self, line: &mut Vec<u8>, row: usize) -> io::Result<()> {
+        match self {
+            Self::Text(values) => push_text(line, values.value(row).as_bytes()),
+            Self::Int64(values) => push_integer(line, values.value(row)),
+            Self::Int32(values) => push_integer(line, values.value(row).into()),
+            Self::Int16(values) => push_integer(line, values.value(row).into()),
+            Self::Int8(values) => push_integer(line, values.value(row).into()),
+            // Debug writes the shortest text that reads back as the same number, with an exponent where that is shorter.
+            Self::Double(values) => write!(line, "{:?}", values.value(row))?,
+            Self::Float(values) => write!(line, "{:?}", values.value(row))?,
+            Self::Boolean(values) => line.extend_from_slice(if values.value(row) { b"true" } else { b"false" }),
+            Self::Instant(values) => {
+                let micros = values.value(row);
+                if !instant::push(line, micros) {
+                    let text = format!("the date {micros} µs is out of range");
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn push_integer(line: &mut Vec<u8>, value: i64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    let mut rest = value.unsigned_abs();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if value < 0 {
+        line.push(b'-');
+    }
+    line.extend_from_slice(&digits[at..]);
 }
 
 /// An instant as DSS writes it: ISO in UTC, with milliseconds, or microseconds where there are some.
 pub(crate) fn format_instant(micros: i64) -> Option<String> {
-    let form = if micros % 1000 == 0 { "%Y-%m-%dT%H:%M:%S%.3fZ" } else { "%Y-%m-%dT%H:%M:%S%.6fZ" };
-    Some(DateTime::from_timestamp_micros(micros)?.format(form).to_string())
+    let mut text = Vec::with_capacity(27);
+    if instant::push(&mut text, micros) { String::from_utf8(text).ok() } else { None }
 }
 
 fn push_text(line: &mut Vec<u8>, text: &[u8]) {

@@ -14,8 +14,9 @@ use wharf_exchange::{
     DatasetStore, Exchange, FileStore, LogFile, LogReader, Session, SessionEvent, SessionSink, SessionSpec, Ticket,
     TlsIdentity, Token,
 };
+use wharf_model::configuration::LogSettings;
 use wharf_model::outcome::LogState;
-use wharf_model::protocol::frame::Frame;
+use wharf_model::protocol::frame::{Frame, FrameRef};
 use wharf_model::protocol::{Context, RunnerResult, Stream, Task, TaskFile};
 use wharf_model::{Binding, BindingKind, Place};
 
@@ -43,7 +44,7 @@ impl Sink {
         events
             .iter()
             .filter_map(|event| match event {
-                SessionEvent::Logs(frames) => Some(frames.clone()),
+                SessionEvent::Logs(frames) => Some(frames.iter().map(FrameRef::to_frame)),
                 _ => None,
             })
             .flatten()
@@ -167,6 +168,7 @@ impl Host {
                 context: Context { run: "r1".to_owned(), project: "P".to_owned(), ..Context::default() },
                 heartbeat_seconds: 1,
                 grace_seconds: 1,
+                logs: LogSettings::default(),
             },
             inputs: self.inputs.clone(),
             outputs: self.outputs.clone(),

@@ -11,8 +11,6 @@ use wharf_model::quantity::parse_bytes;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteSize(u64);
 
-const EXPECTED: &str = "an amount of bytes such as \"512m\" or \"4g\", or a number of bytes";
-
 impl ByteSize {
     /// In bytes.
     #[must_use]
@@ -28,12 +26,17 @@ impl<'de> Deserialize<'de> for ByteSize {
             type Value = ByteSize;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(EXPECTED)
+                f.write_str("an amount of bytes such as \"512m\" or \"4g\"")
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<ByteSize, E> {
                 let bytes = parse_bytes(text.trim()).filter(|bytes| *bytes > 0);
                 bytes.map(ByteSize).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<ByteSize, E> {
+                let bytes = Some(number).filter(|bytes| *bytes > 0);
+                bytes.map(ByteSize).ok_or_else(|| E::invalid_value(de::Unexpected::Unsigned(number), &self))
             }
 
             fn visit_i64<E: de::Error>(self, number: i64) -> Result<ByteSize, E> {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use wharf_docker::Address;
-use wharf_model::configuration::{Daemon, Engine, ExchangeMode, ExchangeSettings, LogSettings};
+use wharf_model::configuration::{Daemon, Engine, ExchangeMode, ExchangeSettings, LogSettings, WhenFull};
+use wharf_model::quantity::format_bytes;
 use wharf_model::{ActivityKind, ExecutionConfiguration, Fault};
 
 use super::byte_size::ByteSize;
@@ -19,6 +20,9 @@ use super::time_span::TimeSpan;
 
 /// Where a local daemon listens.
 const LOCAL_DAEMON: &str = "unix:///var/run/docker.sock";
+
+/// The smallest and the largest spool of log lines.
+const SPOOL: (u64, u64) = (1 << 20, 1 << 30);
 
 /// The permission component that a configuration is checked with when it names none.
 const USUAL_CHECK: &str = "allowed-groups";
@@ -64,7 +68,7 @@ pub struct ConfigurationFile {
     /// How runner and host find each other.
     #[serde(default)]
     pub exchange: ExchangeTable,
-    /// How much is kept of what runs write.
+    /// How much is kept of what runs write, here and in their containers.
     #[serde(default)]
     pub logs: LogsTable,
     /// What the containers may do.
@@ -118,6 +122,27 @@ pub struct LogsTable {
     /// The most that the host keeps of one run's log: `"100m"`. Lines beyond are counted and not kept, and the outcome says so.
     /// 1 GiB by default.
     pub limit: Option<ByteSize>,
+    /// How many bytes of lines that the host doesn't have yet a container keeps, from `1m` to `1g`: `16m` by default. They
+    /// count towards its memory.
+    pub spool: Option<ByteSize>,
+    /// What happens when that is full. `wait`: the recipe waits at its next line. `drop`: the oldest lines are dropped and
+    /// counted, and the recipe goes on.
+    pub when_full: WhenFull,
+}
+
+impl LogsTable {
+    fn check(&self, source: &Source<'_>) -> Result<LogSettings, Fault> {
+        let usual = LogSettings::default();
+        let spool = self.spool.map_or(usual.spool, ByteSize::bytes);
+        if !(SPOOL.0..=SPOOL.1).contains(&spool) {
+            let [written, least, most] = [spool, SPOOL.0, SPOOL.1].map(format_bytes);
+            return Err(source.fault(
+                &["logs", "spool"],
+                format!("`spool` in [logs] is {written}; expected at least {least} and at most {most}"),
+            ));
+        }
+        Ok(LogSettings { limit: self.limit.map_or(usual.limit, ByteSize::bytes), spool, when_full: self.when_full })
+    }
 }
 
 /// Checks a parsed file. Whether its base image exists is for the caller to see.
@@ -165,7 +190,7 @@ pub(super) fn resolve(
             advertise: file.exchange.advertise,
             output_limit: file.exchange.output_limit.map(ByteSize::bytes),
         },
-        logs: LogSettings { limit: file.logs.limit.map_or(LogSettings::default().limit, ByteSize::bytes) },
+        logs: file.logs.check(source)?,
         env: file.env,
         labels: file.labels,
         time_limit: file.time_limit.map(TimeSpan::seconds),
@@ -322,6 +347,7 @@ mod tests {
         assert_eq!(configuration.checks, ["allowed-groups"]);
         assert!(configuration.allowed_groups.is_empty());
         assert_eq!(configuration.security, Security::default());
+        assert_eq!(configuration.logs, LogSettings::default());
         assert_eq!(configuration.time_limit, None);
     }
 
@@ -357,6 +383,8 @@ output_limit = "50g"
 
 [logs]
 limit = "100m"
+spool = "64m"
+when_full = "drop"
 
 [security]
 user = "2000:2000"
@@ -386,7 +414,7 @@ team = "data"
         assert!(configuration.security.read_only_root && configuration.security.no_new_privileges);
         assert_eq!(configuration.exchange.advertise.as_deref(), Some("host.example.com:7000"));
         assert_eq!(configuration.exchange.output_limit, Some(50 << 30));
-        assert_eq!(configuration.logs.limit, 100 << 20);
+        assert_eq!(configuration.logs, LogSettings { limit: 100 << 20, spool: 64 << 20, when_full: WhenFull::Drop });
     }
 
     #[test]
@@ -522,6 +550,17 @@ team = "data"
                 "[exchange]\nadvertise = \"me:70000\"\n",
                 3,
                 "`advertise` in [exchange] is \"me:70000\"; expected HOST or HOST:PORT",
+            ),
+            ("[logs]\nspool = \"10k\"\n", 3, "`spool` in [logs] is 10k; expected at least 1m and at most 1g"),
+            (
+                "[logs]\nspool = \"much\"\n",
+                3,
+                "`spool` in [logs] is the text \"much\"; expected an amount of bytes such as \"512m\" or \"4g\"",
+            ),
+            (
+                "[logs]\nwhen_full = \"dorp\"\n",
+                3,
+                "`when_full` in [logs] is \"dorp\", which isn't valid here; did you mean \"drop\"?",
             ),
             (
                 "[exchange]\nmode = \"attach\"\nadvertise = \"host\"\n",

@@ -184,5 +184,6 @@ fn task(plan: &Plan, activity: &Activity, attempt: u32, grace_seconds: u32) -> T
         },
         heartbeat_seconds: HEARTBEAT_SECONDS,
         grace_seconds,
+        logs: plan.configuration.logs.clone(),
     }
 }

@@ -12,7 +12,7 @@ _NULL_TEXTS = [
     "NULL", "NaN", "None", "n/a", "nan", "null",
 ]  # fmt: skip
 # How many values decide whether a column of texts may be numbers at all.
-_SAMPLE = 1000
+SAMPLE = 1000
 
 
 class Reading:
@@ -45,21 +45,27 @@ class Reading:
 
     @property
     def wire(self):
-        """The format to ask for: Arrow where pyarrow is, unless an argument only makes sense for CSV."""
+        """The format to ask for: Arrow, unless an argument only makes sense for CSV."""
         csv_only = self.pandas_read_kwargs or self.float_precision is not None or self.date_parser is not None
-        return "csv" if csv_only or not self.columns or pyarrow() is None else "arrow"
+        return "csv" if csv_only or not self.columns else "arrow"
 
     def whole(self, body):
         """One dataframe from a body in the format ``wire``."""
         if not self.columns:
             return pandas().DataFrame()
         if self.wire == "arrow":
+            if pyarrow() is None:
+                return self._from_plain(plain_frame().whole(body, "the reading of a dataset"))
             return self._from_arrow(pyarrow().ipc.open_stream(body).read_all())
         return self._finish(self._read_csv(body, low_memory=False))
 
     def parts(self, body, rows):
         """Dataframes of that many rows each, the last one shorter, from a body in the format ``wire``."""
         if not self.columns:
+            return
+        if self.wire == "arrow" and pyarrow() is None:
+            for columns in plain_frame().parts(body, "the reading of a dataset", rows):
+                yield self._from_plain(columns)
             return
         if self.wire == "arrow":
             arrow = pyarrow()
@@ -137,7 +143,7 @@ class Reading:
         if column["name"] in self.override_dtypes:
             return series
         if kind == "date":
-            return self._dates(series) if self.parse_dates else series
+            return self.dates(series) if self.parse_dates else series
         if self.infer:
             return series
         if kind in INTEGERS:
@@ -146,7 +152,8 @@ class Reading:
             return _booleans(series, column["name"])
         return series
 
-    def _dates(self, series):
+    def dates(self, series):
+        """Texts as dates in UTC, if they can be read."""
         module = pandas()
         if self.date_parser is not None:
             return series.map(self.date_parser, na_action="ignore")
@@ -178,9 +185,10 @@ class Reading:
             if name in self.override_dtypes:
                 return data.to_pandas().astype(self.override_dtypes[name])
             if kind == "date" and self.parse_dates:
-                return self._dates(_objects(data))
+                return self.dates(_objects(data))
             if self.infer and not (kind == "boolean" and self.bool_as_str):
-                inferred = _infer_texts(data)
+                sample = data.drop_null().slice(0, SAMPLE).to_pylist()
+                inferred = self.infer_texts(sample, data.to_pylist)
                 if inferred is not None:
                     return inferred
             return _objects(data)
@@ -223,18 +231,55 @@ class Reading:
         plain = data.cast(arrow.timestamp("ms"), safe=False)
         return arrow.compute.strftime(plain, format="%Y-%m-%dT%H:%M:%SZ")
 
-    def _nulls(self, data, name):
-        arrow = pyarrow()
+    def infer_texts(self, sample, texts):
+        """The numbers or booleans that pandas would find in texts, or None when they are texts.
+
+        ``sample`` is the first of them that aren't null, and ``texts`` gives all.
+        """
+        module = pandas()
+
+        def read(texts):
+            # Quoted, so that any text is one field; an empty line stands for null.
+            lines = ["" if text is None else '"%s"' % text.replace('"', '""') for text in texts]
+            body = io.StringIO("\n".join(lines) + "\n")
+            # What else is null is null already.
+            arguments = {"keep_default_na": False, "na_values": [""], "skip_blank_lines": False, "low_memory": False}
+            return module.read_csv(body, header=None, names=[0], index_col=False, **arguments)[0]
+
+        if not sample:
+            return module.Series([float("nan")] * len(texts()), dtype="float64")
+        found = read(sample).dtype
+        if not (module.api.types.is_numeric_dtype(found) or module.api.types.is_bool_dtype(found)):
+            return None
+        return read(texts())
+
+    def _from_plain(self, columns):
+        found = zip(columns, self.columns)
+        return self._frame([plain_frame().series(self, values, valid, column) for (values, valid), column in found])
+
+    def null_texts(self, name):
+        """The texts of that column that stand for null."""
         values = self.na_values.get(name, []) if isinstance(self.na_values, dict) else self.na_values
         if values is None:
             values = []
         elif isinstance(values, (str, int, float)):
             values = [values]
-        texts = [str(value) for value in values] + (_NULL_TEXTS if self.keep_default_na else [])
+        return [str(value) for value in values] + (_NULL_TEXTS if self.keep_default_na else [])
+
+    def _nulls(self, data, name):
+        arrow = pyarrow()
+        texts = self.null_texts(name)
         if not texts:
             return data
         found = arrow.compute.is_in(data, value_set=arrow.array(texts, data.type))
         return arrow.compute.if_else(found, arrow.scalar(None, data.type), data)
+
+
+def plain_frame():
+    """The module that does it without pyarrow; not before it is needed, for it needs numpy."""
+    from dataiku.core import plain_frame as module
+
+    return module
 
 
 def _objects(data):
@@ -243,27 +288,6 @@ def _objects(data):
     if series.dtype == object and data.null_count:
         series = series.where(series.notna(), float("nan"))
     return series
-
-
-def _infer_texts(data):
-    """The numbers or booleans that pandas would find in these texts, or None when they are texts."""
-    module = pandas()
-
-    def read(texts):
-        # Quoted, so that any text is one field; an empty line stands for null.
-        lines = ["" if text is None else '"%s"' % text.replace('"', '""') for text in texts]
-        body = io.StringIO("\n".join(lines) + "\n")
-        # What else is null is null already.
-        arguments = {"keep_default_na": False, "na_values": [""], "skip_blank_lines": False, "low_memory": False}
-        return module.read_csv(body, header=None, names=[0], index_col=False, **arguments)[0]
-
-    valid = data.drop_null()
-    if not len(valid):
-        return module.Series([float("nan")] * len(data), dtype="float64")
-    sample = read(valid.slice(0, _SAMPLE).to_pylist())
-    if not (module.api.types.is_numeric_dtype(sample.dtype) or module.api.types.is_bool_dtype(sample.dtype)):
-        return None
-    return read(data.to_pylist())
 
 
 def _integers(series, kind, name):

@@ -101,18 +101,18 @@ def write_csv(frame, columns, sink, with_header=True):
     single = len(columns) == 1
     for start in range(0, len(frame), ROWS):
         part = frame.iloc[start : start + ROWS].reset_index(drop=True)
-        texts = {}
+        prepared_columns = {}
         marked = False
         for at, column in enumerate(columns):
-            prepared = _prepare(part.iloc[:, at], column)
+            prepared = prepare(part.iloc[:, at], column)
             if prepared.dtype == object:
                 blank = prepared == ""
                 if blank.any():
                     prepared = prepared.mask(blank, empty)
                     marked = True
-            texts[at] = prepared
+            prepared_columns[at] = prepared
         out = io.StringIO()
-        pandas().DataFrame(texts).to_csv(out, header=False, index=False, na_rep=null if single else "")
+        pandas().DataFrame(prepared_columns).to_csv(out, header=False, index=False, na_rep=null if single else "")
         text = out.getvalue()
         if marked:
             text = text.replace(empty, '""')
@@ -166,7 +166,7 @@ def _arrow_array(series, column):
     types = pandas().api.types
     try:
         if kind == "date" and types.is_datetime64_any_dtype(series.dtype):
-            return arrow.array(_utc(series).astype("datetime64[us]"), arrow.timestamp("us")).cast(wanted)
+            return arrow.array(utc(series).astype("datetime64[us]"), arrow.timestamp("us")).cast(wanted)
         if (kind in INTEGERS or kind in FLOATS or kind == "boolean") and (
             types.is_bool_dtype(series.dtype) or types.is_numeric_dtype(series.dtype)
         ):
@@ -175,16 +175,16 @@ def _arrow_array(series, column):
                 array = array.combine_chunks()
             # A float keeps what its narrower type can't hold, as in any program; an integer must fit.
             return array.cast(wanted, safe=kind not in FLOATS)
-        prepared = _prepare(series, column)
+        prepared = prepare(series, column)
         if prepared.dtype != object:
-            prepared = _texts(prepared, kind)
-        texts = arrow.array(prepared, arrow.string(), from_pandas=True)
-        return texts if wanted == arrow.string() else texts.cast(wanted)
+            prepared = texts(prepared, kind)
+        written = arrow.array(prepared, arrow.string(), from_pandas=True)
+        return written if wanted == arrow.string() else written.cast(wanted)
     except (arrow.ArrowInvalid, arrow.ArrowTypeError, arrow.ArrowNotImplementedError, UnicodeEncodeError) as error:
-        raise _misfit(column, error) from error
+        raise misfit(column, error) from error
 
 
-def _prepare(series, column):
+def prepare(series, column):
     """A column whose values pandas writes as they have to cross."""
     module = pandas()
     types = module.api.types
@@ -198,39 +198,40 @@ def _prepare(series, column):
         if types.is_bool_dtype(dtype):
             if kind in INTEGERS:
                 return series.astype("Int8")
-            return _texts(series, kind)
+            return texts(series, kind)
         if types.is_numeric_dtype(dtype):
             if kind == "boolean":
-                return _texts(series, kind)
+                return texts(series, kind)
             return series.astype("Int64") if kind in INTEGERS and types.is_float_dtype(dtype) else series
         if dtype != object and types.is_string_dtype(dtype):
             return series.astype(object)
         if types.infer_dtype(series, skipna=True) in ("string", "empty"):
             return series
-        return _texts(series, kind)
+        return texts(series, kind)
     except (TypeError, ValueError, DataikuException) as error:
-        raise _misfit(column, error) from error
+        raise misfit(column, error) from error
 
 
-def _texts(series, kind):
+def texts(series, kind):
+    """The values of a column as texts, as they cross in CSV."""
     values = series.astype(object).to_numpy()
-    texts = [to_text(value, kind) for value in values]
-    return pandas().Series(texts, index=series.index, dtype=object)
+    found = [to_text(value, kind) for value in values]
+    return pandas().Series(found, index=series.index, dtype=object)
 
 
 def _iso(series):
     import numpy
 
-    values = _utc(series).astype("datetime64[us]")
+    values = utc(series).astype("datetime64[us]")
     # Milliseconds, as DSS writes them, unless digits would be lost.
     null = numpy.isnat(values)
     unit = "us" if (values.astype("int64")[~null] % 1000).any() else "ms"
-    texts = numpy.char.add(numpy.datetime_as_string(values, unit=unit), "Z").astype(object)
-    texts[null] = None
-    return pandas().Series(texts, index=series.index, dtype=object)
+    found = numpy.char.add(numpy.datetime_as_string(values, unit=unit), "Z").astype(object)
+    found[null] = None
+    return pandas().Series(found, index=series.index, dtype=object)
 
 
-def _utc(series):
+def utc(series):
     """The instants of a column of dates, in UTC and without a zone, as an array of numpy."""
     module = pandas()
     if not str(series.dtype).startswith("datetime64"):
@@ -240,7 +241,8 @@ def _utc(series):
     return series.to_numpy()
 
 
-def _misfit(column, error):
+def misfit(column, error):
+    """The error of a value that isn't of its column's type."""
     return DataikuException(
         "column %r can't be written as %s: %s" % (column["name"], column["type"], error), "bad-rows"
     )
