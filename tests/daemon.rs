@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -36,6 +36,11 @@ impl Daemon {
     pub fn local() -> Self {
         let socket = std::env::var_os("WHARF_DOCKER_SOCKET").unwrap_or_else(|| "/var/run/docker.sock".into());
         Self { socket: socket.into() }
+    }
+
+    /// Its socket.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
     }
 
     /// Its address, as an execution configuration names it.

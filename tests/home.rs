@@ -1,15 +1,20 @@
 //! A home for trying things, as `wharf init --demo` makes it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tempfile::TempDir;
 use wharf::store::RunSummary;
 
 use crate::call::{Finished, Started};
 use crate::daemon::{Container, Daemon};
+use crate::watch;
 
 /// The user that the tests are, unless they say otherwise.
 pub const USER: &str = "ana";
@@ -20,6 +25,7 @@ pub const GROUP: &str = "analysts";
 pub struct Home {
     dir: TempDir,
     daemon: Daemon,
+    opened: AtomicBool,
 }
 
 impl Home {
@@ -45,7 +51,8 @@ impl Home {
     pub fn without_image() -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder can be made");
         fs::create_dir(dir.path().join("data")).expect("a folder can be made in it");
-        let home = Self { dir, daemon: Daemon::local() };
+        let home = Self { dir, daemon: Daemon::local(), opened: AtomicBool::new(false) };
+        watch::start(&home.daemon);
         let address = home.daemon.address();
         let from = std::env::var("WHARF_TEST_FROM").ok().filter(|image| !image.is_empty());
         let source = match &from {
@@ -119,6 +126,16 @@ impl Home {
         let text = fs::read_to_string(&path).unwrap_or_default();
         assert!(text.contains(old), "{} doesn't have {old:?}:\n{text}", path.display());
         write(&path, text.replacen(old, new, 1).as_bytes());
+    }
+
+    /// Writes the value of a secret, as an administrator does.
+    ///
+    /// # Panics
+    /// It can't be written.
+    pub fn write_secret(&self, name: &str, value: &str) {
+        let path = self.path().join("secrets").join(name);
+        write(&path, value.as_bytes());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("its mode can be changed");
     }
 
     /// Puts a component file into `policies/`, whole at once.
@@ -197,8 +214,36 @@ impl Home {
     #[must_use]
     pub fn containers(&self) -> Vec<Container> {
         // A home that was never opened has no id, and no container.
-        let id = fs::read_to_string(self.path().join("state/host-id")).unwrap_or_default();
-        if id.trim().is_empty() { Vec::new() } else { self.daemon.containers("wharf.host", id.trim()) }
+        let id = self.id();
+        if id.is_empty() { Vec::new() } else { self.daemon.containers("wharf.host", &id) }
+    }
+
+    /// The daemon's answers to inspect, of the containers that it had, as they were when they were created. Waits until there
+    /// are so many.
+    ///
+    /// # Panics
+    /// There aren't, after a while.
+    #[must_use]
+    pub fn created(&self, count: usize) -> Vec<Value> {
+        let started = Instant::now();
+        loop {
+            let created = watch::created(&self.id());
+            if created.len() >= count {
+                return created;
+            }
+            assert!(started.elapsed() < Duration::from_secs(60), "only {} of {count} containers", created.len());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Says that this test is about containers that aren't strict. Those of all others are checked at their end.
+    pub fn opens_containers(&self) {
+        self.opened.store(true, Ordering::Relaxed);
+    }
+
+    /// The value of its containers' label `wharf.host`; empty while it was never opened.
+    fn id(&self) -> String {
+        fs::read_to_string(self.path().join("state/host-id")).unwrap_or_default().trim().to_owned()
     }
 
     /// Checks that no container is left and that the folder for data has these entries and no others.
@@ -220,6 +265,12 @@ impl Drop for Home {
                 self.daemon.remove(&container.id);
             }
         }));
+        if !std::thread::panicking() && !self.opened.load(Ordering::Relaxed) {
+            for container in watch::created(&self.id()) {
+                let found = watch::openings(&container);
+                assert!(found.is_empty(), "a container wasn't strict: {found:?}; see `Home::opens_containers`");
+            }
+        }
     }
 }
 

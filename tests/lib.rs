@@ -7,8 +7,10 @@ mod call;
 mod daemon;
 mod home;
 mod measure;
+mod watch;
 
 pub use call::{Finished, Started};
 pub use daemon::{Container, Daemon};
 pub use home::{GROUP, Home, USER};
 pub use measure::{Times, machine};
+pub use watch::openings;

@@ -129,6 +129,9 @@ pub(crate) struct ActivityArguments {
     /// A variable of the project, as dataiku.get_custom_variables() gives it. Can be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) variable: Vec<String>,
+    /// A secret that the recipe gets in a variable: the secret's name, never its value. Can be repeated.
+    #[arg(long, value_name = "VARIABLE=NAME")]
+    pub(crate) secret: Vec<String>,
     /// A label of the run. Can be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) label: Vec<String>,

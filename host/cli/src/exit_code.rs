@@ -16,7 +16,7 @@ pub(crate) const CONFIGURATION: u8 = 3;
 pub(crate) const STOPPED: u8 = 13;
 
 /// All of them, in order, as `--help` and the reference show them.
-pub(crate) const TABLE: [(u8, &str); 15] = [
+pub(crate) const TABLE: [(u8, &str); 16] = [
     (SUCCEEDED, "succeeded"),
     (OTHER, "another error"),
     (USAGE, "the arguments make no sense"),
@@ -27,6 +27,7 @@ pub(crate) const TABLE: [(u8, &str); 15] = [
     (STOPPED, "stopped, or over its time limit"),
     (14, "killed for memory"),
     (15, "the recipe adapter could make no job of the activity"),
+    (16, "a secret isn't there, or can't be used"),
     (20, "the engine can't be reached"),
     (21, "the image is missing, or its build failed"),
     (22, "the runner never came up, or was lost"),
@@ -44,6 +45,7 @@ pub(crate) fn of_cause(cause: Cause) -> u8 {
         Cause::Stopped | Cause::TimeLimit => STOPPED,
         Cause::OutOfMemory => 14,
         Cause::NotPrepared => 15,
+        Cause::SecretUnavailable => 16,
         Cause::EngineUnreachable => 20,
         Cause::ImageMissing | Cause::ImageBuildFailed => 21,
         Cause::RunnerNeverCameUp | Cause::Lost => 22,
@@ -101,7 +103,7 @@ pub(crate) fn help() -> String {
 mod tests {
     use super::*;
 
-    const CAUSES: [Cause; 17] = [
+    const CAUSES: [Cause; 18] = [
         Cause::Succeeded,
         Cause::RecipeFailed,
         Cause::OutOfMemory,
@@ -110,6 +112,7 @@ mod tests {
         Cause::Refused,
         Cause::Rejected,
         Cause::NotPrepared,
+        Cause::SecretUnavailable,
         Cause::ImageMissing,
         Cause::ImageBuildFailed,
         Cause::EngineUnreachable,

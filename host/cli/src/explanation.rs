@@ -1,6 +1,6 @@
 //! An explanation as a person reads it.
 
-use wharf::message::Explanation;
+use wharf::message::{ChangedBy, Explanation, SecurityDifference};
 use wharf_model::decision::Judgement;
 use wharf_model::{Binding, Decision, Plan};
 
@@ -34,6 +34,7 @@ pub(crate) fn lines(explanation: &Explanation, channel: Channel, whole: bool) ->
     if let Some(plan) = &explanation.plan {
         page.plan(plan);
     }
+    page.differences(&explanation.differences);
     page.image(explanation);
     if let Some(containerfile) = explanation.containerfile.as_ref().filter(|_| whole) {
         page.title("Containerfile of the base image");
@@ -128,6 +129,9 @@ impl Page {
         for (key, amount) in &plan.resources {
             self.fact("resource", &format!("{key} = {amount}"));
         }
+        for (variable, name) in &plan.secrets {
+            self.fact("secret", &format!("{variable} gets {name}"));
+        }
         let limit =
             plan.time_limit.map_or_else(|| "none".to_owned(), |seconds| text::duration(seconds.saturating_mul(1_000)));
         self.fact("time limit", &limit);
@@ -135,6 +139,23 @@ impl Page {
         self.bindings("output", &plan.outputs);
         for (key, value) in &plan.labels {
             self.fact("label", &format!("{key} = {}", for_terminal(value)));
+        }
+    }
+
+    fn differences(&mut self, differences: &[SecurityDifference]) {
+        if differences.is_empty() {
+            return;
+        }
+        self.title("differs from the strict default");
+        for difference in differences {
+            let from = match &difference.from {
+                ChangedBy::Configuration(name) => format!("from configuration {name}"),
+                ChangedBy::Policy { component, rule, reason } => {
+                    format!("by policy {component}, rule {}: {}", for_terminal(rule), for_terminal(reason))
+                }
+            };
+            let value = for_terminal(&difference.value.to_string());
+            self.line(&format!("{} = {value} ({from})", difference.key));
         }
     }
 
@@ -228,6 +249,24 @@ mod tests {
             image_there: None,
             containerfile: None,
             object: None,
+            differences: vec![
+                SecurityDifference {
+                    key: "privileged".to_owned(),
+                    strict: false.into(),
+                    value: true.into(),
+                    from: ChangedBy::Configuration("docker-local".to_owned()),
+                },
+                SecurityDifference {
+                    key: "network".to_owned(),
+                    strict: "bridge".into(),
+                    value: "host".into(),
+                    from: ChangedBy::Policy {
+                        component: "labels".to_owned(),
+                        rule: "near".to_owned(),
+                        reason: "it is fast".to_owned(),
+                    },
+                },
+            ],
             outcome: Some(Outcome {
                 cause: Cause::Rejected,
                 sentence: "rejected by ceiling: 8g is over 4g".to_owned(),
@@ -254,6 +293,9 @@ mod tests {
                 "        labels: every run has a team; overrides other",
                 "  ✗ ceiling 0.1.0: rejected: 8g is over 4g  (9 µs)",
                 "      rule ceiling (resources.memory)",
+                "differs from the strict default",
+                "  privileged = true (from configuration docker-local)",
+                "  network = \"host\" (by policy labels, rule near: it is fast)",
                 "would end here",
                 "  ✗ rejected: rejected by ceiling: 8g is over 4g",
                 "    run      none: nothing was created",

@@ -5,7 +5,7 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use wharf::settings::{Direction, Home, binding, resource_argument};
+use wharf::settings::{Direction, Home, binding, resource_argument, secret_argument};
 use wharf_model::{Activity, ActivityKind, Binding, Fault, Identity, Resources};
 
 use crate::arguments::ActivityArguments;
@@ -110,6 +110,7 @@ fn bare(requester: Identity) -> Activity {
         resources: Resources::new(),
         time_limit: None,
         variables: BTreeMap::new(),
+        secrets: BTreeMap::new(),
         labels: BTreeMap::new(),
     }
 }
@@ -151,6 +152,10 @@ fn apply(activity: &mut Activity, flags: &ActivityArguments, base: &Path) -> Res
     for argument in &flags.variable {
         let (key, value) = pair("variable", argument)?;
         activity.variables.insert(key, value);
+    }
+    for argument in &flags.secret {
+        let (variable, name) = secret_argument(argument)?;
+        activity.secrets.insert(variable, name);
     }
     for argument in &flags.label {
         let (key, value) = pair("label", argument)?;
@@ -234,6 +239,7 @@ mod tests {
             resource: vec!["memory=4g".to_owned()],
             timeout: Some("30m".parse().unwrap()),
             variable: vec!["a=b=c".to_owned()],
+            secret: vec!["TOKEN=warehouse".to_owned()],
             label: vec!["team=x".to_owned()],
             ..ana()
         };
@@ -249,6 +255,7 @@ mod tests {
         assert_eq!(activity.resources.get("memory"), Some(&Quantity::Bytes(4 << 30)));
         assert_eq!(activity.time_limit, Some(1_800));
         assert_eq!(activity.variables.get("a").map(String::as_str), Some("b=c"));
+        assert_eq!(activity.secrets.get("TOKEN").map(String::as_str), Some("warehouse"));
     }
 
     #[test]
@@ -274,6 +281,7 @@ mod tests {
         check(|flags, _| flags.output.push("data=out.xlsx".to_owned()), "neither a dataset nor a folder");
         check(|flags, _| flags.resource.push("memmory=4g".to_owned()), "did you mean `memory`?");
         check(|flags, _| flags.label.push("wharf.run=x".to_owned()), "wharf's own");
+        check(|flags, _| flags.secret.push("TOKEN".to_owned()), "VARIABLE=NAME");
         check(|flags, _| flags.user = Some(String::new()), "empty name");
         check(
             |flags, csv| {

@@ -19,6 +19,8 @@ pub struct Request<'a> {
     pub configuration: &'a ExecutionConfiguration,
     /// Resources that are asked for instead of the configuration's.
     pub resources: &'a Resources,
+    /// Secrets that are asked for besides the configuration's, by variable.
+    pub secrets: &'a BTreeMap<String, String>,
     /// What it reads.
     pub inputs: &'a [Binding],
     /// What it writes.
@@ -38,6 +40,7 @@ impl<'a> Request<'a> {
             project: activity.project.as_deref(),
             configuration,
             resources: &activity.resources,
+            secrets: &activity.secrets,
             inputs: &activity.inputs,
             outputs: &activity.outputs,
             labels: &activity.labels,
@@ -54,9 +57,17 @@ impl<'a> Request<'a> {
             project: plan.project.as_deref(),
             configuration: &plan.configuration,
             resources: &plan.resources,
+            secrets: &plan.secrets,
             inputs: &plan.inputs,
             outputs: &plan.outputs,
             labels: &plan.labels,
         }
+    }
+
+    /// All secrets that the recipe would get, by variable.
+    pub(crate) fn secrets(&self) -> BTreeMap<String, String> {
+        let mut secrets = self.configuration.secrets.clone();
+        secrets.extend(self.secrets.clone());
+        secrets
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType};
+use bollard::models::{
+    ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, Mount, MountType, ResourcesUlimits,
+};
 use sha2::{Digest, Sha256};
 use wharf_model::launch::LaunchSpec;
 use wharf_model::{LABEL_ATTEMPT, LABEL_HOST, LABEL_RUN};
@@ -65,12 +67,20 @@ pub(crate) fn container(spec: &LaunchSpec, hide_secrets: bool) -> Result<Contain
             typ: Some("json-file".to_owned()),
             config: Some([("max-size", "10m"), ("max-file", "1")].map(|(k, v)| (k.to_owned(), v.to_owned())).into()),
         }),
+        // A daemon may be set up to share these with other containers, or with its machine.
+        ipc_mode: Some("private".to_owned()),
+        cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
         // The runner is the first process, and reaps what it inherits.
         init: Some(false),
         auto_remove: Some(false),
         ..HostConfig::default()
     };
     resources::apply(&spec.resources, &mut host)?;
+    // A core file has the secrets of its process in it, and the machine may take core files out of containers.
+    let ulimits = host.ulimits.get_or_insert_default();
+    if !ulimits.iter().any(|limit| limit.name.as_deref() == Some("core")) {
+        ulimits.push(ResourcesUlimits { name: Some("core".to_owned()), soft: Some(0), hard: Some(0) });
+    }
 
     Ok(ContainerCreateBody {
         image: Some(spec.image.clone()),
@@ -174,6 +184,9 @@ mod tests {
                 "Privileged": false,
                 "ReadonlyRootfs": false,
                 "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "1"}},
+                "IpcMode": "private",
+                "CgroupnsMode": "private",
+                "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],
                 "Init": false,
                 "AutoRemove": false,
                 "PidsLimit": 4096,
@@ -214,6 +227,14 @@ mod tests {
         for absent in ["CapDrop", "SecurityOpt", "ExtraHosts"] {
             assert!(host.get(absent).is_none(), "{absent}");
         }
+    }
+
+    #[test]
+    fn core_files_are_made_when_somebody_asks_for_them() {
+        let mut asking = spec();
+        asking.resources.insert("ulimit".to_owned(), Quantity::Texts(vec!["core=-1".to_owned()]));
+        let ulimits = &shown(&asking)["HostConfig"]["Ulimits"];
+        assert_eq!(*ulimits, serde_json::json!([{"Name": "core", "Soft": -1, "Hard": -1}]));
     }
 
     #[test]

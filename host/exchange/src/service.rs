@@ -125,7 +125,10 @@ async fn handle(attempt: Arc<Attempt>, request: Request<Incoming>) -> Result<Res
     let route = Route::parse(request.method(), request.uri())?;
     let body = request.into_body();
     match route {
-        Route::Task => Ok(answer::json(&attempt.task)),
+        Route::Task => match &attempt.task {
+            Ok(task) => Ok(answer::json(task)),
+            Err(reason) => Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "no-task", reason)),
+        },
         Route::Started => {
             let started: Started = read_json(body, SMALL).await?;
             attempt.sink.event(SessionEvent::Started(started));
@@ -150,7 +153,7 @@ async fn handle(attempt: Arc<Attempt>, request: Request<Incoming>) -> Result<Res
         data => tokio::select! {
             biased;
             () = attempt.over.cancelled() => Err(over()),
-            moved = move_data(&attempt, data, body) => moved,
+            moved = move_data(&attempt, data, body) => moved.map_err(|refused| attempt.conceal(refused)),
         },
     }
 }
@@ -217,6 +220,25 @@ async fn move_data(attempt: &Arc<Attempt>, route: Route, body: Incoming) -> Resu
 }
 
 impl Attempt {
+    /// The refusal as the container may read it: with the names of datasets and folders where the store's sentence has paths of
+    /// the host. The host's log has the sentence as it was.
+    fn conceal(&self, mut refused: Refused) -> Refused {
+        let shown = self.bindings().fold(refused.refusal.message.clone(), |message, binding| {
+            let path = binding.place.path.display().to_string();
+            let parent = binding.place.path.parent().filter(|parent| parent.file_name().is_some());
+            let message = message.replace(&path, &binding.name);
+            match parent {
+                Some(parent) => message.replace(&format!("{}/", parent.display()), ""),
+                None => message,
+            }
+        });
+        if shown != refused.refusal.message {
+            tracing::debug!(run = %self.token, sentence = refused.refusal.message, "a request was refused");
+            refused.refusal.message = shown;
+        }
+        refused
+    }
+
     /// A binding that may be read; an output is read as this run has staged it.
     fn readable(&self, name: &str, kind: BindingKind) -> Result<(&Binding, Option<&Token>), Refused> {
         if let Some(binding) = self.input(name, kind) {

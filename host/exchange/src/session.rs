@@ -26,8 +26,8 @@ pub struct SessionSpec {
     pub attempt: u32,
     /// The hash of the ticket that opens it ([`Ticket::sha256`](crate::Ticket::sha256)).
     pub ticket_sha256: [u8; 32],
-    /// What the runner has to do.
-    pub task: Task,
+    /// What the runner has to do; or why nobody can say that any more, for a runner that is there and hasn't asked yet.
+    pub task: Result<Task, String>,
     /// What it may read.
     pub inputs: Vec<Binding>,
     /// What it may write, and read back.
@@ -65,7 +65,7 @@ pub trait SessionSink: Send + Sync {
 pub(crate) struct Attempt {
     pub(crate) token: Token,
     pub(crate) ticket_sha256: [u8; 32],
-    pub(crate) task: Task,
+    pub(crate) task: Result<Task, String>,
     inputs: Vec<Binding>,
     outputs: Vec<Binding>,
     pub(crate) store: Arc<dyn DatasetStore>,
@@ -93,6 +93,10 @@ impl Attempt {
 
     pub(crate) fn output(&self, name: &str, kind: BindingKind) -> Option<&Binding> {
         self.outputs.iter().find(|binding| binding.name == name && binding.kind == kind)
+    }
+
+    pub(crate) fn bindings(&self) -> impl Iterator<Item = &Binding> {
+        self.inputs.iter().chain(&self.outputs)
     }
 
     /// The names that exist, for the sentence about one that doesn't.

@@ -131,6 +131,9 @@ pub struct Activity {
     /// The project's variables, as `dataiku.get_custom_variables()` gives them.
     #[serde(default)]
     pub variables: BTreeMap<String, String>,
+    /// Secrets that it needs: variables of its environment, and the names of secrets, never values.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, String>,
     /// Labels for the record and for the engine's object.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,

@@ -118,6 +118,9 @@ pub struct ExecutionConfiguration {
     pub allowed_groups: Vec<String>,
     /// The permission components that must all allow.
     pub checks: Vec<String>,
+    /// The secrets that activities may name; none by default.
+    #[serde(default)]
+    pub allowed_secrets: Vec<String>,
     /// The kinds of activity that it takes; none is all.
     pub workload_types: Vec<ActivityKind>,
     /// What the containers may do.
@@ -129,6 +132,9 @@ pub struct ExecutionConfiguration {
     pub logs: LogSettings,
     /// Environment for every run.
     pub env: BTreeMap<String, String>,
+    /// Secrets for every run: variables of its environment, and the names of secrets, never values.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, String>,
     /// Labels for every run.
     pub labels: BTreeMap<String, String>,
     /// After how many seconds a run is ended, unless its activity says less.

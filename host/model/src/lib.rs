@@ -19,6 +19,7 @@ pub mod outcome;
 pub mod plan;
 pub mod protocol;
 pub mod quantity;
+pub mod secret;
 
 pub use activity::{Activity, ActivityKind, Binding, BindingKind, Identity, Place};
 pub use configuration::{ExecutionConfiguration, Security};
@@ -32,6 +33,7 @@ pub use launch::{Backend, LaunchSpec};
 pub use outcome::{Cause, Outcome};
 pub use plan::{Change, Edit, Plan};
 pub use quantity::{Quantity, Resources};
+pub use secret::SecretValue;
 
 /// The label that says which home (host id) an object belongs to.
 pub const LABEL_HOST: &str = "wharf.host";

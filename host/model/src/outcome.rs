@@ -27,6 +27,8 @@ pub enum Cause {
     Rejected,
     /// The recipe adapter couldn't make a job of the activity.
     NotPrepared,
+    /// A secret that the run needs isn't there, or can't be used.
+    SecretUnavailable,
     /// The base image isn't there and can't be had.
     ImageMissing,
     /// A build failed.

@@ -28,6 +28,9 @@ pub struct Plan {
     pub job: Job,
     /// The command's environment.
     pub env: BTreeMap<String, String>,
+    /// More of it: variables, and the names of the secrets that they get, never values. No variable is in `env`, too.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, String>,
     /// The base image.
     pub image: ImageSpec,
     /// What the image is made of; none while a change has made it unknown.
@@ -88,6 +91,17 @@ pub enum Edit {
     SetExecutionConfiguration(String),
 }
 
+/// One field that an edit changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldChange {
+    /// The field, e.g. `resources.memory`.
+    pub field: String,
+    /// What it was; none when it wasn't there.
+    pub before: Option<String>,
+    /// What it is now; none when it is gone.
+    pub after: Option<String>,
+}
+
 /// An edit with its reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
@@ -102,7 +116,7 @@ pub struct Change {
 impl Plan {
     /// Puts a job, the activity that it came from and a configuration together.
     ///
-    /// The activity's own resources go before the configuration's; of two time limits the shorter holds.
+    /// The activity's own resources and secrets go before the configuration's; of two time limits the shorter holds.
     #[must_use]
     pub fn new(
         run: &str,
@@ -114,6 +128,8 @@ impl Plan {
     ) -> Self {
         let mut env = configuration.env.clone();
         env.extend(job.env.clone());
+        let mut secrets = configuration.secrets.clone();
+        secrets.extend(activity.secrets.clone());
         let mut resources = configuration.resources.clone();
         resources.extend(activity.resources.clone());
         let mut labels = configuration.labels.clone();
@@ -131,6 +147,7 @@ impl Plan {
             configuration,
             job,
             env,
+            secrets,
             image,
             image_key,
             resources,
@@ -141,37 +158,37 @@ impl Plan {
         }
     }
 
-    /// Makes one edit and says which field it was, what it was before and what it is now.
+    /// Makes one edit and says what it changed: nothing, one field, or two when a variable's secret is taken away as well.
     ///
     /// A base image or an execution configuration is only *named* here: the caller, who knows the home, puts the rest of it
-    /// in place. `None` means that nothing changed.
-    pub fn apply(&mut self, edit: &Edit) -> Option<(String, Option<String>, Option<String>)> {
+    /// in place.
+    pub fn apply(&mut self, edit: &Edit) -> Vec<FieldChange> {
         fn map<V: Clone + ToString>(
             map: &mut BTreeMap<String, V>,
             prefix: &str,
             key: &str,
             value: Option<V>,
-        ) -> (String, Option<String>, Option<String>) {
+        ) -> FieldChange {
             let after = value.as_ref().map(ToString::to_string);
             let before = match value {
                 Some(value) => map.insert(key.to_owned(), value),
                 None => map.remove(key),
             };
-            (format!("{prefix}.{key}"), before.map(|v| v.to_string()), after)
+            FieldChange { field: format!("{prefix}.{key}"), before: before.map(|v| v.to_string()), after }
         }
-        fn field<T>(
-            name: &str,
-            slot: &mut T,
-            value: T,
-            show: impl Fn(&T) -> String,
-        ) -> (String, Option<String>, Option<String>) {
+        fn field<T>(name: &str, slot: &mut T, value: T, show: impl Fn(&T) -> String) -> FieldChange {
             let after = show(&value);
             let before = show(&std::mem::replace(slot, value));
-            (name.to_owned(), Some(before), Some(after))
+            FieldChange { field: name.to_owned(), before: Some(before), after: Some(after) }
         }
         let joined = |list: &Vec<String>| list.join(",");
         let security = &mut self.security;
-        let (name, before, after) = match edit.clone() {
+        // A variable has one source. A policy can take a secret away, and can't add one: there is no edit that does.
+        let secret = match edit {
+            Edit::SetEnv(key, _) | Edit::RemoveEnv(key) => Some(map(&mut self.secrets, "secrets", key, None)),
+            _ => None,
+        };
+        let change = match edit.clone() {
             Edit::SetResource(key, value) => map(&mut self.resources, "resources", &key, Some(value)),
             Edit::RemoveResource(key) => map(&mut self.resources, "resources", &key, None),
             Edit::SetEnv(key, value) => map(&mut self.env, "env", &key, Some(value)),
@@ -180,7 +197,8 @@ impl Plan {
             Edit::RemoveLabel(key) => map(&mut self.labels, "labels", &key, None),
             Edit::SetTimeLimit(limit) => {
                 let before = std::mem::replace(&mut self.time_limit, limit);
-                ("time-limit".to_owned(), before.map(|s| format!("{s}s")), limit.map(|s| format!("{s}s")))
+                let show = |seconds: Option<u64>| seconds.map(|seconds| format!("{seconds}s"));
+                FieldChange { field: "time-limit".to_owned(), before: show(before), after: show(limit) }
             }
             Edit::SetUser(user) => field("security.user", &mut security.user, user, String::clone),
             Edit::SetPrivileged(on) => field("security.privileged", &mut security.privileged, on, bool::to_string),
@@ -204,12 +222,84 @@ impl Plan {
                 if !self.image.system_packages.contains(&package) {
                     self.image.system_packages.push(package);
                 }
-                ("image.system-packages".to_owned(), Some(before), Some(self.image.system_packages.join(",")))
+                let after = self.image.system_packages.join(",");
+                FieldChange { field: "image.system-packages".to_owned(), before: Some(before), after: Some(after) }
             }
             Edit::SetExecutionConfiguration(name) => {
                 field("execution-configuration", &mut self.configuration.name, name, String::clone)
             }
         };
-        (before != after).then_some((name, before, after))
+        secret.into_iter().chain([change]).filter(|change| change.before != change.after).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn plan() -> Plan {
+        let activity = json!({
+            "kind": "python", "requester": { "user": "ana", "groups": [] },
+            "secrets": { "TOKEN": "of-activity", "PASSWORD": "db" }
+        });
+        let configuration = json!({
+            "name": "large", "base_image": "base", "registry": null, "resources": {}, "allowed_groups": [], "checks": [],
+            "workload_types": [], "security": {}, "exchange": { "mode": "dial-back", "advertise": null },
+            "env": { "TZ": "UTC" }, "secrets": { "TOKEN": "of-configuration", "LICENCE": "solver" }, "labels": {},
+            "time_limit": null, "engine": { "type": "docker", "host": "unix:///var/run/docker.sock", "runtime": null }
+        });
+        let image = json!({
+            "name": "base", "origin": { "from": "debian:12" }, "languages": [], "system_packages": [], "mirrors": {},
+            "extra_ca": [], "labels": {}, "made_by": "image-debian"
+        });
+        let job = Job { argv: Vec::new(), env: BTreeMap::new(), files: Vec::new(), languages: Vec::new() };
+        Plan::new(
+            "r1",
+            &serde_json::from_value(activity).unwrap(),
+            job,
+            serde_json::from_value(configuration).unwrap(),
+            serde_json::from_value(image).unwrap(),
+            None,
+        )
+    }
+
+    fn change(field: &str, before: Option<&str>, after: Option<&str>) -> FieldChange {
+        FieldChange { field: field.to_owned(), before: before.map(str::to_owned), after: after.map(str::to_owned) }
+    }
+
+    #[test]
+    fn secrets_of_the_activity_go_before_those_of_the_configuration() {
+        let secrets: Vec<(String, String)> = plan().secrets.into_iter().collect();
+        let expected = [("LICENCE", "solver"), ("PASSWORD", "db"), ("TOKEN", "of-activity")];
+        assert_eq!(secrets, expected.map(|(variable, name)| (variable.to_owned(), name.to_owned())));
+    }
+
+    #[test]
+    fn a_variable_that_is_set_or_removed_gets_no_secret() {
+        let mut plan = plan();
+        let changes = plan.apply(&Edit::RemoveEnv("TOKEN".to_owned()));
+        assert_eq!(changes, [change("secrets.TOKEN", Some("of-activity"), None)]);
+        let changes = plan.apply(&Edit::SetEnv("PASSWORD".to_owned(), "public".to_owned()));
+        let expected = [change("secrets.PASSWORD", Some("db"), None), change("env.PASSWORD", None, Some("public"))];
+        assert_eq!(changes, expected);
+        assert_eq!(plan.secrets.keys().collect::<Vec<_>>(), ["LICENCE"]);
+    }
+
+    #[test]
+    fn what_is_so_already_is_no_change() {
+        let mut plan = plan();
+        assert_eq!(plan.apply(&Edit::SetEnv("TZ".to_owned(), "UTC".to_owned())), []);
+        assert_eq!(plan.apply(&Edit::RemoveEnv("NONE".to_owned())), []);
+        assert_eq!(plan.apply(&Edit::SetPrivileged(false)), []);
+        assert_eq!(plan.apply(&Edit::RemoveEnv("TZ".to_owned())), [change("env.TZ", Some("UTC"), None)]);
+    }
+
+    #[test]
+    fn a_plan_has_names_and_survives_its_record() {
+        let plan = plan();
+        let text = serde_json::to_string(&plan).unwrap();
+        assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
     }
 }

@@ -34,6 +34,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::configuration::LogSettings;
+use crate::secret::SecretValue;
 
 /// The runner's variables, set on the container and removed before the recipe starts.
 pub mod variables {
@@ -69,6 +70,9 @@ pub struct Task {
     pub argv: Vec<String>,
     /// Its environment, over the image's own.
     pub env: BTreeMap<String, String>,
+    /// More of it: the values of secrets, by variable. The runner hides them in the log.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "crate::secret::in_task")]
+    pub secrets: BTreeMap<String, SecretValue>,
     /// Files to write into the working folder first.
     pub files: Vec<TaskFile>,
     /// What the recipe's libraries may know.

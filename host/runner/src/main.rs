@@ -8,6 +8,7 @@ mod call;
 mod cgroup;
 mod lines;
 mod link;
+mod mask;
 mod proxy;
 mod recipe;
 mod run;

@@ -52,7 +52,8 @@ impl Recipe {
         if !std::env::var_os("HOME").is_some_and(|home| is_writable(Path::new(&home))) {
             command.env("HOME", work);
         }
-        command.envs(&task.env).env(variables::SOCKET, socket);
+        let secrets = task.secrets.iter().map(|(variable, value)| (variable, value.expose()));
+        command.envs(&task.env).envs(secrets).env(variables::SOCKET, socket);
         let mut child = command.spawn().map_err(|error| sentence(program, &error))?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| "the system gave the command no process".to_owned())?;

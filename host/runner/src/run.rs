@@ -12,6 +12,7 @@ use wharf_model::protocol::{HeartbeatAck, LogAck, RunnerResult, Started, Stream,
 
 use crate::cgroup::Cgroup;
 use crate::link::{Link, LinkError};
+use crate::mask::Mask;
 use crate::recipe::{Ended, Recipe};
 use crate::settings::Settings;
 use crate::spool::Spool;
@@ -118,8 +119,9 @@ struct Run {
 
 impl Run {
     fn new(link: Rc<Link>, task: Task, signals: Signals) -> Self {
+        let mask = Mask::of(task.secrets.values());
         Self {
-            spool: Rc::new(Spool::new(&task.logs)),
+            spool: Rc::new(Spool::new(&task.logs, mask)),
             link,
             task,
             signals,
@@ -161,7 +163,8 @@ impl Run {
             }
             Err(message) => {
                 self.say(&message);
-                result.start_error = Some(message);
+                // The outcome has it as well, so it is masked as a line is.
+                result.start_error = Some(self.spool.masked(&message));
                 NOT_STARTED
             }
         };

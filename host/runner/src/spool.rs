@@ -9,6 +9,8 @@ use wharf_model::configuration::{LogSettings, WhenFull};
 use wharf_model::protocol::Stream;
 use wharf_model::protocol::frame::{self, FrameRef};
 
+use crate::mask::Mask;
+
 /// The most that is sent at once. A host far away wants much at once; one that is near gets less, since it is faster.
 const LARGEST_BATCH: usize = 4 << 20;
 /// So much is sent without waiting for more.
@@ -23,6 +25,7 @@ pub(crate) struct Spool {
     batch: usize,
     when_full: WhenFull,
     state: RefCell<State>,
+    mask: Mask,
     /// There is room again.
     room: Notify,
     /// There is something to send, or nothing will come any more.
@@ -71,12 +74,13 @@ pub(crate) struct Totals {
 }
 
 impl Spool {
-    pub(crate) fn new(settings: &LogSettings) -> Self {
+    pub(crate) fn new(settings: &LogSettings, mask: Mask) -> Self {
         let capacity = usize::try_from(settings.spool).unwrap_or(usize::MAX);
         Self {
             capacity,
             batch: (capacity / 4).min(LARGEST_BATCH),
             when_full: settings.when_full,
+            mask,
             state: RefCell::default(),
             room: Notify::new(),
             filled: Notify::new(),
@@ -110,6 +114,8 @@ impl Spool {
 
     /// Adds a line in any case: the runner's own, which are few.
     pub(crate) fn push_now(&self, stream: Stream, flags: u8, at: u64, line: &[u8]) {
+        // Before it is counted and hashed: what is logged is what is proven.
+        let line = &*self.mask.hide(line);
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
         let frame = FrameRef { seq: state.next, at, stream, flags, bytes: line };
@@ -129,6 +135,11 @@ impl Spool {
             }
         }
         self.filled.notify_one();
+    }
+
+    /// A sentence as the log would have it.
+    pub(crate) fn masked(&self, sentence: &str) -> String {
+        String::from_utf8_lossy(&self.mask.hide(sentence.as_bytes())).into_owned()
     }
 
     /// Nothing will be added any more.
@@ -232,7 +243,7 @@ mod tests {
     use super::*;
 
     fn spool(when_full: WhenFull) -> Spool {
-        Spool::new(&LogSettings { spool: 1 << 20, when_full })
+        Spool::new(&LogSettings { spool: 1 << 20, when_full, ..LogSettings::default() }, Mask::default())
     }
 
     async fn push(spool: &Spool, line: &[u8]) {

@@ -11,9 +11,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use host::{Host, Sink};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use wharf_exchange::{DatasetStore, SessionEvent, Ticket, TlsIdentity, TokenStatus, verify_log};
+use wharf_model::SecretValue;
 use wharf_model::outcome::LogState;
 use wharf_model::protocol::Stream;
 
@@ -33,6 +35,47 @@ async fn a_recipe_runs_and_all_it_says_arrives() {
     assert!(done.sink.saw(|event| matches!(event, SessionEvent::Started(_))));
     assert!(done.sink.saw(|event| matches!(event, SessionEvent::Usage(_))));
     assert_eq!(done.stderr, "");
+}
+
+#[tokio::test]
+async fn a_secret_is_in_the_environment_and_never_in_the_log() {
+    let mut host = Host::new().await;
+    let value = "p$a \\w'\"rd-Ünïc";
+    host.secrets.insert("PASSWORD".to_owned(), SecretValue::new(value));
+    host.secrets.insert("KEY".to_owned(), SecretValue::new("-----BEGIN-----\nMIIEvQIBADANBg\n-----END-----"));
+    let script =
+        "printf %s \"$PASSWORD\" | sha256sum; echo \"is $PASSWORD.\"; printf %s \"$PASSWORD\" >&2; echo \"$KEY\"";
+    let done = host.sh(script).await;
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let hash = hex::encode(Sha256::digest(value));
+    assert_eq!(done.lines(Stream::Stdout), [&format!("{hash}  -"), "is ***.", "***", "***", "***"]);
+    assert_eq!(done.lines(Stream::Stderr), ["***"]);
+    // The proof is about the lines as they were sent.
+    assert!(done.is_whole());
+    // The runner's own sentence, too: it quotes the command.
+    host.secrets.insert("COMMAND".to_owned(), SecretValue::new("no-such-command"));
+    let done = host.start(&["no-such-command"]).finish().await;
+    let sentence = "the command \"***\" is not in the image, or its interpreter is not";
+    assert_eq!(done.lines(Stream::Runner), [sentence]);
+    assert_eq!(done.result.unwrap().start_error.as_deref(), Some(sentence));
+}
+
+#[tokio::test]
+async fn a_runner_whose_task_cannot_be_had_says_why() {
+    let host = Host::new().await;
+    let ticket = Ticket::generate().unwrap();
+    let sink = Arc::new(Sink::default());
+    let mut spec = host.spec(&["true"], &ticket, &sink, &host.path("none.log"));
+    spec.task = Err("the secret db of the run can't be had any more".to_owned());
+    let _session = host.exchange.open(spec);
+    let mut runner = host.runner(&ticket.to_hex(), host.exchange.fingerprint(), host.exchange.local_addr());
+    let mut said = String::new();
+    let mut stderr = BufReader::new(runner.stderr.take().unwrap());
+    stderr.read_line(&mut said).await.unwrap();
+    assert!(said.contains("the secret db of the run can't be had any more"), "{said}");
+    assert!(said.ends_with("; trying again\n"), "{said}");
+    assert!(!sink.saw(|_| true));
+    runner.kill().await.unwrap();
 }
 
 #[tokio::test]
@@ -231,6 +274,30 @@ async fn what_a_recipe_leaves_behind_does_not_hold_the_run() {
     assert!(began.elapsed() < Duration::from_secs(20));
     assert!(done.is_whole());
     assert!(done.lines(Stream::Runner)[0].contains("left behind"));
+}
+
+#[tokio::test]
+async fn a_refusal_names_datasets_and_not_the_hosts_paths() {
+    let mut host = Host::new().await;
+    host.input("lost", "gone.csv");
+    host.input("odd", "odd.csv");
+    host.input("files", "nowhere");
+    // A schema that isn't one, beside rows that are.
+    fs::write(host.path("odd.csv"), "n\n1\n").unwrap();
+    fs::write(host.path("odd.csv.schema.json"), "{").unwrap();
+    for (request, name) in [
+        ("/v1/datasets/lost/schema", "lost"),
+        ("'/v1/datasets/lost/data?format=csv'", "lost"),
+        ("/v1/datasets/odd/schema", "odd"),
+        ("/v1/folders/files/files", "files"),
+    ] {
+        let done = host.sh(&format!("$RUNNER call GET {request}")).await;
+        let said = format!("{}{}", done.stdout(), done.errors());
+        assert_ne!(done.result.as_ref().and_then(|result| result.exit_code), Some(0), "{request}: {said}");
+        assert!(said.contains(name), "{request}: {said}");
+        assert!(!said.contains(&host.folder.path().display().to_string()), "{request}: {said}");
+        assert!(!said.contains(".csv (") && !said.contains("gone.csv"), "{request}: {said}");
+    }
 }
 
 #[tokio::test]

@@ -43,6 +43,7 @@ pub(crate) fn outcome(cause: Cause, sentence: impl Into<String>) -> Outcome {
         Cause::ImageMissing | Cause::ImageBuildFailed | Cause::EngineRefused => (Whose::Engine, false),
         Cause::EngineUnreachable | Cause::Lost => (Whose::Engine, true),
         Cause::RunnerNeverCameUp => (Whose::Network, true),
+        Cause::SecretUnavailable => (Whose::Host, false),
         Cause::HostFault => (Whose::Host, true),
     };
     Outcome {

@@ -18,6 +18,7 @@ impl Inner {
         self.look_at_files(&mut findings);
         self.look_at_components(&mut findings).await;
         self.look_at_engines(&mut findings).await;
+        self.look_at_secrets(&mut findings).await;
         self.look_at_images(&mut findings).await;
         self.look_at_place(&mut findings);
         findings
@@ -34,6 +35,40 @@ impl Inner {
         }
         for fault in faults {
             findings.push(bad("home", fault.to_string(), fault.hint));
+        }
+        for name in self.home().configuration_names().unwrap_or_default() {
+            for fault in self.home().security_warnings(&name).unwrap_or_default() {
+                findings.push(warning("security", fault.to_string(), fault.hint));
+            }
+        }
+    }
+
+    /// Whether the secrets that configurations name are there: those that every run gets, and those that activities may ask for.
+    async fn look_at_secrets(&self, findings: &mut Vec<Finding>) {
+        let mut named: BTreeMap<String, BTreeMap<String, FindingState>> = BTreeMap::new();
+        for (name, configuration) in self.home().load_configurations().unwrap_or_default() {
+            let Ok(configuration) = configuration else { continue };
+            for secret in configuration.allowed_secrets {
+                named.entry(secret).or_default().insert(name.clone(), FindingState::Warning);
+            }
+            for secret in configuration.secrets.into_values() {
+                named.entry(secret).or_default().insert(name.clone(), FindingState::Bad);
+            }
+        }
+        let (mut there, all) = (0, named.len());
+        for (secret, users) in named {
+            let Err(error) = self.secrets().check(&secret).await else {
+                there += 1;
+                continue;
+            };
+            let hint = error.advice().map(str::to_owned);
+            for (configuration, state) in users {
+                let text = format!("{} ({configuration} names it)", sentence_of(&error));
+                findings.push(Finding { name: "secrets".to_owned(), state, text, hint: hint.clone() });
+            }
+        }
+        if there > 0 {
+            findings.push(ok("secrets", format!("{there} of the {all} that configurations name are there")));
         }
     }
 

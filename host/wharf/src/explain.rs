@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 use wharf_images::{Labels, render};
 use wharf_model::{Activity, EventKind, Fault};
 
+use crate::difference::differences;
 use crate::host::{Inner, no_such_run, store_fault};
 use crate::journal::Journal;
 use crate::message::Explanation;
@@ -16,7 +17,7 @@ impl Inner {
         let site = self.home().load_site()?;
         let (name, chosen_by) = self.choose(&site, &activity)?;
         let configuration = self.home().load_configuration(&name)?;
-        self.check_bindings(&activity).await?;
+        self.check_activity(&activity).await?;
         activity.configuration = Some(name.clone());
         let (journal, decisions) = Journal::collected();
         let set = self.set().await;
@@ -35,6 +36,7 @@ impl Inner {
             image_there: None,
             containerfile: None,
             object: None,
+            differences: Vec::new(),
             outcome: None,
         };
         match judged {
@@ -65,6 +67,7 @@ impl Inner {
         explanation.configuration.clone_from(&plan.configuration.name);
         explanation.limits = judged.limits().to_vec();
         explanation.object = Some(judged.object().clone());
+        explanation.differences = differences(plan, &explanation.decisions);
         explanation.plan = Some(plan.clone());
     }
 
@@ -87,6 +90,7 @@ impl Inner {
             let engine = self.engines().at(&launch.engine).ok()?;
             Some(engine.backend.object(&launch.spec))
         });
+        let differences = details.plan.as_ref().map(|plan| differences(plan, &decisions)).unwrap_or_default();
         Ok(Explanation {
             run: Some(run.to_owned()),
             configuration: details.summary.configuration,
@@ -98,6 +102,7 @@ impl Inner {
             image_there: None,
             containerfile: None,
             object,
+            differences,
             plan: details.plan,
             outcome: details.summary.outcome,
         })

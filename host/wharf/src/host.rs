@@ -27,8 +27,9 @@ use crate::engines::Engines;
 use crate::journal::{Journal, now};
 use crate::live::Live;
 use crate::message::{Reply, Request};
+use crate::secrets::{SecretFolder, SecretStore};
 use crate::server;
-use crate::settings::{Home, Site};
+use crate::settings::{Home, Site, check_reference};
 use crate::store::{Store, StoreError};
 use crate::way::{Asked, Step, Way, walk};
 
@@ -38,11 +39,13 @@ pub struct HostOptions {
     /// Whether components' traps may use the signals of the process. Not in a process that needs them for itself, such
     /// as a JVM.
     pub signals_based_traps: bool,
+    /// Where the values of secrets are; without one, the files in the home's folder `secrets/`.
+    pub secrets: Option<Arc<dyn SecretStore>>,
 }
 
 impl Default for HostOptions {
     fn default() -> Self {
-        Self { signals_based_traps: true }
+        Self { signals_based_traps: true, secrets: None }
     }
 }
 
@@ -63,6 +66,7 @@ pub(crate) struct Inner {
     set: Mutex<Arc<ComponentSet>>,
     exchange: Exchange,
     datasets: Arc<dyn DatasetStore>,
+    secrets: Arc<dyn SecretStore>,
     engines: Engines,
     live: Mutex<HashMap<String, Arc<Live>>>,
     room: Notify,
@@ -96,13 +100,15 @@ impl Host {
         let exchange = open_exchange(&home, &site).await?;
         let datasets = FileStore::open(home.state_dir().join("commits"))
             .map_err(|error| Fault::new("home-locked", format!("the home can't be used: {}", sentence_of(&error))))?;
-        let set = load_components(&home, options).await?;
+        let set = load_components(&home, options.signals_based_traps).await?;
+        let secrets = options.secrets.unwrap_or_else(|| Arc::new(SecretFolder::at(home.secrets_dir())));
         let inner = Arc::new(Inner {
             id,
             store,
             set: Mutex::new(Arc::new(set)),
             exchange,
             datasets: Arc::new(datasets),
+            secrets,
             engines: Engines::default(),
             live: Mutex::default(),
             room: Notify::new(),
@@ -180,6 +186,10 @@ impl Inner {
 
     pub(crate) fn datasets(&self) -> &Arc<dyn DatasetStore> {
         &self.datasets
+    }
+
+    pub(crate) fn secrets(&self) -> &dyn SecretStore {
+        self.secrets.as_ref()
     }
 
     pub(crate) fn engines(&self) -> &Engines {
@@ -260,7 +270,7 @@ impl Inner {
         let configuration = self.home.load_configuration(&name)?;
         self.home.load_base_image(&configuration.base_image)?;
         activity.configuration = Some(name);
-        self.check_bindings(&activity).await?;
+        self.check_activity(&activity).await?;
         let set = self.set().await;
         let run = uuid::Uuid::new_v4().simple().to_string();
         self.store.begin(&run, now(), &activity, &configuration.name).map_err(|error| store_fault(&error))?;
@@ -319,8 +329,8 @@ impl Inner {
         Ok((name.to_owned(), by))
     }
 
-    /// Sees, before anything is recorded, whether the data is there.
-    pub(crate) async fn check_bindings(&self, activity: &Activity) -> Result<(), Fault> {
+    /// Sees, before anything is recorded, whether the data is there and what is named can be names.
+    pub(crate) async fn check_activity(&self, activity: &Activity) -> Result<(), Fault> {
         for (bindings, what) in [(&activity.inputs, "input"), (&activity.outputs, "output")] {
             for (at, binding) in bindings.iter().enumerate() {
                 if bindings[..at].iter().any(|other| other.name == binding.name) {
@@ -328,6 +338,9 @@ impl Inner {
                         .hint("give each a name of its own"));
                 }
             }
+        }
+        for (variable, name) in &activity.secrets {
+            check_reference("activity-invalid", variable, name)?;
         }
         let check = async |binding: &Binding, access| {
             self.datasets.check(binding, access).await.map_err(|error| data_fault(binding, access, &error))
@@ -505,10 +518,10 @@ async fn open_exchange(home: &Home, site: &Site) -> Result<Exchange, Fault> {
     Ok(exchange)
 }
 
-async fn load_components(home: &Home, options: HostOptions) -> Result<ComponentSet, Fault> {
+async fn load_components(home: &Home, signals_based_traps: bool) -> Result<ComponentSet, Fault> {
     let options = EngineOptions {
         cache_dir: Some(home.cache_dir().join("components")),
-        signals_based_traps: options.signals_based_traps,
+        signals_based_traps,
         ..EngineOptions::default()
     };
     let folders = [home.policies_dir(), home.plugins_dir()];

@@ -75,6 +75,7 @@ fn init_with(home: &Path, demo: Option<&DemoOptions>, components: &[ShippedCompo
     // Whoever can open a home is its administrator, so nobody else gets in.
     private_folder(home.root())?;
     private_folder(&home.state_dir())?;
+    private_folder(&home.secrets_dir())?;
     for folder in [
         home.configs_dir(),
         home.base_images_dir(),

@@ -121,8 +121,41 @@ pub struct Explanation {
     pub containerfile: Option<String>,
     /// The exact object that would be created at the engine.
     pub object: Option<serde_json::Value>,
+    /// The security keys that aren't at their strict defaults, and who changed them.
+    #[serde(default)]
+    pub differences: Vec<SecurityDifference>,
     /// Why it would end here, or how it ended.
     pub outcome: Option<Outcome>,
+}
+
+/// A security key of a plan that isn't at its strict default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecurityDifference {
+    /// The key, as `[security]` of an execution configuration has it.
+    pub key: String,
+    /// The strict default.
+    pub strict: serde_json::Value,
+    /// What holds for this run.
+    pub value: serde_json::Value,
+    /// Whose doing it is.
+    pub from: ChangedBy,
+}
+
+/// Who changed a security key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChangedBy {
+    /// The execution configuration of this name.
+    Configuration(String),
+    /// A policy; the last one that did.
+    Policy {
+        /// Its name.
+        component: String,
+        /// Its rule.
+        rule: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// The components of a home.

@@ -653,6 +653,7 @@ mod tests {
             resources: [].into(),
             time_limit: None,
             variables: [].into(),
+            secrets: [].into(),
             labels: [].into(),
         }
     }

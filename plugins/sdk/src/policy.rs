@@ -88,10 +88,17 @@ impl<'a> Changes<'a> {
         }
     }
 
-    /// Sets a variable.
+    /// Sets a variable; one that was to get a secret doesn't get it.
     pub fn set_env(&mut self, key: &str, value: &str, rule: &str, reason: impl Into<String>) {
         if self.plan.env(key) != Some(value) {
             self.push(Edit::SetEnv(KeyValue::new(key, value)), rule, reason);
+        }
+    }
+
+    /// Takes a variable away, whether it has a value or was to get a secret.
+    pub fn remove_env(&mut self, key: &str, rule: &str, reason: impl Into<String>) {
+        if self.plan.env(key).is_some() || self.plan.secret(key).is_some() {
+            self.push(Edit::RemoveEnv(key.to_owned()), rule, reason);
         }
     }
 

@@ -64,10 +64,16 @@ impl Plan {
         self.resources.iter().find(|resource| resource.key == key).map(|resource| &resource.value)
     }
 
-    /// A variable of the container's environment.
+    /// A variable of the recipe's environment; one that gets a secret isn't among them.
     #[must_use]
     pub fn env(&self, key: &str) -> Option<&str> {
         lookup(&self.env, key)
+    }
+
+    /// The name of the secret that a variable gets.
+    #[must_use]
+    pub fn secret(&self, variable: &str) -> Option<&str> {
+        lookup(&self.secrets, variable)
     }
 
     /// A label.
@@ -82,6 +88,12 @@ impl Request {
     #[must_use]
     pub fn resource(&self, key: &str) -> Option<&Quantity> {
         self.requested_resources.iter().find(|resource| resource.key == key).map(|resource| &resource.value)
+    }
+
+    /// The name of the secret that a variable would get.
+    #[must_use]
+    pub fn secret(&self, variable: &str) -> Option<&str> {
+        lookup(&self.secrets, variable)
     }
 
     /// A label that the activity asks for.

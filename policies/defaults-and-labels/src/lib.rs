@@ -71,7 +71,8 @@ impl Policy for DefaultsAndLabels {
             }
         }
         for (key, template) in &settings.env {
-            if let (None, Some(value)) = (plan.env(key), expand_for(plan, template)) {
+            // A variable that gets a secret is there; setting it would take the secret away.
+            if let (None, None, Some(value)) = (plan.env(key), plan.secret(key), expand_for(plan, template)) {
                 let reason = format!("Every run has the variable {key}.");
                 changes.set_env(key, &value, "default-env", reason);
             }

@@ -77,6 +77,9 @@ impl Guest for Hostile {
             "absurd-amount" => change(Edit::SetResource(resource("pids-limit", Quantity::Count(-7)))),
             "nowhere" => change(Edit::SetExecutionConfiguration("no-such-configuration".to_owned())),
             "change" => change(Edit::SetLabel(KeyValue { key: "team".to_owned(), value: "a".to_owned() })),
+            "open" => changes(openings()),
+            "take-secret" => change(Edit::RemoveEnv("TOKEN".to_owned())),
+            "replace-secret" => change(Edit::SetEnv(KeyValue { key: "TOKEN".to_owned(), value: "public".to_owned() })),
             "own-label" => change(Edit::SetLabel(KeyValue { key: "wharf.run".to_owned(), value: "a".to_owned() })),
             #[cfg(feature = "clock")]
             "clock" => warn(vec![bindings::wharf::plugin::clock::now().to_string()]),
@@ -120,8 +123,27 @@ fn warn(warnings: Vec<String>) -> Decision {
 }
 
 fn change(edit: Edit) -> Decision {
-    let change = Change { edit, rule: "because".to_owned(), reason: "I can.".to_owned() };
-    Decision::Accept(Acceptance { changes: vec![change], limits: Vec::new(), warnings: Vec::new() })
+    changes(vec![edit])
+}
+
+fn changes(edits: Vec<Edit>) -> Decision {
+    let change = |edit| Change { edit, rule: "because".to_owned(), reason: "I can.".to_owned() };
+    let changes = edits.into_iter().map(change).collect();
+    Decision::Accept(Acceptance { changes, limits: Vec::new(), warnings: Vec::new() })
+}
+
+/// Every door of a container.
+fn openings() -> Vec<Edit> {
+    vec![
+        Edit::SetUser("0:0".to_owned()),
+        Edit::SetPrivileged(true),
+        Edit::SetNoNewPrivileges(false),
+        Edit::SetReadOnlyRoot(true),
+        Edit::SetDropCapabilities(Vec::new()),
+        Edit::SetAddCapabilities(vec!["NET_ADMIN".to_owned()]),
+        Edit::SetHostMounts(vec!["/srv:/srv:ro".to_owned()]),
+        Edit::SetNetwork("host".to_owned()),
+    ]
 }
 
 fn reason(rule: &str, message: String) -> Reason {

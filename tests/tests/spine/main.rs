@@ -15,3 +15,5 @@ mod mistakes;
 mod owner;
 mod recovery;
 mod refusals;
+mod secrets;
+mod security;

@@ -1,6 +1,7 @@
 //! `wharf config`.
 
 use serde::Serialize;
+use wharf::settings::Home;
 use wharf_model::{ExecutionConfiguration, Fault};
 
 use super::{Ending, run};
@@ -24,6 +25,7 @@ enum Listed {
 #[derive(Serialize)]
 struct Checked {
     faults: Vec<Fault>,
+    warnings: Vec<Fault>,
 }
 
 pub(super) fn list(global: &GlobalArguments, console: &mut Console) -> Ending {
@@ -87,8 +89,10 @@ pub(super) fn check(global: &GlobalArguments, name: Option<&str>, console: &mut 
             .collect(),
     };
     let code = if faults.is_empty() { exit_code::SUCCEEDED } else { exit_code::CONFIGURATION };
+    let names = name.map_or_else(|| home.configuration_names().unwrap_or_default(), |name| vec![name.to_owned()]);
+    let warnings: Vec<Fault> = names.iter().flat_map(|name| warnings(&home, name)).collect();
     if console.is_json() {
-        console.json_line(&Checked { faults })?;
+        console.json_line(&Checked { faults, warnings })?;
         return Ok(code);
     }
     for fault in &faults {
@@ -97,12 +101,26 @@ pub(super) fn check(global: &GlobalArguments, name: Option<&str>, console: &mut 
             console.line(&line)?;
         }
     }
+    warn(&warnings, console);
     if faults.is_empty() {
         let what = name.unwrap_or("every file of the home");
         let ok = console.out().paint(Tone::Good, "ok");
         console.line(&format!("{ok}: {what}"))?;
     }
     Ok(code)
+}
+
+/// What opens the containers of a configuration wide. It is allowed, and somebody should have meant it. That a configuration
+/// can't be read is told as its fault.
+fn warnings(home: &Home, name: &str) -> Vec<Fault> {
+    home.security_warnings(name).unwrap_or_default()
+}
+
+fn warn(warnings: &[Fault], console: &mut Console) {
+    for warning in warnings {
+        let head = console.err().paint(Tone::Doubtful, &format!("warning[{}]", warning.code));
+        console.note(&format!("{head}: {warning}"));
+    }
 }
 
 pub(super) async fn test(
@@ -114,6 +132,7 @@ pub(super) async fn test(
 ) -> Ending {
     let home = resolved::existing_home(global.home.as_deref())?;
     let configuration = home.load_configuration(name)?;
+    warn(&warnings(&home, name), console);
     let daemon = configuration.engine.daemon();
     if daemon.is_unprotected() {
         console.note(&format!(

@@ -18,7 +18,7 @@ use wharf_model::configuration::LogSettings;
 use wharf_model::outcome::LogState;
 use wharf_model::protocol::frame::{Frame, FrameRef};
 use wharf_model::protocol::{Context, RunnerResult, Stream, Task, TaskFile};
-use wharf_model::{Binding, BindingKind, Place};
+use wharf_model::{Binding, BindingKind, Place, SecretValue};
 
 #[derive(Default)]
 pub(crate) struct Sink {
@@ -60,6 +60,7 @@ pub(crate) struct Host {
     pub(crate) exchange: Exchange,
     pub(crate) store: Arc<FileStore>,
     pub(crate) folder: TempDir,
+    pub(crate) secrets: BTreeMap<String, SecretValue>,
     inputs: Vec<Binding>,
     outputs: Vec<Binding>,
 }
@@ -86,7 +87,7 @@ impl Host {
         let identity = TlsIdentity::generate().unwrap();
         let exchange = Exchange::bind("127.0.0.1:0".parse().unwrap(), &identity).await.unwrap();
         let store = Arc::new(FileStore::open(folder.path().join("state")).unwrap());
-        Self { exchange, store, folder, inputs: Vec::new(), outputs: Vec::new() }
+        Self { exchange, store, folder, secrets: BTreeMap::new(), inputs: Vec::new(), outputs: Vec::new() }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -134,19 +135,24 @@ impl Host {
         let sink = Arc::new(Sink::default());
         let log = self.path(&format!("{}.log", &good.to_hex()[..8]));
         let session = self.exchange.open(self.spec(argv, good, &sink, &log));
-        let runner = Command::new(env!("CARGO_BIN_EXE_wharf-runner"))
+        let runner = self.runner(shown, fingerprint, address);
+        Run { session, sink, runner, log }
+    }
+
+    /// Starts a runner, whether a session waits for it or not.
+    pub(crate) fn runner(&self, ticket: &str, fingerprint: &str, address: SocketAddr) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_wharf-runner"))
             .arg("run")
             .env("WHARF_EXCHANGE", exchange.to_string())
             .env("WHARF_FINGERPRINT", fingerprint)
-            .env("WHARF_TICKET", shown)
+            .env("WHARF_TICKET", ticket)
             .env("TMPDIR", self.folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .unwrap();
-        Run { session, sink, runner, log }
+            .unwrap()
     }
 
     pub(crate) fn spec(&self, argv: &[&str], ticket: &Ticket, sink: &Arc<Sink>, log: &Path) -> SessionSpec {
@@ -155,11 +161,12 @@ impl Host {
             run: "r1".to_owned(),
             attempt: 1,
             ticket_sha256: ticket.sha256(),
-            task: Task {
+            task: Ok(Task {
                 run: "r1".to_owned(),
                 attempt: 1,
                 argv: argv.iter().map(|&word| word.to_owned()).collect(),
                 env: BTreeMap::from([("RUNNER".to_owned(), runner.to_owned())]),
+                secrets: self.secrets.clone(),
                 files: vec![TaskFile {
                     path: "bin/hello".to_owned(),
                     base64: "IyEvYmluL3NoCmVjaG8gaGVsbG8gIiQxIgo=".to_owned(),
@@ -169,7 +176,7 @@ impl Host {
                 heartbeat_seconds: 1,
                 grace_seconds: 1,
                 logs: LogSettings::default(),
-            },
+            }),
             inputs: self.inputs.clone(),
             outputs: self.outputs.clone(),
             store: Arc::clone(&self.store) as Arc<dyn DatasetStore>,

@@ -10,6 +10,7 @@ use wharf_model::{Activity, ActivityKind, Binding, BindingKind, Fault, Identity,
 use super::label::check_labels;
 use super::name::{is_name, not_a_name};
 use super::resource::ResourcesTable;
+use super::secret::check_secrets;
 use super::source::{Source, unreadable};
 use super::time_span::TimeSpan;
 
@@ -47,6 +48,9 @@ pub struct ActivityFile {
     /// The project's variables, as `dataiku.get_custom_variables()` gives them.
     #[serde(default)]
     pub variables: BTreeMap<String, String>,
+    /// Secrets that it needs: the variable that gets it, and its name, never its value. Its configuration must allow them.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, String>,
     /// Labels of the run.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
@@ -164,6 +168,7 @@ pub(super) fn resolve(source: &Source<'_>, file: ActivityFile, requester: Identi
     let outputs = bindings(source, Direction::Output, &file.outputs, &base)?;
     check_outputs(source, &inputs, &outputs)?;
     check_labels(source, &file.labels)?;
+    check_secrets(source, &file.secrets, &BTreeMap::new())?;
     Ok(Activity {
         kind: file.kind.kind(),
         requester,
@@ -177,6 +182,7 @@ pub(super) fn resolve(source: &Source<'_>, file: ActivityFile, requester: Identi
         resources: file.resources.check(source)?,
         time_limit: file.time_limit.map(TimeSpan::seconds),
         variables: file.variables,
+        secrets: file.secrets,
         labels: file.labels,
     })
 }
@@ -294,6 +300,9 @@ memory = "1g"
 
 [variables]
 late = "15"
+
+[secrets]
+DB_PASSWORD = "warehouse"
 "#,
         );
         let activity = load(&fixture).expect("sound");
@@ -303,6 +312,7 @@ late = "15"
         assert_eq!(activity.code_name.as_deref(), Some("recipe one.py"));
         assert_eq!(activity.time_limit, Some(90));
         assert_eq!(activity.resources["memory"], Quantity::Bytes(1 << 30));
+        assert_eq!(activity.secrets["DB_PASSWORD"], "warehouse");
         let kinds: Vec<_> =
             activity.inputs.iter().chain(&activity.outputs).map(|b| (b.name.as_str(), b.kind)).collect();
         assert_eq!(
@@ -387,6 +397,11 @@ late = "15"
                 &format!("{script}[resources]\nmemroy = \"1g\"\n"),
                 "activity-invalid",
                 "4: unknown key `memroy` in [resources]; did you mean `memory`?",
+            ),
+            (
+                &format!("{script}[secrets]\nWHARF_SOCKET = \"db\"\n"),
+                "activity-invalid",
+                "4: the variable `WHARF_SOCKET` is wharf's own",
             ),
             (
                 &format!("{script}[variables]\nlate = 15\n"),

@@ -14,6 +14,7 @@ use super::byte_size::ByteSize;
 use super::label::{check_env, check_labels};
 use super::name::{is_name, not_a_name};
 use super::resource::ResourcesTable;
+use super::secret::{check_allowed, check_secrets};
 use super::security::SecurityTable;
 use super::source::Source;
 use super::time_span::TimeSpan;
@@ -77,6 +78,9 @@ pub struct ConfigurationFile {
     /// Environment variables of every run.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+    /// Secrets of every run: the variable that gets it, and its name, never its value.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, String>,
     /// Labels of every run.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
@@ -99,6 +103,8 @@ pub struct PermissionsTable {
     pub allowed_groups: Vec<String>,
     /// The permission components that must all allow. `["allowed-groups"]` by default.
     pub checks: Option<Vec<String>>,
+    /// The secrets that activities may name, each in full. None by default.
+    pub secrets: Vec<String>,
 }
 
 /// How runner and host find each other.
@@ -175,6 +181,8 @@ pub(super) fn resolve(
     let security = file.security.check(source)?;
     check_exchange(source, &file.exchange, &security.network)?;
     check_env(source, &file.env)?;
+    check_secrets(source, &file.secrets, &file.env)?;
+    check_allowed(source, &file.permissions.secrets)?;
     check_labels(source, &file.labels)?;
     Ok(ExecutionConfiguration {
         name: name.to_owned(),
@@ -183,6 +191,7 @@ pub(super) fn resolve(
         resources: file.resources.check(source)?,
         allowed_groups: file.permissions.allowed_groups,
         checks,
+        allowed_secrets: file.permissions.secrets,
         workload_types: file.workload_types,
         security,
         exchange: ExchangeSettings {
@@ -192,6 +201,7 @@ pub(super) fn resolve(
         },
         logs: file.logs.check(source)?,
         env: file.env,
+        secrets: file.secrets,
         labels: file.labels,
         time_limit: file.time_limit.map(TimeSpan::seconds),
         engine: match file.engine {
@@ -375,6 +385,7 @@ ulimit = ["nofile=1024:2048", "core=0"]
 [permissions]
 allowed_groups = ["analysts"]
 checks = ["allowed-groups", "office-hours"]
+secrets = ["warehouse"]
 
 [exchange]
 mode = "dial-back"
@@ -396,6 +407,9 @@ network = "analytics"
 [env]
 TZ = "UTC"
 
+[secrets]
+LICENCE = "solver.licence"
+
 [labels]
 team = "data"
 "#,
@@ -409,6 +423,8 @@ team = "data"
             Quantity::Texts(vec!["nofile=1024:2048".to_owned(), "core=0".to_owned()])
         );
         assert_eq!(configuration.workload_types, [ActivityKind::Python, ActivityKind::MlTrain]);
+        assert_eq!(configuration.allowed_secrets, ["warehouse"]);
+        assert_eq!(configuration.secrets["LICENCE"], "solver.licence");
         assert_eq!(configuration.security.add_capabilities, ["NET_RAW"]);
         assert_eq!(configuration.security.drop_capabilities, ["ALL"]);
         assert!(configuration.security.read_only_root && configuration.security.no_new_privileges);
@@ -599,6 +615,17 @@ team = "data"
             ),
             ("[labels]\n\"wharf.run\" = \"x\"\n", 3, "the label `wharf.run` is wharf's own"),
             ("[env]\nWHARF_TICKET = \"x\"\n", 3, "the variable `WHARF_TICKET` is wharf's own"),
+            ("[secrets]\nTOKEN = \"db token!\"\n", 3, "what the variable `TOKEN` gets isn't the name of a secret"),
+            (
+                "[secrets]\nTOKEN = \"token\"\n[env]\nTOKEN = \"x\"\n",
+                3,
+                "the variable `TOKEN` is in [env] and in [secrets]",
+            ),
+            (
+                "[permissions]\nsecrets = [\"db\", \"*\"]\n",
+                3,
+                "\"*\" can't be the name of a secret: at most 63 letters, digits, dots, underscores and dashes, beginning with a letter or a digit",
+            ),
             ("[env]\n\"A-B\" = \"x\"\n", 3, "\"A-B\" can't be the name of an environment variable"),
         ] {
             assert_eq!(refusal(&format!("{base}{rest}")), format!("configs/a.toml:{line}: {expected}"), "{rest}");

@@ -7,7 +7,7 @@ use wharf_model::{Activity, ExecutionConfiguration, Fault, Identity, ImageSpec};
 use super::name::{is_name, not_a_name, not_found};
 use super::site::Site;
 use super::source::{Source, unreadable};
-use super::{activity, base_image, configuration, site};
+use super::{activity, base_image, configuration, security, site};
 
 /// The folder that an administrator keeps, and where in it everything is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +64,12 @@ impl Home {
     #[must_use]
     pub fn activities_dir(&self) -> PathBuf {
         self.root.join("activities")
+    }
+
+    /// The values of secrets, one file each.
+    #[must_use]
+    pub fn secrets_dir(&self) -> PathBuf {
+        self.root.join("secrets")
     }
 
     /// Certificates that images must trust.
@@ -179,6 +185,20 @@ impl Home {
             return Err(source.place(&["base_image"], fault));
         }
         Ok(configuration)
+    }
+
+    /// What opens the containers of an execution configuration wide, each as a warning with its place in the file.
+    ///
+    /// # Errors
+    /// The configuration can't be read.
+    pub fn security_warnings(&self, name: &str) -> Result<Vec<Fault>, Fault> {
+        let security = self.load_configuration(name)?.security;
+        let file = self.configs_dir().join(format!("{name}.toml"));
+        let source = Source::open("security-open", &file)?;
+        Ok(security::openings(&security)
+            .into_iter()
+            .map(|(key, message)| source.fault(&["security", key], message).hint("wharf error security-open"))
+            .collect())
     }
 
     /// Reads all execution configurations, by name.
@@ -328,6 +348,32 @@ mod tests {
         let fault = fixture.home().load_base_image("pythn-r").expect_err("misspelt");
         assert_eq!(fault.code, "base-image-not-found");
         assert!(fault.message.ends_with("did you mean \"python-r\"?"), "{fault}");
+    }
+
+    #[test]
+    fn what_opens_a_container_is_named_with_its_line() {
+        let fixture = Fixture::new();
+        fixture.write("configs/strict.toml", "base_image = \"python-r\"\n");
+        assert_eq!(fixture.home().security_warnings("strict"), Ok(Vec::new()));
+        fixture.write(
+            "configs/open.toml",
+            "base_image = \"python-r\"\n\n[security]\nprivileged = true\nuser = \"0\"\nhost_mounts = [\"/srv:/srv\"]\n\
+             network = \"host\"\nadd_capabilities = [\"NET_ADMIN\"]\nread_only_root = true\n",
+        );
+        let warnings = fixture.home().security_warnings("open").expect("sound");
+        let shown: Vec<String> = warnings.iter().map(|warning| fixture.spell(warning)).collect();
+        assert_eq!(
+            shown,
+            [
+                "configs/open.toml:4: `privileged = true`: a recipe has all rights on the daemon's machine",
+                "configs/open.toml:5: `user = \"0\"`: recipes run as root in their containers",
+                "configs/open.toml:6: `host_mounts`: recipes see folders of the daemon's machine: /srv:/srv",
+                "configs/open.toml:7: `network = \"host\"`: recipes reach all that listens on the daemon's machine, this host included",
+                "configs/open.toml:8: `add_capabilities`: containers have rights of root: NET_ADMIN",
+            ]
+        );
+        // What is written down leads to a page that explains it.
+        assert!(crate::catalogue::page(&warnings[0].code).is_some());
     }
 
     #[test]

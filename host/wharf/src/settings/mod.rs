@@ -17,6 +17,7 @@ mod label;
 mod name;
 mod resource;
 mod schema;
+mod secret;
 mod security;
 mod site;
 mod source;
@@ -29,6 +30,8 @@ pub use configuration::{ConfigurationFile, EngineType, ExchangeTable, LogsTable,
 pub use home::Home;
 pub use resource::{Amount, ResourcesTable, check_resources, resource_argument};
 pub use schema::schemas;
+pub use secret::secret_argument;
+pub(crate) use secret::{check_reference, is_secret_name};
 pub use security::SecurityTable;
 pub use site::{ProjectTable, RunTimes, RunsTable, Site, SiteExchange, SiteExchangeTable, SiteFile};
 pub use time_span::TimeSpan;

@@ -113,6 +113,31 @@ impl SecurityTable {
     }
 }
 
+/// The keys that open a container wide, with a sentence each.
+pub(super) fn openings(security: &Security) -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
+    if security.privileged {
+        found.push(("privileged", "`privileged = true`: a recipe has all rights on the daemon's machine".to_owned()));
+    }
+    if security.user.split(':').next().is_some_and(|id| id.parse() == Ok(0_u32)) {
+        found.push(("user", format!("`user = \"{}\"`: recipes run as root in their containers", security.user)));
+    }
+    if !security.host_mounts.is_empty() {
+        let mounts = security.host_mounts.join(", ");
+        found.push(("host_mounts", format!("`host_mounts`: recipes see folders of the daemon's machine: {mounts}")));
+    }
+    if security.network == "host" {
+        let message =
+            "`network = \"host\"`: recipes reach all that listens on the daemon's machine, this host included";
+        found.push(("network", message.to_owned()));
+    }
+    if !security.add_capabilities.is_empty() {
+        let names = security.add_capabilities.join(", ");
+        found.push(("add_capabilities", format!("`add_capabilities`: containers have rights of root: {names}")));
+    }
+    found
+}
+
 fn capabilities(
     source: &Source<'_>,
     key: &str,

@@ -6,6 +6,7 @@ use wharf_components::{Attribution, OnError, Policy, PolicyAnswer};
 use wharf_images::ImagePlan;
 use wharf_model::decision::Receipt;
 use wharf_model::launch::BackendError;
+use wharf_model::plan::FieldChange;
 use wharf_model::{
     Cause, Change, EventKind, ExecutionConfiguration, Judgement, Limit, Outcome, Phase, Plan, UsageEntry,
 };
@@ -15,6 +16,7 @@ use super::planning::{Planned, WayBack, base_key, image_plan, launch_spec};
 use super::{Step, Way};
 use crate::conclude::{engine_outcome, outcome};
 use crate::settings::check_resources;
+use crate::secrets;
 
 /// A plan that every policy accepted. Only [`judge`] makes one.
 pub(crate) struct Judged {
@@ -86,6 +88,8 @@ pub(crate) async fn judge(way: &Way, planned: Planned) -> Step<Answer> {
             accepted.note(way, Vec::new(), &mut limits);
         }
     }
+    // After the last edit: a policy may have taken one away.
+    secrets::check(way.host.secrets(), &plan).await.map_err(|error| Box::new(secrets::secret_outcome(&error)))?;
     phase.done();
     Ok(Answer::Judged(Box::new(Judged { plan, image, limits, object })))
 }
@@ -148,9 +152,10 @@ async fn ask(
 fn apply(plan: &mut Plan, changes: &[Change], policy: &str, writers: &mut HashMap<String, String>) -> Vec<Receipt> {
     let mut receipts = Vec::new();
     for change in changes {
-        let Some((field, before, after)) = plan.apply(&change.edit) else { continue };
-        let overrides = writers.insert(field.clone(), policy.to_owned()).filter(|writer| writer != policy);
-        receipts.push(Receipt { change: change.clone(), field, before, after, overrides });
+        for FieldChange { field, before, after } in plan.apply(&change.edit) {
+            let overrides = writers.insert(field.clone(), policy.to_owned()).filter(|writer| writer != policy);
+            receipts.push(Receipt { change: change.clone(), field, before, after, overrides });
+        }
     }
     receipts
 }

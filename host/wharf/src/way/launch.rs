@@ -1,5 +1,6 @@
 //! Step 7: the container is created and started.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -7,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use wharf_exchange::{LogFile, Session, SessionSpec, Ticket, Token};
 use wharf_model::launch::BackendError;
 use wharf_model::protocol::{Context, ContextBinding, Task, TaskFile};
-use wharf_model::{Activity, Binding, Cause, Phase, Plan};
+use wharf_model::{Activity, Binding, Cause, Phase, Plan, SecretValue};
 
 use super::carrier::Carrier;
 use super::image::{Resolved, again};
@@ -17,6 +18,7 @@ use crate::conclude::{engine_outcome, outcome, sentence_of};
 use crate::engines::Engine;
 use crate::heard::Heard;
 use crate::journal::now;
+use crate::secrets;
 use crate::store::{LaunchRecord, OpenRun};
 
 /// Seconds between two heartbeats.
@@ -49,7 +51,10 @@ pub(crate) async fn launch(way: &Way, mut resolved: Resolved) -> Step<Launched> 
         .way_back(&way.site, &plan, attempt, resolved.engine().backend.as_ref())
         .await
         .map_err(|error| Box::new(engine_outcome(&error)))?;
-    let (session, heard) = open_session(way, &plan, attempt, ticket.sha256())?;
+    let values =
+        secrets::resolve(way.host.secrets(), &plan).await.map_err(|error| Box::new(secrets::secret_outcome(&error)))?;
+    let task = task(&plan, &way.activity, values, attempt, way.grace_seconds());
+    let (session, heard) = open_session(way, &plan, Ok(task), attempt, ticket.sha256())?;
     let mut retried = false;
     loop {
         let ticket_hex = ticket.to_hex();
@@ -110,7 +115,15 @@ pub(crate) async fn find_again(way: &Way, run: &OpenRun, record: &LaunchRecord) 
     if hex::decode_to_slice(&record.ticket_sha256, &mut ticket).is_err() {
         return Err(Box::new(outcome(Cause::HostFault, "the record of the run has no ticket")));
     }
-    let (session, heard) = open_session(way, &plan, record.spec.attempt, ticket)?;
+    // From their store once more: the record has none. A recipe that has begun has its values, and is left alone whatever
+    // comes of it; only a runner that hasn't asked for its task yet can't begin.
+    let values = secrets::resolve(way.host.secrets(), &plan).await.map_err(|error| {
+        let sentence = sentence_of(&error);
+        tracing::warn!(run = way.run, error = sentence, "a secret of a run that goes on can't be had again");
+        sentence
+    });
+    let task = values.map(|values| task(&plan, &way.activity, values, record.spec.attempt, way.grace_seconds()));
+    let (session, heard) = open_session(way, &plan, task, record.spec.attempt, ticket)?;
     let started_at = run.started_at.unwrap_or_else(now);
     let record = LaunchRecord { container: Some(found.id.clone()), ..record.clone() };
     way.host.check(way.host.store().running(&way.run, started_at, &record))?;
@@ -126,7 +139,13 @@ pub(crate) async fn find_again(way: &Way, run: &OpenRun, record: &LaunchRecord) 
     }))
 }
 
-fn open_session(way: &Way, plan: &Plan, attempt: u32, ticket_sha256: [u8; 32]) -> Step<(Session, Arc<Heard>)> {
+fn open_session(
+    way: &Way,
+    plan: &Plan,
+    task: Result<Task, String>,
+    attempt: u32,
+    ticket_sha256: [u8; 32],
+) -> Step<(Session, Arc<Heard>)> {
     let log = LogFile::open(way.host.log_path(&way.run)).map_err(|error| {
         Box::new(outcome(Cause::HostFault, format!("the run's log can't be kept: {}", sentence_of(&error))))
     })?;
@@ -136,7 +155,7 @@ fn open_session(way: &Way, plan: &Plan, attempt: u32, ticket_sha256: [u8; 32]) -
         run: way.run.clone(),
         attempt,
         ticket_sha256,
-        task: task(plan, &way.activity, attempt, way.grace_seconds()),
+        task,
         inputs: plan.inputs.clone(),
         outputs: plan.outputs.clone(),
         output_limit: plan.configuration.exchange.output_limit,
@@ -147,7 +166,13 @@ fn open_session(way: &Way, plan: &Plan, attempt: u32, ticket_sha256: [u8; 32]) -
     Ok((session, heard))
 }
 
-fn task(plan: &Plan, activity: &Activity, attempt: u32, grace_seconds: u32) -> Task {
+fn task(
+    plan: &Plan,
+    activity: &Activity,
+    secrets: BTreeMap<String, SecretValue>,
+    attempt: u32,
+    grace_seconds: u32,
+) -> Task {
     let bindings = |bindings: &[Binding]| {
         bindings
             .iter()
@@ -163,6 +188,7 @@ fn task(plan: &Plan, activity: &Activity, attempt: u32, grace_seconds: u32) -> T
         attempt,
         argv: plan.job.argv.clone(),
         env: plan.env.clone(),
+        secrets,
         files: plan
             .job
             .files

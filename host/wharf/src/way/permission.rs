@@ -1,7 +1,9 @@
 //! Step 1: may this user use this execution configuration for this?
 
 use wharf_components::Request;
-use wharf_model::{Cause, Decision, EventKind, ExecutionConfiguration, Judgement, Limit, Outcome, Phase, Reason};
+use wharf_model::{
+    Activity, Cause, Decision, EventKind, ExecutionConfiguration, Judgement, Limit, Outcome, Phase, Reason,
+};
 
 use super::{Asked, Step, Way};
 use crate::conclude::outcome;
@@ -65,8 +67,26 @@ pub(crate) async fn ask(way: &Way, asked: Asked) -> Step<Permitted> {
             }
         }
     }
+    allows_secrets(&way.activity, &configuration)?;
     phase.done();
     Ok(Permitted { configuration, limits })
+}
+
+/// An activity gets no secret that its configuration doesn't name, whatever components say.
+fn allows_secrets(activity: &Activity, configuration: &ExecutionConfiguration) -> Step<()> {
+    match activity.secrets.values().find(|name| !configuration.allowed_secrets.contains(name)) {
+        None => Ok(()),
+        Some(name) => Err(Box::new(Outcome {
+            advice: Some(format!(
+                "an administrator can allow it: `secrets = [\"{name}\"]` under [permissions] in configs/{}.toml",
+                configuration.name
+            )),
+            ..outcome(
+                Cause::Refused,
+                format!("refused: activities under {} may not use the secret \"{name}\"", configuration.name),
+            )
+        })),
+    }
 }
 
 /// A policy that is required and isn't loaded closes the host.

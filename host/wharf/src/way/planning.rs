@@ -77,6 +77,7 @@ pub(crate) async fn plan(way: &Way, permitted: Permitted) -> Step<Planned> {
     let image = image_plan(&way.set, &way.journal, &spec).await?;
     let key = base_key(way.host.engines(), configuration.engine.daemon(), &image).await;
     let mut plan = Plan::new(&way.run, &way.activity, job, configuration, spec, key);
+    one_source_each(&plan)?;
     set_standard_env(&mut plan);
     phase.done();
     Ok(Planned { plan, image, limits })
@@ -91,6 +92,25 @@ fn why_no_adapter(set: &ComponentSet) -> Option<String> {
     Some(format!(" ({} isn't loaded: {})", failed.file.file_stem()?.display(), failed.fault))
 }
 
+/// A variable that had a value and a secret would have either, depending on who reads this.
+fn one_source_each(plan: &Plan) -> Step<()> {
+    let Some((variable, name)) = plan.secrets.iter().find(|(variable, _)| plan.env.contains_key(*variable)) else {
+        return Ok(());
+    };
+    let by = if plan.job.env.contains_key(variable) {
+        "the recipe adapter".to_owned()
+    } else {
+        format!("[env] of {}", plan.configuration.name)
+    };
+    Err(Box::new(Outcome {
+        advice: Some(format!("let the secret have a variable of another name than {variable}")),
+        ..outcome(
+            Cause::NotPrepared,
+            format!("the variable {variable} is set by {by}, so it can't get the secret \"{name}\" as well"),
+        )
+    }))
+}
+
 /// What recipes find in their environment, whatever their adapter; the configuration and the job may say otherwise.
 fn set_standard_env(plan: &mut Plan) {
     let mut standard = vec![("DKU_CONTAINER_EXEC_NAME", plan.configuration.name.clone())];
@@ -99,6 +119,9 @@ fn set_standard_env(plan: &mut Plan) {
         standard.push(("OMP_NUM_THREADS", nanos.div_ceil(1_000_000_000).to_string()));
     }
     for (key, value) in standard {
+        if plan.secrets.contains_key(key) {
+            continue;
+        }
         plan.env.entry(key.to_owned()).or_insert(value);
     }
 }
