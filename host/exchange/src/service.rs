@@ -291,9 +291,11 @@ fn sentence(text: &str) -> String {
 }
 
 /// A usage that can be shown.
-fn sound(usage: Usage) -> Usage {
-    let cpu_seconds = if (0.0..CPU_SECONDS).contains(&usage.cpu_seconds) { usage.cpu_seconds } else { 0.0 };
-    Usage { cpu_seconds, ..usage }
+fn sound(mut usage: Usage) -> Usage {
+    if !(0.0..CPU_SECONDS).contains(&usage.cpu_seconds) {
+        usage.cpu_seconds = 0.0;
+    }
+    usage
 }
 
 async fn take_logs(attempt: &Arc<Attempt>, base: u64, mut body: Incoming) -> Result<Response<Body>, Refused> {

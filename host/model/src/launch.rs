@@ -158,8 +158,8 @@ pub trait Backend: Send + Sync {
     async fn launch(&self, spec: &LaunchSpec) -> Result<Launched, BackendError>;
 
     /// Starts a command in the running container, and gives its standard input and output. Ending the stream ends the
-    /// command. It gets the container's environment, in which the `hidden` variables are empty: others in the container may
-    /// be able to read the environment of a process that is just starting.
+    /// command's input alone: it must end by itself then. It gets the container's environment, in which the `hidden`
+    /// variables are empty: others in the container may be able to read the environment of a process that is just starting.
     async fn dial(&self, id: &str, argv: &[&str], hidden: &[&str]) -> Result<Box<dyn Duplex>, BackendError>;
 
     /// Returns when the container has ended. Survives lost connections by asking again; gives up, as

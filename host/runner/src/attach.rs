@@ -7,7 +7,7 @@
 
 use std::cell::RefCell;
 use std::fs::{self, DirBuilder, File};
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::UnixStream;
@@ -121,16 +121,30 @@ fn connect(socket: &Path) -> io::Result<UnixStream> {
     }
 }
 
-/// Two threads and no buffer of our own: between pipes and sockets, the kernel moves the bytes by itself.
-fn pass(mut from_runner: UnixStream) -> io::Result<()> {
-    let mut to_runner = from_runner.try_clone()?;
-    let mut stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let mut stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+fn pass(from_runner: UnixStream) -> io::Result<()> {
+    let to_runner = from_runner.try_clone()?;
+    // Without the buffers of the standard streams: what came is passed on at once.
+    let stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     std::thread::Builder::new().spawn(move || {
         // How it broke is nobody's news: both ends see that it did.
-        let _ = io::copy(&mut from_runner, &mut stdout);
+        let _ = copy(from_runner, stdout);
         std::process::exit(0);
     })?;
-    let _ = io::copy(&mut stdin, &mut to_runner);
+    let _ = copy(stdin, to_runner);
     Ok(())
+}
+
+/// Not `io::copy`: that has the kernel move the bytes between pipes and sockets by itself, and a reader of the pipe may not be
+/// woken for what came that way.
+fn copy(mut from: impl Read, mut to: impl Write) -> io::Result<()> {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(length) => to.write_all(&buffer[..length])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }

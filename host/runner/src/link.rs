@@ -33,7 +33,7 @@ const CONCLUDE: Duration = Duration::from_secs(60);
 /// How long one attempt to connect may take.
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long somebody who reached in may take to prove to be the host.
-const PROOF: Duration = Duration::from_secs(3);
+const PROOF: Duration = Duration::from_secs(5);
 /// How long the answer to a small request may take.
 const ANSWER: Duration = Duration::from_secs(60);
 /// The first and the longest pause between two attempts.

@@ -114,7 +114,8 @@ pub(crate) async fn sizes(link: &Link, client: &Client, report: &mut Report) -> 
     }
     // One that breaks off in the middle.
     let other = link.client().await?;
-    let upload = other.put_stream(&format!("{FILES}/broken"), slow(), None);
+    let path = format!("{FILES}/broken");
+    let upload = other.put_stream(&path, slow(), None);
     report.line(format!("broken off: {}", tokio::time::timeout(Duration::from_millis(300), upload).await.is_err()));
     report.line(format!("taken honest: {}", told(&client.put(&format!("{FILES}/honest"), "whole").await)));
     Ok(())

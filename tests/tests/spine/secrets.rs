@@ -100,8 +100,8 @@ fn assert_clean_json(what: &str, value: &Value) {
 /// Searches all that a home has written, but for the secrets themselves. Returns how many files that were.
 fn assert_clean_folder(folder: &Path, secrets: &Path) -> usize {
     let mut files = 0;
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(folder).expect("a folder of the home") {
+        let path = entry.expect("an entry").path();
         if path == secrets {
             continue;
         }
@@ -142,7 +142,7 @@ fn assert_clean_home(home: &Home, run: &str) {
 fn assert_clean_daemon(home: &Home, container: &Value) {
     let daemon = home.daemon();
     assert_clean_json("inspect", container);
-    let mut image = container["Image"].as_str().unwrap().to_owned();
+    let mut image = container["Image"].as_str().expect("a container has an image").to_owned();
     let mut images = 0;
     while !image.is_empty() {
         let config = daemon.must("GET", &format!("/images/{image}/json"), None);
@@ -377,7 +377,7 @@ struct Vault {
 #[async_trait]
 impl SecretStore for Vault {
     async fn value(&self, name: &str) -> Result<SecretValue, SecretError> {
-        self.asked.lock().unwrap().push(name.to_owned());
+        self.asked.lock().expect("nobody panics with it").push(name.to_owned());
         match name {
             "db" => Ok(SecretValue::new(NEEDLE)),
             _ => Err(SecretError::Unavailable { name: name.to_owned(), source: "the vault is sealed".into() }),

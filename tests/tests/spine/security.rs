@@ -144,6 +144,6 @@ fn what_an_administrator_opens_is_open_and_recorded() {
     // The record has it as well.
     let explained: Explanation = home.call(["--json", "explain", &run.run()]).exits(0).document();
     let keys: Vec<&str> = explained.differences.iter().map(|difference| difference.key.as_str()).collect();
-    assert_eq!(keys, ["user", "add_capabilities"]);
+    assert_eq!(keys, ["add_capabilities", "user"]);
     home.left_only(&[]);
 }

@@ -65,10 +65,7 @@ async fn a_host_that_reaches_in_gets_all() {
                   env >&2; seq 1 200000; exit 4";
     let run = start(&host, script);
     let (_child, stream) = reach_in(&host);
-    let done = tokio::select! {
-        done = run.finish() => done,
-        () = host.exchange.serve_stream(stream) => panic!("the stream ended before the run"),
-    };
+    let (done, ()) = tokio::join!(run.finish(), host.exchange.serve_stream(stream));
     assert_eq!(done.code, Some(4), "{}", done.stderr);
     assert!(done.is_whole(), "{:?}", done.log_state);
     let lines = done.lines(Stream::Stdout);
@@ -147,10 +144,7 @@ async fn who_poses_as_the_host_gets_nothing() {
     heard.lock().unwrap().extend_from_slice(&said);
 
     let (_child, stream) = reach_in(&host);
-    let done = tokio::select! {
-        done = run.finish() => done,
-        () = host.exchange.serve_stream(stream) => panic!("the stream ended before the run"),
-    };
+    let (done, ()) = tokio::join!(run.finish(), host.exchange.serve_stream(stream));
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     assert!(done.is_whole());
     let heard = heard.lock().unwrap();
@@ -177,10 +171,7 @@ async fn a_recipe_that_clears_its_temporary_folder_shuts_nobody_out() {
     tokio::join!(host.exchange.serve_stream(stream), cut);
     fs::write(host.path("go"), "").unwrap();
     let (_child, stream) = reach_in(&host);
-    let done = tokio::select! {
-        done = run.finish() => done,
-        () = host.exchange.serve_stream(stream) => panic!("the stream ended before the run"),
-    };
+    let (done, ()) = tokio::join!(run.finish(), host.exchange.serve_stream(stream));
     assert_eq!((done.code, done.stdout().as_str()), (Some(0), "gone\non"), "{}", done.stderr);
     assert!(done.is_whole());
 }
@@ -194,10 +185,7 @@ async fn a_runner_that_is_started_again_listens_again() {
     assert!(socket(&host).exists());
     let run = start(&host, "echo again");
     let (_child, stream) = reach_in(&host);
-    let done = tokio::select! {
-        done = run.finish() => done,
-        () = host.exchange.serve_stream(stream) => panic!("the stream ended before the run"),
-    };
+    let (done, ()) = tokio::join!(run.finish(), host.exchange.serve_stream(stream));
     assert_eq!((done.code, done.stdout().as_str()), (Some(0), "again"), "{}", done.stderr);
 }
 
