@@ -107,6 +107,25 @@ stop_dockerd() {
   rm -rf "$DOCKERD_RUN" 2>/dev/null || true
 }
 
+# Why this machine can't have a second one inside it, with a Docker daemon of its own, for the tests of several daemons.
+# Prints nothing when it can.
+why_no_far_machine() {
+  if [ "$(uname -s)" != Linux ]; then
+    say 'that needs Linux'
+  elif [ "$(id -u)" != 0 ]; then
+    say 'that needs root'
+  elif ! unshare --net --mount --pid --uts --ipc --fork true 2>/dev/null; then
+    say 'the kernel, or the container that this is in, allows no namespaces'
+  fi
+}
+
+need_far_machine() {
+  apt_install openssh-server openssh-client iproute2 iptables util-linux
+  command -v dockerd >/dev/null || [ -x /usr/sbin/dockerd ] || apt_install docker.io
+  # Over there, ssh calls it to reach the daemon.
+  command -v docker >/dev/null || apt_install docker-cli
+}
+
 # Can this daemon get an image from outside? Prints the image if so.
 image_to_start_from() {
   local image=${WHARF_FROM:-debian:bookworm-slim} answer

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use wharf::message::BaseProgress;
 use wharf::store::RunSummary;
 
 use crate::call::{Finished, Started};
@@ -20,6 +21,9 @@ use crate::watch;
 pub const USER: &str = "ana";
 /// The group that the demo's configuration is for.
 pub const GROUP: &str = "analysts";
+
+/// What [portable](Home::portable) base images start from, where they don't start from Debian's packages.
+const PORTABLE: &str = "wharf-tests/portable:1";
 
 /// A home of its own for one test, with a folder for data beside it. Both go with it, and so do its containers.
 pub struct Home {
@@ -35,12 +39,56 @@ impl Home {
     /// It can't be made.
     #[must_use]
     pub fn demo() -> Self {
-        static BASE: OnceLock<()> = OnceLock::new();
+        static BASE: OnceLock<String> = OnceLock::new();
         let home = Self::without_image();
-        BASE.get_or_init(|| {
-            let _ = home.call(["base", "build", "python-r"]).exits(0);
-        });
+        BASE.get_or_init(|| home.build_base());
         home
+    }
+
+    /// Like [`demo`](Self::demo), with images whose keys are the same at a daemon that they were copied to. What a registry
+    /// knows of an image isn't copied, so they start from one that no registry knows.
+    ///
+    /// # Panics
+    /// It can't be made.
+    #[must_use]
+    pub fn portable() -> Self {
+        let home = Self::without_image();
+        home.make_portable();
+        home
+    }
+
+    /// The tags of all that another daemon needs for the runs of [portable](Self::portable) homes: first what they use, then
+    /// what that starts from, if it is an image.
+    ///
+    /// # Panics
+    /// They can't be made.
+    #[must_use]
+    pub fn portable_images() -> Vec<String> {
+        let run = Self::without_image().make_portable();
+        [Some(run), from().map(|_| PORTABLE.to_owned())].into_iter().flatten().collect()
+    }
+
+    fn make_portable(&self) -> String {
+        static BASE: OnceLock<String> = OnceLock::new();
+        if let Some(from) = from() {
+            self.replace("base-images/python-r.toml", &format!("from = \"{from}\""), &format!("from = \"{PORTABLE}\""));
+        }
+        let make = || {
+            if let Some(from) = from() {
+                self.daemon.commit_image(&from, PORTABLE);
+            }
+            self.build_base()
+        };
+        BASE.get_or_init(make).clone()
+    }
+
+    /// Builds the base image, unless the daemon has it. Returns the tag of what its runs use.
+    fn build_base(&self) -> String {
+        let built = self.call(["--json", "base", "build", "python-r"]).exits(0);
+        match built.stdout.lines().last().map(serde_json::from_str) {
+            Some(Ok(BaseProgress::Done(report))) => report.image,
+            other => panic!("the last line is {other:?}\n{built}"),
+        }
     }
 
     /// A fresh demo home that nothing was built for.
@@ -54,7 +102,7 @@ impl Home {
         let home = Self { dir, daemon: Daemon::local(), opened: AtomicBool::new(false) };
         watch::start(&home.daemon);
         let address = home.daemon.address();
-        let from = std::env::var("WHARF_TEST_FROM").ok().filter(|image| !image.is_empty());
+        let from = from();
         let source = match &from {
             Some(image) => vec!["--from", image],
             None => vec!["--bootstrap"],
@@ -210,12 +258,25 @@ impl Home {
         self.call(["--json", "runs"]).exits(0).document()
     }
 
-    /// The containers with its label.
+    /// Its id: the label of its containers. Empty for a home that was never opened.
+    #[must_use]
+    pub fn id(&self) -> String {
+        let id = fs::read_to_string(self.path().join("state/host-id")).unwrap_or_default();
+        id.trim().to_owned()
+    }
+
+    /// The containers with its label at the daemon of its configuration.
     #[must_use]
     pub fn containers(&self) -> Vec<Container> {
-        // A home that was never opened has no id, and no container.
+        self.containers_at(&self.daemon)
+    }
+
+    /// The containers with its label at this daemon.
+    #[must_use]
+    pub fn containers_at(&self, daemon: &Daemon) -> Vec<Container> {
+        // A home that was never opened has no container.
         let id = self.id();
-        if id.is_empty() { Vec::new() } else { self.daemon.containers("wharf.host", &id) }
+        if id.is_empty() { Vec::new() } else { daemon.containers("wharf.host", &id) }
     }
 
     /// The daemon's answers to inspect, of the containers that it had, as they were when they were created. Waits until there
@@ -239,11 +300,6 @@ impl Home {
     /// Says that this test is about containers that aren't strict. Those of all others are checked at their end.
     pub fn opens_containers(&self) {
         self.opened.store(true, Ordering::Relaxed);
-    }
-
-    /// The value of its containers' label `wharf.host`; empty while it was never opened.
-    fn id(&self) -> String {
-        fs::read_to_string(self.path().join("state/host-id")).unwrap_or_default().trim().to_owned()
     }
 
     /// Checks that no container is left and that the folder for data has these entries and no others.
@@ -272,6 +328,11 @@ impl Drop for Home {
             }
         }
     }
+}
+
+/// The image that base images start from; none when they are made from Debian's packages.
+fn from() -> Option<String> {
+    std::env::var("WHARF_TEST_FROM").ok().filter(|image| !image.is_empty())
 }
 
 fn write(path: &Path, contents: &[u8]) {

@@ -4,13 +4,21 @@
 //! Nothing here panics for another reason than a failed test, and every panic says what was done and what came of it.
 
 mod call;
+mod certificates;
 mod daemon;
+mod far;
 mod home;
 mod measure;
 mod watch;
+mod machine;
+mod proxy;
 
 pub use call::{Finished, Started};
-pub use daemon::{Container, Daemon};
+pub use certificates::Certificates;
+pub use daemon::{Container, Daemon, Watch};
+pub use far::{Alone, Far, Setup};
 pub use home::{GROUP, Home, USER};
 pub use measure::{Times, machine};
 pub use watch::openings;
+pub use machine::Machine;
+pub use proxy::{Fault, Proxy, Request};

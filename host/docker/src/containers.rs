@@ -49,9 +49,10 @@ impl Client {
         };
         let launched = match self.again(create).await {
             Ok(created) => Launched { id: created.id, adopted: false },
-            // By an earlier call, or by this one, when its first answer was lost.
-            Err(Failure::Said(409, words)) => {
-                let (id, started) = self.adopt(spec, &name, words).await?;
+            // By an earlier call, or by this one, when its first answer was lost; or created in spite of what was said.
+            Err(Failure::Said(code @ (409 | 500..), words)) => {
+                let patience = if code == 409 { 10 } else { 1 };
+                let (id, started) = self.adopt(spec, &name, words, patience).await?;
                 if started {
                     return Ok(Launched { id, adopted: true });
                 }
@@ -75,7 +76,13 @@ impl Client {
     }
 
     /// The container that has the name already, if it is the one that we meant: its id, and whether it was started.
-    async fn adopt(&self, spec: &LaunchSpec, name: &str, words: String) -> Result<(String, bool), BackendError> {
+    async fn adopt(
+        &self,
+        spec: &LaunchSpec,
+        name: &str,
+        words: String,
+        patience: u32,
+    ) -> Result<(String, bool), BackendError> {
         let operation = format!("create the container {name}");
         let mut tries = 0;
         let found = loop {
@@ -83,7 +90,7 @@ impl Client {
             match self.inspect(name).await {
                 Ok(found) => break found,
                 // The name is taken before the container can be seen, and for a moment after it is gone.
-                Err(Failure::Said(404, _)) if tries < 10 => tokio::time::sleep(TRY).await,
+                Err(Failure::Said(404, _)) if tries < patience => tokio::time::sleep(TRY).await,
                 Err(Failure::Said(404, _)) => return Err(BackendError::Refused { operation, reason: words }),
                 Err(failure) => return Err(self.backend(&operation, failure)),
             }
@@ -134,7 +141,6 @@ impl Client {
                     waiting = self.exit_code(id).boxed();
                     match answer {
                         Ok(exit_code) => (exit_code, None),
-                        Err(Failure::Said(404, _)) => return Ok(EngineEnd { gone: true, ..EngineEnd::default() }),
                         Err(failure) => (None, Some(failure)),
                     }
                 }
@@ -152,16 +158,15 @@ impl Client {
                         }
                         return Ok(end);
                     }
-                    match failure {
-                        Some(failure @ Failure::Said(..)) => return Err(self.backend(&operation, failure)),
-                        Some(_) => tokio::time::sleep(TRY).await,
-                        None => {}
+                    if let Some(failure) = failure {
+                        tracing::debug!(container = id, ?failure, "it goes on, whatever was said; asking again");
+                        tokio::time::sleep(TRY).await;
                     }
                 }
                 Err(Failure::Said(404, _)) => {
                     return Ok(EngineEnd { exit_code: waited, gone: true, ..EngineEnd::default() });
                 }
-                Err(failure @ Failure::Said(..)) => return Err(self.backend(&operation, failure)),
+                Err(failure @ Failure::Said(..500, _)) => return Err(self.backend(&operation, failure)),
                 Err(failure) => {
                     if away.get_or_insert_with(Instant::now).elapsed() >= AWAY {
                         return Err(self.backend(&operation, failure));

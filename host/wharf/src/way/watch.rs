@@ -110,7 +110,6 @@ type Watched = (Result<EngineEnd, BackendError>, Option<Interruption>);
 
 /// Waits for the container's end; ends it at its time limit, when somebody asks, or when its runner stays silent.
 async fn watch(way: &Way, launched: &Launched, live: &Live) -> Watched {
-    let backend = launched.engine.backend.as_ref();
     let grace = way.site.runs.grace;
     // By our own clock alone: the start is in the record, so that a restarted host goes on counting.
     let running_for = Duration::from_millis(now().saturating_sub(launched.started_at));
@@ -136,22 +135,34 @@ async fn watch(way: &Way, launched: &Launched, live: &Live) -> Watched {
             if let Ok(end) = tokio::time::timeout(AFTER_RESULT, &mut wait).await {
                 return (end, live.stopped_by().map(Interruption::StoppedBy));
             }
+            return (stop(launched, grace, wait).await, live.stopped_by().map(Interruption::StoppedBy));
         }
         // Its runner can't be asked; what it said to the engine's log is all there is.
         Some(Interruption::Silence { .. }) => {}
         Some(_) => launched.session.request_stop(),
     }
+    (stop(launched, grace, wait).await, interruption)
+}
+
+/// Ends a container. The wait for its end may be on a connection that is dead without either side knowing, so there is a new
+/// one when the engine says that it has stopped it.
+async fn stop(
+    launched: &Launched,
+    grace: Duration,
+    wait: impl Future<Output = Result<EngineEnd, BackendError>>,
+) -> Result<EngineEnd, BackendError> {
+    let backend = launched.engine.backend.as_ref();
+    tokio::pin!(wait);
     let stopped = tokio::select! {
         biased;
-        end = &mut wait => return (end, interruption),
+        end = &mut wait => return end,
         stopped = backend.stop(&launched.container, grace) => stopped,
     };
-    let end = match stopped {
-        Ok(()) => wait.await,
+    match stopped {
+        Ok(()) => backend.wait(&launched.container).await,
         // The runner may have heard of it all the same.
         Err(error) => tokio::time::timeout(grace + AFTER_RESULT, wait).await.unwrap_or(Err(error)),
-    };
-    (end, interruption)
+    }
 }
 
 /// Returns when the container has ended. An engine that doesn't answer is no end as long as the runner is heard of.

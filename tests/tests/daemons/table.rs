@@ -1,0 +1,35 @@
+//! The table of faults in the docs names tests: they must be there.
+
+use std::path::Path;
+
+#[test]
+fn every_test_in_the_table_of_faults_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let table = std::fs::read_to_string(root.join("docs/faults.md")).unwrap();
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ") && line.contains("::")).collect();
+    let mut named = 0;
+    for row in &rows {
+        // `binary::module::name`, in backticks.
+        for test in row.split('`').filter(|piece| piece.contains("::") && !piece.contains(' ')) {
+            let [binary, module, name] =
+                test.split("::").collect::<Vec<_>>().try_into().unwrap_or_else(|_| panic!("{test}"));
+            let folder = match binary {
+                "daemon" => root.join("host/docker/tests/daemon"),
+                binary => root.join("tests/tests").join(binary),
+            };
+            let file = folder.join(module).with_extension("rs");
+            let source =
+                std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{test}: {}: {error}", file.display()));
+            let declared = source
+                .split_once(&format!("fn {name}("))
+                .map(|(before, _)| before.lines().rev().take(4).collect::<String>());
+            assert!(
+                declared.is_some_and(|before| before.contains("test]")),
+                "{}: there is no test {name}",
+                file.display()
+            );
+            named += 1;
+        }
+    }
+    assert!(rows.len() >= 12 && named >= rows.len(), "{} rows, {named} tests", rows.len());
+}
