@@ -14,6 +14,7 @@ use wharf_model::{Cause, Outcome};
 use wharf_tests::{Finished, Home, Started};
 
 const RUNNER: &str = env!("WHARF_HOSTILE_RUNNER");
+const POLICY: &str = env!("WHARF_HOSTILE_POLICY");
 
 /// What the owner of a home may need at the most, whatever containers do.
 const MEMORY: u64 = 300 << 20;
@@ -50,9 +51,13 @@ impl Siege {
             fs::create_dir(home.data(folder)).unwrap();
         }
         let honest = fs::read_to_string(home.path().join("configs/docker-local.toml")).unwrap();
-        home.write(
-            "configs/hostile.toml",
-            format!("{honest}\n[security]\nhost_mounts = [\"{RUNNER}:/opt/wharf/bin/wharf-runner:ro\"]\n{tables}"),
+        home.write("configs/hostile.toml", format!("{honest}\n{tables}"));
+        // A configuration can't cover the runner, so a policy does.
+        let mount = format!("{RUNNER}:/opt/wharf/bin/wharf-runner:ro");
+        home.drop_policy(
+            "hostile-runner",
+            POLICY,
+            &format!("[settings]\nrole = \"mutating\"\ndo = \"mount\"\nmount = \"{mount}\"\n"),
         );
         let mut started = home.start(
             home.python(

@@ -6,6 +6,9 @@ use serde::Serialize;
 
 use crate::spinner::Spinner;
 
+/// So many bytes of lines are gathered at the most.
+const GATHERED: usize = 64 << 10;
+
 /// How a piece of text is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tone {
@@ -80,6 +83,10 @@ pub(crate) struct Console {
     err: Channel,
     json: bool,
     spinner: Spinner,
+    /// Lines that are written together with those that come at the same time.
+    gathered: Option<Vec<u8>>,
+    /// They couldn't be written, and nobody was told yet.
+    failed: Option<io::Error>,
 }
 
 impl Console {
@@ -90,7 +97,7 @@ impl Console {
         let colour = !set("NO_COLOR") && !dumb;
         let err = Channel::of(&io::stderr(), colour);
         let spinner = if err.is_terminal() && !dumb && !json { Spinner::shown(colour) } else { Spinner::none() };
-        Self { out: Channel::of(&io::stdout(), colour), err, json, spinner }
+        Self { out: Channel::of(&io::stdout(), colour), err, json, spinner, gathered: None, failed: None }
     }
 
     /// What standard output is.
@@ -129,7 +136,42 @@ impl Console {
         self.write(text, "")
     }
 
+    /// From here to [`flush`](Self::flush), lines may be written together: by the thousand they are ten times as fast. On a
+    /// terminal each is written at once.
+    pub(crate) fn gather(&mut self) {
+        if !self.out.terminal && self.gathered.is_none() {
+            self.gathered = Some(Vec::new());
+        }
+    }
+
+    /// Writes what was gathered.
+    ///
+    /// # Errors
+    /// Nobody reads it any more, or the disk is full.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.write_gathered();
+        self.gathered = None;
+        self.failed.take().map_or(Ok(()), Err)
+    }
+
+    fn write_gathered(&mut self) {
+        if let Some(gathered) = self.gathered.as_mut().filter(|gathered| !gathered.is_empty()) {
+            let mut out = io::stdout().lock();
+            let written = out.write_all(gathered).and_then(|()| out.flush());
+            self.failed = self.failed.take().or(written.err());
+            gathered.clear();
+        }
+    }
+
     fn write(&mut self, text: &str, end: &str) -> io::Result<()> {
+        if let Some(gathered) = &mut self.gathered {
+            gathered.extend_from_slice(text.as_bytes());
+            gathered.extend_from_slice(end.as_bytes());
+            if gathered.len() >= GATHERED {
+                self.write_gathered();
+            }
+            return self.failed.take().map_or(Ok(()), Err);
+        }
         let write = || {
             let mut out = io::stdout().lock();
             out.write_all(text.as_bytes())?;
@@ -151,11 +193,20 @@ impl Console {
     ///
     /// A standard error that takes nothing isn't a reason to leave a container behind, so that is passed over.
     pub(crate) fn note(&mut self, text: &str) {
+        // Where both streams go into one file, each line has its place.
+        self.write_gathered();
         let write = || {
             let mut err = io::stderr().lock();
             let _ = err.write_all(text.as_bytes()).and_then(|()| err.write_all(b"\n"));
         };
         if self.err.terminal { self.spinner.suspend(write) } else { write() }
+    }
+}
+
+impl Drop for Console {
+    fn drop(&mut self) {
+        // What an error left behind.
+        self.write_gathered();
     }
 }
 

@@ -237,7 +237,10 @@ fn check(batch: &RecordBatch) -> Result<(), ArrowStreamError> {
     }
     for (column, field) in batch.columns().iter().zip(batch.schema_ref().fields()) {
         if longest_shared(column).saturating_mul(rows) > MAX_WRITTEN {
-            return form(format!("has the column {:?}, which is over 1 GiB when each row has its own copy", field.name()));
+            return form(format!(
+                "has the column {:?}, which is over 1 GiB when each row has its own copy",
+                field.name()
+            ));
         }
     }
     Ok(())
@@ -340,7 +343,8 @@ mod tests {
     #[test]
     fn what_many_rows_share_comes_in_parts() {
         let values = StringArray::from(vec!["x".repeat(1 << 20)]);
-        let column: ArrayRef = Arc::new(DictionaryArray::<Int32Type>::new(Int32Array::from(vec![0; 100]), Arc::new(values)));
+        let column: ArrayRef =
+            Arc::new(DictionaryArray::<Int32Type>::new(Int32Array::from(vec![0; 100]), Arc::new(values)));
         let bytes = stream(&[RecordBatch::try_from_iter([("big", column)]).unwrap()]);
         let mut reader = ArrowReader::new(bytes.as_slice(), Arc::default()).unwrap();
         let mut parts = Vec::new();

@@ -24,7 +24,9 @@ impl Strangers {
     /// A place for a connection from this address, if there is one.
     pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Stranger> {
         let mut by_address = self.by_address();
-        if by_address.values().sum::<usize>() >= ALL || by_address.get(&address).is_some_and(|count| *count >= OF_AN_ADDRESS) {
+        if by_address.values().sum::<usize>() >= ALL
+            || by_address.get(&address).is_some_and(|count| *count >= OF_AN_ADDRESS)
+        {
             return None;
         }
         *by_address.entry(address).or_default() += 1;

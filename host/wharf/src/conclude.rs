@@ -191,7 +191,9 @@ fn killed_for_memory(runner: &RunnerEnd, usage: &Usage, limit: Option<u64>) -> O
     let direct = runner.signal == Some(SIGKILL);
     let what =
         if direct { "the recipe was killed for memory" } else { "a process of the recipe was killed for memory" };
-    let mut end = out_of_memory(what, limit, Some(usage), usage.memory_limit_hits != Some(0));
+    // Some kernels keep the count of hits at 0 (cgroup v1), but not the peak: at the limit one of the two says so.
+    let near = limit.is_none_or(|limit| usage.memory_peak >= limit / 10 * 9);
+    let mut end = out_of_memory(what, limit, Some(usage), near || usage.memory_limit_hits != Some(0));
     if !direct {
         end.sentence = match (runner.exit_code, runner.signal) {
             (Some(code), _) => format!("{}, and the recipe failed with exit code {code}", end.sentence),
@@ -289,7 +291,12 @@ fn without_result(evidence: &Evidence) -> Outcome {
     match (&evidence.engine, &evidence.engine_error) {
         (Some(engine), _) => ended_by_itself(engine, came_up, evidence),
         (None, Some(error)) => unasked(error, evidence.came_up.is_some()),
-        (None, None) => outcome(Cause::HostFault, "the host lost sight of the run"),
+        (None, None) => advised(
+            Cause::HostFault,
+            "the host lost sight of the run",
+            Whose::Host,
+            "try again, and report it: the host's log has more",
+        ),
     }
 }
 
@@ -341,7 +348,12 @@ fn ended_by_itself(engine: &EngineEnd, came_up: bool, evidence: &Evidence) -> Ou
     }
     let Some(code) = engine.exit_code else {
         return if came_up {
-            outcome(Cause::Lost, "its container ended and the engine doesn't say how")
+            advised(
+                Cause::Lost,
+                "its container ended and the engine doesn't say how",
+                Whose::Engine,
+                "run it again; see the daemon's log for what became of its containers",
+            )
         } else {
             // A container that was created and never started is left only by a host that was ended between the two calls.
             before_it_began("the host was ended before the run's container was started")
@@ -381,9 +393,12 @@ fn ended_by_itself(engine: &EngineEnd, came_up: bool, evidence: &Evidence) -> Ou
             "try again, and report it: a runner must not crash",
         ),
         code if !came_up => never_came_up(&format!("the container ended with exit code {code}"), &evidence.tail),
-        code => {
-            outcome(Cause::Lost, format!("its container ended with exit code {code} and its runner gave no result"))
-        }
+        code => advised(
+            Cause::Lost,
+            format!("its container ended with exit code {code} and its runner gave no result"),
+            Whose::Engine,
+            "run it again; its runner ended in a way that isn't known: report it if it comes back",
+        ),
     }
 }
 

@@ -134,9 +134,8 @@ impl Follower {
             self.log = log;
             let mut replies = Vec::with_capacity(lines.len());
             for line in lines {
-                let event = |kind| {
-                    Reply::Event(Box::new(Event { run: self.run.clone(), seq: self.seq, at: line.at, kind }))
-                };
+                let event =
+                    |kind| Reply::Event(Box::new(Event { run: self.run.clone(), seq: self.seq, at: line.at, kind }));
                 if line.seq > self.next_line {
                     replies.push(event(EventKind::LogGap {
                         line: self.next_line,

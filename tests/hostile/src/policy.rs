@@ -80,6 +80,9 @@ impl Guest for Hostile {
             "open" => changes(openings()),
             "take-secret" => change(Edit::RemoveEnv("TOKEN".to_owned())),
             "replace-secret" => change(Edit::SetEnv(KeyValue { key: "TOKEN".to_owned(), value: "public".to_owned() })),
+            // Not a misdeed: it puts the hostile runner into the containers of one configuration.
+            "mount" if plan.execution_configuration.name != "hostile" => warn(Vec::new()),
+            "mount" => change(Edit::SetHostMounts(vec![crate::setting(&settings::get(), "mount")])),
             "own-label" => change(Edit::SetLabel(KeyValue { key: "wharf.run".to_owned(), value: "a".to_owned() })),
             #[cfg(feature = "clock")]
             "clock" => warn(vec![bindings::wharf::plugin::clock::now().to_string()]),

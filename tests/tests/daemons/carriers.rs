@@ -31,7 +31,7 @@ fn the_runner_dials_back_to_an_advertised_address() {
 
         // The gateway of its network is the far machine itself, where no host listens.
         home.replace("configs/far.toml", &advertise(&far), "");
-        let test = home.call(["--json", "config", "test", "far"]).exits(21);
+        let test = home.call(["--json", "config", "test", "far"]).exits(23);
         let end = test.outcome();
         assert_eq!(end.cause, Cause::EngineRefused, "{test}");
         assert!(end.sentence.contains("`advertise`") && end.sentence.contains("another machine"), "{test}");

@@ -80,14 +80,35 @@ fn follow_dies() {
 
 #[test]
 #[ignore = "needs docker (runs containers)"]
+fn follow_dies_when_the_host_attaches() {
+    within(240, || {
+        let (home, proxy) = behind_proxy();
+        let attach = "[exchange]\nmode = \"attach\"\n\n[permissions]";
+        home.replace("configs/docker-local.toml", "[permissions]", attach);
+        proxy.fault("POST", "/exec/", 0..8, Fault::CutInAnswer(6000));
+        let mut run = home.start(local(&home, 200, 0.05));
+        run.until_log("line 100");
+        proxy.away();
+        std::thread::sleep(Duration::from_secs(3));
+        proxy.back();
+        let run = run.finish().exits(0);
+        assert_whole(&home, &run, 200, "");
+        assert!(proxy.requests("POST", "/exec/").len() > 2);
+        home.left_only(&WHOLE);
+    });
+}
+
+#[test]
+#[ignore = "needs docker (runs containers)"]
 fn duplicates_and_torn_lines_on_resume() {
     within(240, || {
         const LINES: usize = 40;
+        const FILL: usize = (4 << 20) - 3;
         let (home, proxy) = dialled_through_proxy();
-        // 4 MiB a line, so that a cut hits the middle of one.
+        // 4 MiB a line, the longest that stays whole, so that a cut hits the middle of one.
         let code = format!(
             "import sys\n\
-             for n in range({LINES}):\n    sys.stdout.write(f'{{n:03}}' + 'x' * (4 << 20) + '\\n'); sys.stdout.flush()\n"
+             for n in range({LINES}):\n    sys.stdout.write(f'{{n:03}}' + 'x' * {FILL} + '\\n'); sys.stdout.flush()\n"
         );
         let mut run = home.start(home.python(&code, &[]));
         let long = |event: &wharf_model::Event| matches!(event.kind, EventKind::Log { .. });
@@ -101,7 +122,7 @@ fn duplicates_and_torn_lines_on_resume() {
         let log = run.log();
         assert_eq!(log.len(), LINES);
         for (at, (number, text)) in log.iter().enumerate() {
-            assert_eq!((*number, text.len(), &text[..3]), (at as u64, (4 << 20) + 3, format!("{at:03}").as_str()));
+            assert_eq!((*number, text.len(), &text[..3]), (at as u64, FILL + 3, format!("{at:03}").as_str()));
             assert!(text[3..].bytes().all(|byte| byte == b'x'), "line {at} is torn");
         }
         assert_eq!(run.outcome().cause, Cause::Succeeded);
@@ -311,7 +332,7 @@ fn quota_unclear() {
         std::fs::remove_file(home.path().join("policies/resource-ceiling.wasm")).unwrap();
         home.replace("wharf.toml", "\"resource-ceiling\"", "");
         let cpus = home.daemon().must("GET", "/info", None)["NCPU"].to_string();
-        let end = home.run_python("print(1)", &["--resource", "cpus=4000"]).exits(21).outcome();
+        let end = home.run_python("print(1)", &["--resource", "cpus=4000"]).exits(23).outcome();
         assert_eq!(end.cause, Cause::EngineRefused);
         for part in ["CPUs", &cpus] {
             assert!(end.sentence.contains(part), "no {part} in: {}", end.sentence);

@@ -44,6 +44,8 @@ pub(crate) fn counting(lines: usize, pause: f64) -> String {
 pub(crate) fn bindings(home: &Home, folder: &str) -> Vec<String> {
     let rows: String = (0..2000).map(|n| format!("{n},text {n}\n")).collect();
     home.write_data("in.csv", format!("n,text\n{rows}"));
+    // The folder of a dataset must be there.
+    std::fs::create_dir_all(home.data(folder)).unwrap();
     let output = |name: &str, path: &str| ["--output".to_owned(), home.bind(name, &format!("{folder}{path}"))];
     let input = ["--input".to_owned(), home.bind("in", "in.csv")];
     [input, output("out", "out.csv"), output("files", "files/")].concat()
@@ -119,10 +121,6 @@ pub(crate) fn configure(home: &Home, name: &str, host: &str, keys: &str, exchang
 /// Configures the far daemon over TLS as `far`, with this in `[exchange]`.
 pub(crate) fn configure_far(home: &Home, far: &Far, exchange: &str) {
     far.certificates().write_client(&home.path().join("certs/far"));
-    if std::env::var_os("WHARF_FAR_TMP").is_some() {
-        configure(home, "far", &far.daemon().address(), "", exchange);
-        return;
-    }
     configure(home, "far", &far.tcp_address(), "cert_path = \"certs/far\"", exchange);
 }
 

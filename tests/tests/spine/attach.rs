@@ -65,6 +65,7 @@ fn assert_counted(run: &Finished, count: usize) {
 #[ignore = "needs docker (runs containers)"]
 fn a_recipe_without_a_network_has_its_data() {
     let home = home("none");
+    home.replace(CONFIGURATION, "network =", "read_only_root = true\nnetwork =");
     let rows: String = (0..200_000).map(|row| format!("{row},a text of some length {row}\n")).collect();
     home.write_data("big.csv", format!("n,text\n{rows}"));
     let code = r#"
@@ -267,8 +268,8 @@ fn two_containers_that_share_their_temporary_folder() {
     let shared = home.data("tmp");
     fs::create_dir(&shared).unwrap();
     fs::set_permissions(&shared, fs::Permissions::from_mode(0o1777)).unwrap();
-    let mount = format!("host_mounts = [\"{}:/tmp\"]\nread_only_root = true\nnetwork", shared.display());
-    home.replace(CONFIGURATION, "network", &mount);
+    let mount = format!("host_mounts = [\"{}:/tmp\"]\nnetwork =", shared.display());
+    home.replace(CONFIGURATION, "network =", &mount);
     let code = |name: &str, other: &str| {
         format!(
             "import os, time\n\

@@ -21,12 +21,12 @@ pub(crate) fn is_recorded(home: &Home, name: &str, what: &str, end: &Outcome) {
             text(&info["CgroupVersion"])
         );
         let end = json!({ "what": what, "recorded": recorded, "outcome": end });
-        std::fs::write(&file, serde_json::to_string_pretty(&end).unwrap() + "\n").unwrap();
+        std::fs::write(&file, format!("{end:#}\n")).expect("the end can be written");
     }
     let text = std::fs::read_to_string(&file)
         .unwrap_or_else(|error| panic!("{}: {error}; record it with WHARF_UPDATE_ENDS=1", file.display()));
-    let recorded: Value = serde_json::from_str(&text).unwrap();
-    let now = serde_json::to_value(end).unwrap();
+    let recorded: Value = serde_json::from_str(&text).expect("an end is JSON");
+    let now = serde_json::to_value(end).expect("an outcome is JSON");
     for field in ["cause", "whose", "retry_helps", "advice"] {
         assert_eq!(now[field], recorded["outcome"][field], "{field} of {name}: {}", end.sentence);
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
-use wharf_model::{Cause, EventKind, Outcome, Phase};
+use wharf_model::{Cause, EventKind, Phase};
 use wharf_tests::Home;
 
 use crate::corpus::is_recorded;
@@ -112,12 +112,12 @@ fn a_recipe_over_its_memory() {
     let out = outputs(&home);
     let code = half_written("blocks = []\nwhile True: blocks.append(bytearray(b'x') * (4 << 20))");
     let end = home.run_python(&code, &with(&out, &["--resource", "memory=200m"])).exits(14).outcome();
+    is_recorded(&home, "out-of-memory", "The recipe goes over its memory limit", &end);
     assert_eq!(end.cause, Cause::OutOfMemory);
     assert!(end.sentence.contains("its limit of 200 MiB") && end.sentence.contains("peak"), "{}", end.sentence);
-    let peak = end.usage.unwrap().memory_peak;
+    let peak = end.usage.as_ref().unwrap().memory_peak;
     assert!(peak > 150 << 20 && peak <= 200 << 20, "{peak}");
     assert!(end.advice.as_ref().is_some_and(|advice| advice.contains("--resource memory")));
-    is_recorded(&home, "out-of-memory", "The recipe goes over its memory limit", &end);
     home.left_only(&[]);
 }
 
@@ -278,7 +278,7 @@ fn a_container_that_somebody_paused() {
         "runs.silence_timeout = \"8s\"\nruns.grace = \"1s\"\nrequired_policies",
     );
     let paused = |home: &Home| {
-        let mut run = home.start(home.python("import time\nprint('up', flush=True)\ntime.sleep(20)", &[]));
+        let mut run = home.start(home.python("import time\nprint('up', flush=True)\ntime.sleep(40)", &[]));
         run.until_log("up");
         let [container] = home.containers().try_into().unwrap();
         let _ = home.daemon().must("POST", &format!("/containers/{}/pause", container.id), None);
@@ -297,7 +297,7 @@ fn a_container_that_somebody_paused() {
     home.left_only(&[]);
 
     // One that is let go on in time does so.
-    home.replace("wharf.toml", "\"8s\"", "\"60s\"");
+    home.replace("wharf.toml", "\"8s\"", "\"40s\"");
     let (mut run, id) = paused(&home);
     let _ = home.daemon().must("POST", &format!("/containers/{id}/unpause"), None);
     run.until(|event| matches!(&event.kind, EventKind::Progress { text, .. } if text.contains("heard of again")));

@@ -2,7 +2,7 @@
 
 use futures_util::StreamExt;
 
-use super::{Ending, open};
+use super::{AT_ONCE, Ending, open};
 use crate::arguments::{GlobalArguments, LogsArguments};
 use crate::console::Console;
 use crate::exit_code;
@@ -13,9 +13,13 @@ pub(super) async fn execute(global: &GlobalArguments, arguments: &LogsArguments,
     let access = open(global).await?;
     let shown = async {
         let run = access.resolve_run(&arguments.run).await?;
-        let mut events = access.follow(&run, 0, arguments.follow);
-        while let Some(event) = events.next().await {
-            show_log(&event?, console)?;
+        let mut events = access.follow(&run, 0, arguments.follow).ready_chunks(AT_ONCE);
+        while let Some(ready) = events.next().await {
+            console.gather();
+            for event in ready {
+                show_log(&event?, console)?;
+            }
+            console.flush()?;
         }
         Ok::<(), Failure>(())
     }

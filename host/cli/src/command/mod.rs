@@ -24,6 +24,9 @@ use crate::console::Console;
 use crate::failure::Failure;
 use crate::resolved;
 
+/// How many events that are there already are shown before standard output is written.
+const AT_ONCE: usize = 256;
+
 /// How a command ends: with an exit code, or early.
 pub(crate) type Ending = Result<u8, Failure>;
 

@@ -12,7 +12,7 @@ use wharf::message::{Reply, Request};
 use wharf_model::protocol::Stream;
 use wharf_model::{Activity, EventKind, Fault};
 
-use super::{Ending, open_at};
+use super::{AT_ONCE, Ending, open_at};
 use crate::arguments::{GlobalArguments, RunArguments};
 use crate::console::Console;
 use crate::exit_code;
@@ -68,7 +68,7 @@ async fn attend(
     let mut view = RunView::new(&activity.outputs);
     // Not interrupted: a run that was recorded and whose id nobody knows can't be stopped. The signal waits until then.
     let run = access.submit(activity).await?;
-    let mut events = access.follow(&run, 0, true);
+    let mut events = access.follow(&run, 0, true).ready_chunks(AT_ONCE);
     let mut tick = tokio::time::interval(TICK);
     let mut stop = Stop::NotAsked;
     // Standard output is gone; the run is watched to its end all the same.
@@ -88,19 +88,30 @@ async fn attend(
                 }
             }
             fault = stop.refused() => report_fault(&fault, console),
-            event = events.next() => {
-                let Some(event) = event else { break };
-                let event = event?;
-                let unheard = console.is_json() || matches!(event.kind, EventKind::Log { stream: Stream::Stdout, .. });
-                if !(deaf && unheard) && let Err(error) = view.show(&event, console) {
+            ready = events.next() => {
+                let Some(ready) = ready else { break };
+                let mut ended = None;
+                console.gather();
+                let mut shown = Ok(());
+                for event in ready {
+                    let event = event?;
+                    let unheard = console.is_json() || matches!(event.kind, EventKind::Log { stream: Stream::Stdout, .. });
+                    if !((deaf || shown.is_err()) && unheard) {
+                        shown = shown.and(view.show(&event, console));
+                    }
+                    if let EventKind::Ended(outcome) = event.kind {
+                        ended = Some(exit_code::of_cause(outcome.cause));
+                    }
+                }
+                if let Err(error) = shown.and(console.flush()) {
                     deaf = true;
                     stop.ask(access, &run, "the end of its output's reader");
                     if error.kind() != io::ErrorKind::BrokenPipe {
                         console.note(&format!("error: standard output can't be written: {error}; stopping run {run}"));
                     }
                 }
-                if let EventKind::Ended(outcome) = event.kind {
-                    return Ok(exit_code::of_cause(outcome.cause));
+                if let Some(code) = ended {
+                    return Ok(code);
                 }
             }
             _ = tick.tick() => view.tick(console),

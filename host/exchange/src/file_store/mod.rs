@@ -501,8 +501,11 @@ fn check_target(binding: &Binding, kind: BindingKind) -> Result<(), StoreError> 
 fn copy_in(input: &mut impl Read, staged: &Path, path: &FolderPath, room: &Arc<Room>) -> Result<u64, StoreError> {
     let object = format!("the file {:?}", path.as_str());
     let fail = |source| {
-        full(&object, source)
-            .unwrap_or_else(|source| StoreError::Io { operation: "write", path: staged.to_owned(), source })
+        full(&object, source).unwrap_or_else(|source| StoreError::Io {
+            operation: "write",
+            path: staged.to_owned(),
+            source,
+        })
     };
     let mut file = StagedFile::create(staged, room).map_err(fail)?;
     let mut buffer = vec![0; 256 << 10];

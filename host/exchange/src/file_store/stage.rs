@@ -214,7 +214,8 @@ impl Stage {
             } else {
                 names.check(path)?;
                 if self.name_bytes > MAX_NAMES {
-                    let reason = "the paths of its files are too long together; write fewer, or shorter ones".to_owned();
+                    let reason =
+                        "the paths of its files are too long together; write fewer, or shorter ones".to_owned();
                     return Err(StoreError::Unusable { object: format!("output {binding:?}"), reason });
                 }
                 self.name_bytes += names.add(path);

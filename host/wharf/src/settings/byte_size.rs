@@ -71,7 +71,12 @@ mod tests {
     #[test]
     fn sizes_are_read_and_nothing_is_no_size() {
         let read = |text: &str| {
-            toml::from_str::<toml::Table>(text).unwrap().remove("size").unwrap().try_into::<ByteSize>().map(ByteSize::bytes)
+            toml::from_str::<toml::Table>(text)
+                .unwrap()
+                .remove("size")
+                .unwrap()
+                .try_into::<ByteSize>()
+                .map(ByteSize::bytes)
         };
         for (text, bytes) in [("\"1g\"", 1 << 30), ("\"1.5m\"", 3 << 19), ("4096", 4096), ("\"7\"", 7)] {
             assert_eq!(read(&format!("size = {text}")).unwrap(), bytes, "{text}");

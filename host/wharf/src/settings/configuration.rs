@@ -571,7 +571,7 @@ team = "data"
             (
                 "[logs]\nspool = \"much\"\n",
                 3,
-                "`spool` in [logs] is the text \"much\"; expected an amount of bytes such as \"512m\" or \"4g\"",
+                "`logs.spool` is the text \"much\"; expected an amount of bytes such as \"512m\" or \"4g\"",
             ),
             (
                 "[logs]\nwhen_full = \"dorp\"\n",

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use wharf_model::configuration::ExchangeMode;
 use wharf_model::protocol::{RUNNER, variables};
 use wharf_model::{Outcome, Plan};
@@ -16,6 +16,9 @@ use crate::engines::Engine;
 
 /// The first and the longest pause before the container is dialled again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// How long the engine may take to start a command in the container.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// Keeps a stream open into one container, until it is dropped.
 pub(crate) struct Carrier {
@@ -54,18 +57,25 @@ impl Carrier {
             let mut pause = PAUSE.0;
             loop {
                 let begun = Instant::now();
-                match engine.backend.dial(&container, &[RUNNER, "attach"], &[variables::TICKET]).await {
-                    Ok(stream) => {
+                let dialled = engine.backend.dial(&container, &[RUNNER, "attach"], &[variables::TICKET]);
+                let reason = match timeout(ANSWER, dialled).await {
+                    Ok(Ok(stream)) => {
                         note(None);
                         host.exchange().serve_stream(stream).await;
-                        tracing::debug!(run, container, "a stream into the container has ended");
+                        "the stream has ended".to_owned()
                     }
-                    Err(error) => {
+                    Ok(Err(error)) => {
                         let reason = sentence_of(&error);
-                        tracing::debug!(run, container, reason, "the container can't be reached through the engine");
-                        note(Some(reason));
+                        note(Some(reason.clone()));
+                        reason
                     }
-                }
+                    Err(_) => {
+                        let reason = format!("the engine started no command in it within {} s", ANSWER.as_secs());
+                        note(Some(reason.clone()));
+                        reason
+                    }
+                };
+                tracing::debug!(run, container, reason, "reaching into the container again");
                 if begun.elapsed() > PAUSE.1 {
                     pause = PAUSE.0;
                 }

@@ -15,8 +15,8 @@ use super::permission::no;
 use super::planning::{Planned, WayBack, base_key, image_plan, launch_spec};
 use super::{Step, Way};
 use crate::conclude::{engine_outcome, outcome};
-use crate::settings::check_resources;
 use crate::secrets;
+use crate::settings::check_resources;
 
 /// A plan that every policy accepted. Only [`judge`] makes one.
 pub(crate) struct Judged {
@@ -66,7 +66,8 @@ pub(crate) async fn judge(way: &Way, planned: Planned) -> Step<Answer> {
         if check_resources(&before.resources).is_ok()
             && let Err((_, problem)) = check_resources(&plan.resources)
         {
-            let sentence = format!("rejected: the policy {} asked for what no engine can give: {problem}", policy.name());
+            let sentence =
+                format!("rejected: the policy {} asked for what no engine can give: {problem}", policy.name());
             accepted.note(way, receipts, &mut limits);
             return Err(Box::new(outcome(Cause::Rejected, sentence)));
         }
