@@ -357,7 +357,8 @@ mod tests {
     #[test]
     fn a_dictionary_that_replaces_another_takes_its_room() {
         let memory = Arc::new(UploadMemory::default());
-        let mut reader = ArrowReader::new(stream(&[numbers()]).leak().as_ref(), Arc::clone(&memory)).unwrap();
+        let bytes = stream(&[numbers()]);
+        let mut reader = ArrowReader::new(bytes.as_slice(), Arc::clone(&memory)).unwrap();
         for _ in 0..10 {
             reader.count_dictionary(1, false, 30 << 20).unwrap();
         }
