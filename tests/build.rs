@@ -31,15 +31,15 @@ fn main() {
         println!("cargo::rustc-env=WHARF_HOSTILE_{}={}", name.to_uppercase(), wasm.display());
     }
     let target = format!("{}-unknown-linux-musl", env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets it"));
-    // Where the real runner is built too: what both are made of is compiled once.
-    let nested = out.ancestors().nth(4).unwrap_or(&out).join("nested");
+    // Not where the real runner is built: each would make the other's build scripts run anew.
+    let folder = out.join("runner");
     let runner = out.join("hostile-runner");
-    let mut cargo = cargo("wharf-hostile-runner", "runner", &target, &nested);
+    let mut cargo = cargo("wharf-hostile-runner", "release", &target, &folder);
     if !["musl-gcc".to_owned(), target.replace("unknown-linux-musl", "linux-musl-gcc")].iter().any(on_path) {
         // The little C and assembly of its TLS library needs no libc: any compiler will do.
         cargo.env(format!("CC_{}", target.replace('-', "_")), "cc");
     }
-    build(cargo, &target, &nested.join(&target).join("runner/wharf-hostile-runner"), &runner);
+    build(cargo, &target, &folder.join(&target).join("release/wharf-hostile-runner"), &runner);
     println!("cargo::rustc-env=WHARF_HOSTILE_RUNNER={}", runner.display());
 }
 
