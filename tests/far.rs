@@ -76,7 +76,6 @@ impl Far {
     ///
     /// # Panics
     /// There can be none: that needs root, `dockerd`, `sshd`, `ip` and `iptables`.
-    #[must_use]
     pub fn shared() -> RwLockReadGuard<'static, Self> {
         Self::only().read().unwrap_or_else(PoisonError::into_inner)
     }

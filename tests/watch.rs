@@ -86,24 +86,24 @@ pub fn openings(container: &Value) -> Vec<String> {
         ("/HostConfig/Binds", &[nothing.clone(), none.clone()]),
         ("/HostConfig/Mounts", &[nothing.clone(), none.clone()]),
         ("/HostConfig/VolumesFrom", &[nothing.clone(), none.clone()]),
-        ("/Mounts", &[none.clone()]),
+        ("/Mounts", std::slice::from_ref(&none)),
         ("/HostConfig/Devices", &[nothing.clone(), none.clone()]),
         ("/HostConfig/DeviceCgroupRules", &[nothing.clone(), none.clone()]),
         ("/HostConfig/DeviceRequests", &[nothing.clone(), none.clone()]),
         ("/HostConfig/GroupAdd", &[nothing.clone(), none.clone()]),
-        ("/HostConfig/PidMode", &[empty.clone()]),
-        ("/HostConfig/UTSMode", &[empty.clone()]),
+        ("/HostConfig/PidMode", std::slice::from_ref(&empty)),
+        ("/HostConfig/UTSMode", std::slice::from_ref(&empty)),
         // Empty is the daemon's own, which is private where it has user namespaces at all.
-        ("/HostConfig/UsernsMode", &[empty.clone()]),
+        ("/HostConfig/UsernsMode", std::slice::from_ref(&empty)),
         ("/HostConfig/IpcMode", &[json!("private")]),
         ("/HostConfig/CgroupnsMode", &[json!("private")]),
-        ("/HostConfig/Cgroup", &[empty.clone()]),
-        ("/HostConfig/CgroupParent", &[empty.clone()]),
+        ("/HostConfig/Cgroup", std::slice::from_ref(&empty)),
+        ("/HostConfig/CgroupParent", std::slice::from_ref(&empty)),
         ("/HostConfig/PublishAllPorts", &[json!(false)]),
         ("/HostConfig/PortBindings", &[nothing.clone(), json!({})]),
         ("/HostConfig/Sysctls", &[nothing.clone(), json!({})]),
         ("/HostConfig/OomKillDisable", &[nothing.clone(), json!(false)]),
-        ("/HostConfig/RestartPolicy/Name", &[empty, json!("no")]),
+        ("/HostConfig/RestartPolicy/Name", &[empty.clone(), json!("no")]),
         ("/HostConfig/AutoRemove", &[json!(false)]),
         ("/HostConfig/Init", &[json!(false)]),
         ("/HostConfig/LogConfig/Type", &[json!("json-file")]),
@@ -122,7 +122,7 @@ pub fn openings(container: &Value) -> Vec<String> {
             found.push(format!("{path} lacks {part}"));
         }
     }
-    if !container.pointer("/HostConfig/PidsLimit").and_then(Value::as_i64).is_some_and(|limit| limit > 0) {
+    if container.pointer("/HostConfig/PidsLimit").and_then(Value::as_i64).is_none_or(|limit| limit <= 0) {
         found.push("/HostConfig/PidsLimit is no limit".to_owned());
     }
     found

@@ -366,7 +366,7 @@ impl House {
         };
         match world {
             Permission => {
-                change("configs/docker-local.toml", "[permissions]\n", "[permissions]\nchecks = [\"hostile\"]\n")
+                change("configs/docker-local.toml", "[permissions]\n", "[permissions]\nchecks = [\"hostile\"]\n");
             }
             Mutating | Validating => {
                 change("wharf.toml", "[\"resource-ceiling\"]", "[\"resource-ceiling\", \"hostile\"]");

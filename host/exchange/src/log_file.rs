@@ -417,8 +417,8 @@ mod tests {
     }
 
     /// What a runner says that sent these frames of so many.
-    fn result_of(count: u64, sent: &[std::ops::Range<u64>]) -> RunnerResult {
-        let sent: Vec<Bytes> = sent.iter().cloned().map(frames).collect();
+    fn result_of(count: u64, sent: impl IntoIterator<Item = std::ops::Range<u64>>) -> RunnerResult {
+        let sent: Vec<Bytes> = sent.into_iter().map(frames).collect();
         let found: Vec<LogFrames> = sent.iter().cloned().map(LogFrames).collect();
         let lines: Vec<FrameRef<'_>> = found.iter().flat_map(LogFrames::iter).collect();
         RunnerResult {
@@ -431,7 +431,7 @@ mod tests {
     }
 
     fn result(count: u64) -> RunnerResult {
-        result_of(count, &[0..count])
+        result_of(count, std::iter::once(0..count))
     }
 
     fn gap(missing: u64, dropped: u64, from: u64, to: u64) -> LogState {
@@ -505,7 +505,7 @@ mod tests {
         log.append(&frames(5..7), 5).unwrap();
         log.append(&frames(7..9), 7).unwrap();
         log.append(&frames(20..21), 20).unwrap();
-        let said = result_of(21, &[0..2, 5..9, 20..21]);
+        let said = result_of(21, [0..2, 5..9, 20..21]);
         assert_eq!(said.log_dropped, 14);
         for log in [log, LogFile::open(&path).unwrap()] {
             assert_eq!(log.state(&said), gap(14, 14, 2, 5));

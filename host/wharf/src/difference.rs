@@ -60,7 +60,7 @@ mod tests {
 
     use super::*;
 
-    fn plan(security: Value) -> Plan {
+    fn plan(security: &Value) -> Plan {
         serde_json::from_value(json!({
             "run": "r1", "kind": "python", "requester": { "user": "ana", "groups": [] }, "project": null,
             "configuration": {
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn what_is_strict_does_not_differ() {
-        assert_eq!(differences(&plan(json!({})), &[]), []);
+        assert_eq!(differences(&plan(&json!({})), &[]), []);
     }
 
     #[test]
@@ -142,13 +142,13 @@ mod tests {
                     from,
                 }]
             };
-            let by_configuration = plan(json!({ (key): value }));
+            let by_configuration = plan(&json!({ (key): value }));
             assert_eq!(
                 differences(&by_configuration, &[]),
                 shown(ChangedBy::Configuration("large".to_owned())),
                 "{key}"
             );
-            let mut by_policy = plan(json!({}));
+            let mut by_policy = plan(&json!({}));
             let decision = decided("opener", &mut by_policy, &[edit]);
             let from = ChangedBy::Policy {
                 component: "opener".to_owned(),
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn the_last_policy_is_named_and_one_that_closed_again_is_not() {
-        let mut plan = plan(json!({}));
+        let mut plan = plan(&json!({}));
         let decisions = [
             decided("first", &mut plan, &[Edit::SetNetwork("one".to_owned()), Edit::SetPrivileged(true)]),
             decided("second", &mut plan, &[Edit::SetNetwork("two".to_owned()), Edit::SetPrivileged(false)]),
@@ -175,10 +175,10 @@ mod tests {
 
     #[test]
     fn what_was_changed_before_a_move_is_of_another_plan() {
-        let mut before = plan(json!({}));
+        let mut before = plan(&json!({}));
         let edits = [Edit::SetNetwork("one".to_owned()), Edit::SetExecutionConfiguration("other".to_owned())];
         let decision = decided("mover", &mut before, &edits);
-        let found = differences(&plan(json!({ "network": "host" })), &[decision]);
+        let found = differences(&plan(&json!({ "network": "host" })), &[decision]);
         assert!(matches!(&found[0].from, ChangedBy::Configuration(name) if name == "large"), "{found:?}");
     }
 }

@@ -20,15 +20,19 @@ impl Report {
 
     pub(crate) async fn send(&self, client: &Client) -> Done {
         let frames: Vec<Frame> = (0..).zip(&self.lines).map(|(seq, line)| line_frame(seq, line)).collect();
-        let mut bytes = Vec::new();
-        frames.iter().for_each(|frame| frame::encode(frame, &mut bytes));
-        client.post("/v1/logs?base=0", bytes).await?;
+        client.post("/v1/logs?base=0", encoded(&frames)).await?;
         conclude(client, &frames).await
     }
 }
 
 pub(crate) fn line_frame(seq: u64, line: &str) -> Frame {
     Frame { seq, at: 0, stream: Stream::Stdout, flags: 0, bytes: line.into() }
+}
+
+pub(crate) fn encoded(frames: &[Frame]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    frames.iter().for_each(|frame| frame::encode(frame.as_ref(), &mut bytes));
+    bytes
 }
 
 /// Says that the recipe succeeded, and that these were all its lines.
@@ -38,13 +42,11 @@ pub(crate) async fn conclude(client: &Client, frames: &[Frame]) -> Done {
 }
 
 pub(crate) fn success(frames: &[Frame]) -> RunnerResult {
-    let mut hash = Sha256::new();
-    frames.iter().for_each(|frame| frame::hash_into(frame, &mut hash));
     RunnerResult {
         exit_code: Some(0),
         log_frames: frames.len() as u64,
         log_bytes: frames.iter().map(|frame| frame.bytes.len() as u64).sum(),
-        log_sha256: hex::encode(hash.finalize()),
+        log_sha256: hex::encode(Sha256::digest(encoded(frames))),
         ..RunnerResult::default()
     }
 }

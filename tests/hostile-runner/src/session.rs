@@ -6,7 +6,7 @@ use wharf_model::protocol::frame::{self, Frame};
 
 use crate::Done;
 use crate::link::{Client, Link, told};
-use crate::report::{Report, conclude, line_frame, success};
+use crate::report::{Report, conclude, encoded, line_frame, success};
 
 /// Tickets that aren't this run's.
 pub(crate) async fn tickets(link: &Link, client: &Client, report: &mut Report) -> Done {
@@ -76,11 +76,6 @@ pub(crate) async fn talk(client: &Client, report: &mut Report) -> Done {
 pub(crate) async fn logs(client: &Client) -> Done {
     let mut frames: Vec<Frame> = Vec::new();
     let mut told_of = Vec::new();
-    let encoded = |frames: &[Frame]| {
-        let mut bytes = Vec::new();
-        frames.iter().for_each(|frame| frame::encode(frame, &mut bytes));
-        bytes
-    };
     let claim = |length: u32, stream: u8| {
         let mut bytes = encoded(&[line_frame(0, "")]);
         bytes[16] = stream;
@@ -118,7 +113,7 @@ pub(crate) async fn log_flood(client: &Client) -> Done {
             let seq = frames.len() as u64;
             let frame =
                 if line == 0 && batch % 4 == 1 { line_frame(seq, &long) } else { line_frame(seq, &"x".repeat(4_000)) };
-            frame::encode(&frame, &mut bytes);
+            frame::encode(frame.as_ref(), &mut bytes);
             frames.push(frame);
         }
         client.post("/v1/logs?base=0", bytes).await?;

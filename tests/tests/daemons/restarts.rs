@@ -21,9 +21,9 @@ fn with_live_restore_a_run_survives_its_daemon() {
             let mut run = home.start(arguments(&home, "far", LINES, 0.1, ""));
             run.until_log("line 5");
             if kill {
-                far.kill()
+                far.kill();
             } else {
-                far.stop()
+                far.stop();
             }
             // Longer than any single request is repeated.
             std::thread::sleep(Duration::from_secs(5));
@@ -69,9 +69,9 @@ fn without_live_restore_the_end_of_a_run_is_explained() {
             run.until_log("line 5");
             // A daemon that is ended ends its containers; one that was killed ends them when it comes back.
             if kill {
-                far.kill()
+                far.kill();
             } else {
-                far.stop()
+                far.stop();
             }
             far.launch();
             let run = run.finish();

@@ -1,6 +1,6 @@
 //! Every way to a far daemon: a port, a port with TLS, ssh.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use wharf_model::Cause;
 use wharf_tests::{Certificates, Far, Home, Setup};
@@ -98,7 +98,7 @@ fn by_ssh() {
     within(300, || {
         let far = Far::shared();
         let home = Home::portable();
-        configure_ssh(&home, &far, far.ssh_config());
+        configure_ssh(&home, &far, &far.ssh_config());
         runs_there(&home, &far);
         let doctor = home.call(["doctor"]);
         assert_says(&doctor.stdout, &["engine of far", "Docker "]);
@@ -111,18 +111,18 @@ fn by_ssh_with_other_keys() {
     within(240, || {
         let far = Far::shared();
         let home = Home::portable();
-        configure_ssh(&home, &far, far.strangers_ssh_config());
+        configure_ssh(&home, &far, &far.strangers_ssh_config());
         assert_says(&gets_nowhere(&home), &["ssh://far", "Permission denied"]);
-        configure_ssh(&home, &far, far.mistaken_ssh_config());
+        configure_ssh(&home, &far, &far.mistaken_ssh_config());
         assert_says(&gets_nowhere(&home), &["ssh://far", "Host key verification failed"]);
         // Nobody there.
-        configure_ssh(&home, &far, far.ssh_config());
+        configure_ssh(&home, &far, &far.ssh_config());
         home.replace("configs/far.toml", "ssh://far", "ssh://far:9");
         assert_says(&gets_nowhere(&home), &["ssh://far:9", "onnection refused"]);
     });
 }
 
-fn configure_ssh(home: &Home, far: &Far, config: PathBuf) {
+fn configure_ssh(home: &Home, far: &Far, config: &Path) {
     let keys = format!("ssh_config = \"{}\"", config.display());
     configure(home, "far", &far.ssh_address(), &keys, &advertise(far));
 }

@@ -2,6 +2,9 @@
 //!
 //! With `WHARF_TEST_LONG` in the environment, as `./wharf-test --long` sets it, the sizes are ten times as large and more.
 
+#![expect(clippy::print_stderr, reason = "the numbers are what --nocapture is for")]
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;

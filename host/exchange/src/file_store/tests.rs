@@ -170,7 +170,7 @@ async fn rows_survive_every_way_through() {
             assert_eq!(place.text(&output).await, ODD, "{target} {format:?}");
             assert_eq!(place.store.schema(&output, None).await.unwrap(), odd_schema());
             let arrow = place.read(&output, Format::Arrow).await;
-            let batch = ArrowReader::new(arrow.as_slice()).unwrap().read().unwrap().unwrap();
+            let batch = ArrowReader::new(arrow.as_slice(), Arc::default()).unwrap().read().unwrap().unwrap();
             assert_eq!(batch.column(0).as_primitive::<Int64Type>().values()[..2], [i64::MAX, i64::MIN]);
             assert_eq!(batch.column(1).as_string::<i32>().value(0), "");
             assert!(batch.column(1).is_null(1));

@@ -135,12 +135,12 @@ impl Host {
         let sink = Arc::new(Sink::default());
         let log = self.path(&format!("{}.log", &good.to_hex()[..8]));
         let session = self.exchange.open(self.spec(argv, good, &sink, &log));
-        let runner = self.runner(shown, fingerprint, address);
+        let runner = self.runner(shown, fingerprint, exchange);
         Run { session, sink, runner, log }
     }
 
     /// Starts a runner, whether a session waits for it or not.
-    pub(crate) fn runner(&self, ticket: &str, fingerprint: &str, address: SocketAddr) -> Child {
+    pub(crate) fn runner(&self, ticket: &str, fingerprint: &str, exchange: impl Display) -> Child {
         Command::new(env!("CARGO_BIN_EXE_wharf-runner"))
             .arg("run")
             .env("WHARF_EXCHANGE", exchange.to_string())
