@@ -25,6 +25,8 @@ const LINES: usize = 20;
 const CHUNK: usize = 256 * 1024;
 /// How long it may take to clean up after it was asked to end. Unmounting and removing a file system takes seconds.
 const CLEAN_UP: Duration = Duration::from_secs(30);
+/// How long its last lines are waited for once it has ended.
+const LAST_LINES: Duration = Duration::from_secs(10);
 /// What an image that runs recipes doesn't need. Licences stay.
 const LEFT_OUT: [&str; 5] = [
     "path-exclude=/usr/share/doc/*",
@@ -177,10 +179,12 @@ impl Bootstrap {
 impl Rest {
     async fn finish(mut self) -> io::Result<()> {
         let status = self.child.wait().await?;
+        // Its last lines come through another pipe than the tar, which something that it started may hold open.
+        let lines = tokio::time::timeout(LAST_LINES, self.lines).await;
         if status.success() {
             return Ok(());
         }
-        let lines = self.lines.await.unwrap_or_default();
+        let lines = lines.ok().and_then(Result::ok).unwrap_or_default();
         let error = ImageError::BootstrapFailed {
             suite: self.suite,
             mirror: self.mirror,
