@@ -10,6 +10,7 @@ const MAX_NAME: usize = 1024;
 /// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Route {
+    Ready,
     Task,
     Started,
     Logs { base: u64 },
@@ -30,6 +31,7 @@ impl Route {
         let query = Query(uri.query().unwrap_or(""));
         let elements: Vec<&str> = uri.path().split('/').skip(1).collect();
         match (method, elements.as_slice()) {
+            (&Method::GET, ["v1", "ready"]) => Ok(Self::Ready),
             (&Method::GET, ["v1", "task"]) => Ok(Self::Task),
             (&Method::POST, ["v1", "started"]) => Ok(Self::Started),
             (&Method::POST, ["v1", "logs"]) => Ok(Self::Logs { base: query.number("base")?.unwrap_or(0) }),

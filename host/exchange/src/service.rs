@@ -125,6 +125,7 @@ async fn handle(attempt: Arc<Attempt>, request: Request<Incoming>) -> Result<Res
     let route = Route::parse(request.method(), request.uri())?;
     let body = request.into_body();
     match route {
+        Route::Ready => Ok(answer::nothing()),
         Route::Task => match &attempt.task {
             Ok(task) => Ok(answer::json(task)),
             Err(reason) => Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "no-task", reason)),
@@ -213,7 +214,7 @@ async fn move_data(attempt: &Arc<Attempt>, route: Route, body: Incoming) -> Resu
             store.stage_delete(&attempt.token, binding, &path).await?;
             Ok(answer::nothing())
         }
-        Route::Task | Route::Started | Route::Logs { .. } | Route::Heartbeat | Route::Result => {
+        Route::Ready | Route::Task | Route::Started | Route::Logs { .. } | Route::Heartbeat | Route::Result => {
             Err(Refused::new(StatusCode::NOT_FOUND, "unknown-request", "this request moves no data"))
         }
     }

@@ -8,6 +8,7 @@
 //!
 //! | request | body → answer |
 //! | --- | --- |
+//! | `GET /v1/ready` | → nothing: the ticket is good. Asked after a new connection, since a new host may not know it yet |
 //! | `GET /v1/task` | → [`Task`] as JSON |
 //! | `POST /v1/started` | [`Started`] → nothing |
 //! | `POST /v1/logs?base=N` | log frames ([`frame`]) → [`LogAck`] as JSON; `N` is the oldest frame that the runner still has |

@@ -1,7 +1,8 @@
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
@@ -13,11 +14,15 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use wharf_model::protocol::{Context, Received, Refusal};
 
-use crate::link::{Body, BoxError, Link};
+use crate::link::{Body, BoxError, Link, LinkError};
 use crate::work_folder::private_folder;
 
 /// The largest answer to an upload.
 const MAX_ANSWER: usize = 64 << 10;
+/// An upload up to this size is kept until it has been answered, and sent again when the connection breaks.
+const KEPT: usize = 1 << 20;
+/// The pauses before a request is tried again.
+const TRIES: [Duration; 3] = [Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(5)];
 
 /// Listens for the recipe, on a socket in a private folder, and passes its requests on to the host.
 pub(crate) fn listen(link: Rc<Link>, context: Context) -> Result<PathBuf, String> {
@@ -32,7 +37,7 @@ pub(crate) fn listen(link: Rc<Link>, context: Context) -> Result<PathBuf, String
                     tokio::task::spawn_local(serve(stream, Rc::clone(&link), Rc::clone(&context)));
                 }
                 // Out of file descriptors, mostly: it passes.
-                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         }
     });
@@ -57,30 +62,34 @@ async fn answer(link: &Link, context: &Context, request: Request<Incoming>) -> R
     if !path.starts_with("/v1/datasets/") && !path.starts_with("/v1/folders/") {
         return refuse(StatusCode::NOT_FOUND, "unknown-request", format!("there is no request {method} {path}"));
     }
-    if let Err(error) = link.ready().await {
-        return refuse(StatusCode::BAD_GATEWAY, "host-unreachable", error.to_string());
-    }
     if method == Method::PUT {
         return upload(link, &path, request.into_body()).await;
     }
-    let sent = link.send(&method, &path, empty()).await;
-    let sent = match sent {
-        // The connection may have been dead for a while: once more, over a new one.
-        Err(_) if method == Method::GET => link.send(&method, &path, empty()).await,
-        sent => sent,
-    };
-    match sent {
-        Ok(response) => {
-            let (mut parts, body) = response.into_parts();
-            parts.version = hyper::Version::HTTP_11;
-            Response::from_parts(parts, body.map_err(BoxError::from).boxed_unsync())
+    // Asking twice changes nothing; deleting twice finds nothing the second time.
+    let mut tries = if method == Method::GET { TRIES.iter() } else { [].iter() };
+    loop {
+        let sent = match link.ready().await {
+            Ok(()) => link.send(&method, &path, full(Bytes::new())).await,
+            Err(error) => break unreachable(&error),
+        };
+        match (sent, tries.next()) {
+            (Ok(response), _) => {
+                let (mut parts, body) = response.into_parts();
+                parts.version = hyper::Version::HTTP_11;
+                break Response::from_parts(parts, body.map_err(BoxError::from).boxed_unsync());
+            }
+            (Err(error), None) => break unreachable(&error),
+            // The host went away, or the connection was dead for a while: once more, over a new one.
+            (Err(_), Some(pause)) => tokio::time::sleep(*pause).await,
         }
-        Err(error) => refuse(StatusCode::BAD_GATEWAY, "host-unreachable", error.to_string()),
     }
 }
 
 /// Passes an upload on, and compares what the host received with what the recipe sent.
 async fn upload(link: &Link, path: &str, mut body: Incoming) -> Response<Body> {
+    if let Err(error) = link.ready().await {
+        return unreachable(&error);
+    }
     let (sender, receiver) = mpsc::channel::<Result<Frame<Bytes>, BoxError>>(4);
     let stream = futures_util::stream::unfold(receiver, |mut receiver| async {
         let item = receiver.recv().await?;
@@ -89,10 +98,15 @@ async fn upload(link: &Link, path: &str, mut body: Incoming) -> Response<Body> {
     let pump = async move {
         let mut hash = Sha256::new();
         let mut whole = true;
+        let mut kept = Some(BytesMut::new());
         while let Some(frame) = body.frame().await {
             let item = match frame.map(Frame::into_data) {
                 Ok(Ok(bytes)) => {
                     hash.update(&bytes);
+                    kept = kept.filter(|kept| kept.len() + bytes.len() <= KEPT);
+                    if let Some(kept) = &mut kept {
+                        kept.extend_from_slice(&bytes);
+                    }
                     Ok(Frame::data(bytes))
                 }
                 Ok(Err(_)) => continue,
@@ -105,33 +119,53 @@ async fn upload(link: &Link, path: &str, mut body: Incoming) -> Response<Body> {
             // answer only then.
             let _ = sender.send(item).await;
         }
-        (hex::encode(hash.finalize()), whole)
+        (hex::encode(hash.finalize()), kept.filter(|_| whole).map(BytesMut::freeze), whole)
     };
-    let send = async {
-        let response = link.send(&Method::PUT, path, StreamBody::new(stream).boxed_unsync()).await?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-        Ok::<_, crate::link::LinkError>((status, body.map(|body| body.to_bytes())))
-    };
-    let (sent, (sha256, whole)) = tokio::join!(send, pump);
+    let (mut sent, (sha256, kept, whole)) = tokio::join!(put(link, path, StreamBody::new(stream).boxed_unsync()), pump);
+    // Writing it again is the same as writing it once: each upload takes the place of the one before.
+    if let Some(kept) = kept {
+        for pause in TRIES {
+            if sent.is_ok() {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            if let Err(error) = link.ready().await {
+                return unreachable(&error);
+            }
+            sent = put(link, path, full(kept.clone())).await;
+        }
+    }
     let broken = |why: String| {
         refuse(StatusCode::BAD_GATEWAY, "upload-broken", format!("the upload did not reach the host whole: {why}"))
     };
     match sent {
-        Err(error) => broken(error.to_string()),
         Ok(_) if !whole => broken("the recipe stopped sending before the end".to_owned()),
-        Ok((_, Err(error))) => broken(format!("its answer broke off: {error}")),
-        Ok((StatusCode::OK, Ok(answer))) => match serde_json::from_slice::<Received>(&answer) {
+        Err(why) => broken(why),
+        Ok((StatusCode::OK, answer)) => match serde_json::from_slice::<Received>(&answer) {
             Ok(received) if received.sha256 == sha256 => raw_json(StatusCode::OK, answer),
             Ok(_) => broken("the host received other bytes than were sent; write it again".to_owned()),
             Err(error) => broken(format!("its answer is not understood: {error}")),
         },
-        Ok((status, Ok(answer))) => raw_json(status, answer),
+        Ok((status, answer)) => raw_json(status, answer),
     }
 }
 
-fn empty() -> Body {
-    Full::new(Bytes::new()).map_err(|never| match never {}).boxed_unsync()
+/// Sends an upload once and gathers the answer. The error is a sentence.
+async fn put(link: &Link, path: &str, body: Body) -> Result<(StatusCode, Bytes), String> {
+    let response = link.send(&Method::PUT, path, body).await.map_err(|error| error.to_string())?;
+    let status = response.status();
+    match Limited::new(response.into_body(), MAX_ANSWER).collect().await {
+        Ok(body) => Ok((status, body.to_bytes())),
+        Err(error) => Err(format!("its answer broke off: {error}")),
+    }
+}
+
+fn full(bytes: Bytes) -> Body {
+    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
+}
+
+fn unreachable(error: &LinkError) -> Response<Body> {
+    refuse(StatusCode::BAD_GATEWAY, "host-unreachable", error.to_string())
 }
 
 fn refuse(status: StatusCode, code: &str, message: String) -> Response<Body> {
@@ -143,7 +177,7 @@ fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
 }
 
 fn raw_json(status: StatusCode, bytes: Bytes) -> Response<Body> {
-    let mut response = Response::new(Full::new(bytes).map_err(|never| match never {}).boxed_unsync());
+    let mut response = Response::new(full(bytes));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

@@ -4,6 +4,7 @@
 //! whole (`tests/tests/spine/ends.rs`), or written by hand with the evidence alone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -58,7 +59,10 @@ fn each_is_concluded_as_recorded() {
         if updating() {
             end.outcome = concluded;
             let text = serde_json::to_string_pretty(&end).expect("an end is JSON") + "\n";
-            std::fs::write(folder().join(format!("{name}.json")), text).expect("the end can be written");
+            // Other tests read the folder meanwhile.
+            let mut fresh = tempfile::NamedTempFile::new_in(folder().parent().expect("a parent")).expect("a new file");
+            fresh.write_all(text.as_bytes()).expect("the end can be written");
+            fresh.persist(folder().join(format!("{name}.json"))).expect("the end can be put in place");
         } else {
             assert_eq!(concluded, end.outcome, "{name}");
         }

@@ -576,7 +576,7 @@ team = "data"
             (
                 "[logs]\nwhen_full = \"dorp\"\n",
                 3,
-                "`when_full` in [logs] is \"dorp\", which isn't valid here; did you mean \"drop\"?",
+                "`logs.when_full` is \"dorp\", which isn't valid here; did you mean \"drop\"?",
             ),
             (
                 "[exchange]\nmode = \"attach\"\nadvertise = \"host\"\n",
