@@ -87,7 +87,7 @@ pub enum WhenFull {
 
 /// The `[logs]` table of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", default)]
+#[serde(default)]
 pub struct LogSettings {
     /// The most bytes that the host keeps of a run's log; lines beyond are counted and not kept.
     pub limit: u64,

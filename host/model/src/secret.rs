@@ -69,7 +69,8 @@ mod tests {
     fn a_task_carries_values_and_only_it_does() {
         let task = serde_json::json!({
             "run": "r1", "attempt": 1, "argv": [], "env": {}, "secrets": { "TOKEN": "hunter22" }, "files": [],
-            "context": crate::protocol::Context::default(), "heartbeat_seconds": 1, "grace_seconds": 1
+            "context": crate::protocol::Context::default(), "heartbeat_seconds": 1, "grace_seconds": 1,
+            "logs": crate::configuration::LogSettings::default()
         });
         let read: crate::protocol::Task = serde_json::from_value(task.clone()).unwrap();
         assert_eq!(read.secrets["TOKEN"].expose(), "hunter22");

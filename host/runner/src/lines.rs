@@ -177,7 +177,7 @@ mod tests {
     fn no_piece_cuts_a_character() {
         for character in ["é", "€", "😀"] {
             for before in 0..4 {
-                let line = "x".repeat(before) + &character.repeat(MAX_LINE / 2);
+                let line = "x".repeat(before) + &character.repeat(MAX_LINE / 2 + 1);
                 let (pieces, _) = split(&[line.as_bytes(), b"\n"]);
                 let texts: Vec<&str> = pieces.iter().map(|(piece, _)| std::str::from_utf8(piece).unwrap()).collect();
                 assert!(texts.len() > 1 && texts.concat() == line, "{character} {before}");

@@ -4,8 +4,8 @@
 //! whole (`tests/tests/spine/ends.rs`), or written by hand with the evidence alone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
