@@ -50,7 +50,7 @@ pub struct Request {
 
 impl Request {
     fn is(&self, method: &str, part: &str) -> bool {
-        self.method == method && self.path.contains(part)
+        (method.is_empty() || self.method == method) && self.path.contains(part)
     }
 }
 
@@ -171,7 +171,7 @@ impl Proxy {
         self.state.seen().rules.push(rule);
     }
 
-    /// The requests with this method and this part in their path so far.
+    /// The requests with this method (any, if empty) and this part in their path so far.
     #[must_use]
     pub fn requests(&self, method: &str, part: &str) -> Vec<Request> {
         self.state.seen().requests.iter().filter(|request| request.is(method, part)).cloned().collect()

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use wharf::{Access, HostOptions};
 use wharf_model::{Activity, Cause, EventKind};
-use wharf_tests::{Daemon, GROUP, Home, USER};
+use wharf_tests::{Daemon, GROUP, Home, Proxy, USER};
 
 const ROUNDS: usize = 15;
 /// Rounds before, which aren't counted: compiled components and the kernel's caches are warm then.
@@ -71,6 +71,8 @@ fn main() {
         }
     }
     runtime.block_on(access.shutdown());
+    let at_once = at_once(&runtime, &daemon, &bare);
+    let asked = asked_of_the_daemon(&runtime, &daemon);
 
     println!("An empty Python recipe, {ROUNDS} rounds, milliseconds.\n");
     println!("| way | median | 90 % |\n| --- | ---: | ---: |");
@@ -91,6 +93,66 @@ fn main() {
     for (name, times) in &mut details {
         println!("| {name} | {} |", millis(median(times)));
     }
+    println!("\n| runs at once | API calls, runs/s | library, runs/s | of it |\n| ---: | ---: | ---: | ---: |");
+    for (runs, calls, library) in at_once {
+        println!("| {runs} | {calls:.2} | {library:.2} | {:.0} % |", library / calls * 100.0);
+    }
+    println!("\nWhat the library asks of the daemon for one run:\n");
+    for request in asked {
+        println!("- {request}");
+    }
+}
+
+/// How many runs a second finish when so many go on at once: bare calls, and the library.
+fn at_once(runtime: &Runtime, daemon: &Daemon, bare: &Value) -> Vec<(usize, f64, f64)> {
+    let home = Home::demo();
+    let access = runtime
+        .block_on(Access::open(&home.path(), HostOptions::default()))
+        .unwrap_or_else(|fault| panic!("the home can't be opened: {fault}"));
+    let rate = |runs: usize, time: Duration| {
+        #[expect(clippy::cast_precision_loss, reason = "some dozens")]
+        let runs = runs as f64;
+        runs / time.as_secs_f64()
+    };
+    let _ = runtime.block_on(library_run(&access));
+    let rates = [1, 4, 16, 64].map(|at_once| {
+        let (mut calls, mut library) = (Duration::ZERO, Duration::ZERO);
+        // In turns, so that whatever else the machine does hits both alike.
+        let turns = (16 / at_once).max(2);
+        for _ in 0..turns {
+            calls += timed(|| {
+                std::thread::scope(|scope| {
+                    for _ in 0..at_once {
+                        scope.spawn(|| api_run(daemon, bare));
+                    }
+                });
+            });
+            library += timed(|| {
+                let _ = runtime.block_on(futures_util::future::join_all((0..at_once).map(|_| library_run(&access))));
+            });
+        }
+        (at_once, rate(at_once * turns, calls), rate(at_once * turns, library))
+    });
+    runtime.block_on(access.shutdown());
+    rates.to_vec()
+}
+
+/// The requests of one run, once a home is warm.
+fn asked_of_the_daemon(runtime: &Runtime, daemon: &Daemon) -> Vec<String> {
+    let proxy = Proxy::unix(daemon.socket());
+    let home = Home::demo();
+    home.replace("configs/docker-local.toml", &daemon.address(), &proxy.address());
+    let access = runtime
+        .block_on(Access::open(&home.path(), HostOptions::default()))
+        .unwrap_or_else(|fault| panic!("the home can't be opened: {fault}"));
+    let _ = runtime.block_on(library_run(&access));
+    let before = proxy.requests("", "").len();
+    let _ = runtime.block_on(library_run(&access));
+    runtime.block_on(access.shutdown());
+    let id = |path: &str| {
+        path.split('/').map(|part| if part.len() >= 60 { "ID" } else { part }).collect::<Vec<_>>().join("/")
+    };
+    proxy.requests("", "")[before..].iter().map(|request| format!("{} {}", request.method, id(&request.path))).collect()
 }
 
 fn activity() -> Activity {

@@ -43,6 +43,7 @@ impl Siege {
     /// `tables` is what the hostile run's configuration has besides.
     fn begin(tables: &str) -> Self {
         let home = Home::demo();
+        home.opens_containers();
         let rows: String = (0..1000).map(|row| format!("{row}\n")).collect();
         home.write_data("in.csv", format!("a\n{rows}"));
         home.write_data("canary/a/b.txt", "untouched");

@@ -1,4 +1,5 @@
 use std::cell::Cell;
+use std::io::ErrorKind;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,7 +32,7 @@ const AWAY: Duration = Duration::from_secs(600);
 /// How long a host may not know the ticket when the result is brought to it.
 const CONCLUDE: Duration = Duration::from_secs(60);
 /// How long one attempt to connect may take.
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT: Duration = Duration::from_secs(5);
 /// How long somebody who reached in may take to prove to be the host.
 const PROOF: Duration = Duration::from_secs(5);
 /// How long the answer to a small request may take.
@@ -312,8 +313,10 @@ fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
+        let cut = cause.downcast_ref::<std::io::Error>().is_some_and(|cause| cause.kind() == ErrorKind::UnexpectedEof);
+        // In TLS' own words that is an address of its manual.
+        text = if cut { format!("{text}: it was cut off") } else { format!("{text}: {cause}") };
+        source = if cut { None } else { cause.source() };
     }
     text
 }

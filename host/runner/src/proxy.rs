@@ -21,8 +21,8 @@ use crate::work_folder::private_folder;
 const MAX_ANSWER: usize = 64 << 10;
 /// An upload up to this size is kept until it has been answered, and sent again when the connection breaks.
 const KEPT: usize = 1 << 20;
-/// The pauses before a request is tried again.
-const TRIES: [Duration; 3] = [Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(5)];
+/// How often a request is tried again, over a line that breaks each time: for about a quarter of a minute.
+const TRIES: u32 = 8;
 
 /// Listens for the recipe, on a socket in a private folder, and passes its requests on to the host.
 pub(crate) fn listen(link: Rc<Link>, context: Context) -> Result<PathBuf, String> {
@@ -66,7 +66,7 @@ async fn answer(link: &Link, context: &Context, request: Request<Incoming>) -> R
         return upload(link, &path, request.into_body()).await;
     }
     // Asking twice changes nothing; deleting twice finds nothing the second time.
-    let mut tries = if method == Method::GET { TRIES.iter() } else { [].iter() };
+    let mut tries = pauses(if method == Method::GET { TRIES } else { 0 });
     loop {
         let sent = match link.ready().await {
             Ok(()) => link.send(&method, &path, full(Bytes::new())).await,
@@ -80,7 +80,7 @@ async fn answer(link: &Link, context: &Context, request: Request<Incoming>) -> R
             }
             (Err(error), None) => break unreachable(&error),
             // The host went away, or the connection was dead for a while: once more, over a new one.
-            (Err(_), Some(pause)) => tokio::time::sleep(*pause).await,
+            (Err(_), Some(pause)) => tokio::time::sleep(pause).await,
         }
     }
 }
@@ -124,7 +124,7 @@ async fn upload(link: &Link, path: &str, mut body: Incoming) -> Response<Body> {
     let (mut sent, (sha256, kept, whole)) = tokio::join!(put(link, path, StreamBody::new(stream).boxed_unsync()), pump);
     // Writing it again is the same as writing it once: each upload takes the place of the one before.
     if let Some(kept) = kept {
-        for pause in TRIES {
+        for pause in pauses(TRIES) {
             if sent.is_ok() {
                 break;
             }
@@ -148,6 +148,11 @@ async fn upload(link: &Link, path: &str, mut body: Incoming) -> Response<Body> {
         },
         Ok((status, answer)) => raw_json(status, answer),
     }
+}
+
+/// The pauses before so many tries: 0.1 s, and then longer ones.
+fn pauses(tries: u32) -> impl Iterator<Item = Duration> {
+    (0..tries).map(|tried| Duration::from_millis(100 << tried).min(Duration::from_secs(5)))
 }
 
 /// Sends an upload once and gathers the answer. The error is a sentence.

@@ -166,7 +166,8 @@ fn failed(runner: &RunnerEnd, evidence: &Evidence) -> Outcome {
         );
     }
     if let Some(hint) = last_words::of_recipe(&evidence.tail) {
-        return advised(Cause::RecipeFailed, sentence, hint.whose, hint.advice);
+        let retry_helps = hint.whose == Whose::Network;
+        return Outcome { retry_helps, ..advised(Cause::RecipeFailed, sentence, hint.whose, hint.advice) };
     }
     let end = outcome(Cause::RecipeFailed, sentence);
     match runner.signal.and_then(signal_advice) {

@@ -27,7 +27,12 @@ const MEMORY: &str = "it asked for more memory than it may have: ask for more (`
 const READ_ONLY: &str = "it wrote where nothing may be written: use its working folder or /tmp, or set `read_only_root = false` under \
                          [security]";
 
+const CUT: &str = "the line between the container and this host broke while data was under way: run it again, and if that happens often, see \
+                   what cuts connections between the two";
+
 const RECIPE: &[Pattern] = &[
+    ("the upload did not reach the host whole", Whose::Network, CUT),
+    ("broke off after about", Whose::Network, CUT),
     ("no space left on device", Whose::Capacity, DISK),
     ("disk quota exceeded", Whose::Capacity, DISK),
     ("read-only file system", Whose::Configuration, READ_ONLY),

@@ -52,7 +52,9 @@ impl Link {
     }
 
     pub(crate) async fn tcp(&self) -> Result<TcpStream, Failed> {
-        Ok(TcpStream::connect(&self.address).await?)
+        let stream = TcpStream::connect(&self.address).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
     }
 
     pub(crate) async fn tls(&self) -> Result<TlsStream<TcpStream>, Failed> {

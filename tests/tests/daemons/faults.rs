@@ -163,6 +163,7 @@ fn work_runs_twice() {
 fn wrong_re_attach() {
     within(240, || {
         let home = Home::portable();
+        home.opens_containers();
         let mut run = home.start(local(&home, 100, 0.05));
         let id = run.until_log("line 5");
         run.signal(Signal::KILL);

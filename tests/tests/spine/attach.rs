@@ -265,6 +265,7 @@ os.kill(os.getpid(), 9)
 fn two_containers_that_share_their_temporary_folder() {
     // Of the other network modes, the one in which containers share their names on the network.
     let home = home("host");
+    home.opens_containers();
     let shared = home.data("tmp");
     fs::create_dir(&shared).unwrap();
     fs::set_permissions(&shared, fs::Permissions::from_mode(0o1777)).unwrap();
@@ -314,8 +315,9 @@ fn a_container_without_room_for_another_process() {
     home.left_only(&[]);
 }
 
-/// Passes requests on to the daemon. Before anything is started in a container, it pauses it.
-fn pausing(socket: &Path, daemon: &Daemon) {
+/// Passes requests on to the daemon, all but those that begin something in a container: proxies that sites put before a
+/// daemon's socket are often like that.
+fn forbidding(socket: &Path, daemon: &Daemon) {
     let listener = UnixListener::bind(socket).expect("it can listen");
     let daemon = daemon.clone();
     std::thread::spawn(move || {
@@ -339,8 +341,11 @@ fn pass(mut client: UnixStream, daemon: &Daemon) {
     while let Ok(length @ 1..) = client.read(&mut buffer) {
         let request = String::from_utf8_lossy(&buffer[..length]);
         let path = request.split(' ').nth(1).unwrap_or_default();
-        if let Some(container) = path.strip_suffix("/exec").and_then(|path| path.split('/').next_back()) {
-            let _ = daemon.ask("POST", &format!("/containers/{container}/pause"), None);
+        if path.ends_with("/exec") {
+            const ANSWER: &str = "HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nConnection: close\r\n\
+                                  Content-Length: 45\r\n\r\n{\"message\":\"this proxy allows no such thing\"}";
+            let _ = client.write_all(ANSWER.as_bytes());
+            break;
         }
         if server.write_all(&buffer[..length]).is_err() {
             break;
@@ -353,8 +358,8 @@ fn pass(mut client: UnixStream, daemon: &Daemon) {
 #[ignore = "needs docker (runs containers)"]
 fn a_container_that_cannot_be_reached_into() {
     let home = home("none");
-    let socket = home.path().join("pausing.sock");
-    pausing(&socket, home.daemon());
+    let socket = home.path().join("proxy.sock");
+    forbidding(&socket, home.daemon());
     home.replace(CONFIGURATION, &home.daemon().address(), &format!("unix://{}", socket.display()));
     home.replace(
         "wharf.toml",
@@ -365,13 +370,13 @@ fn a_container_that_cannot_be_reached_into() {
     assert_eq!(end.cause, Cause::RunnerNeverCameUp);
     assert!(end.sentence.contains("was not heard of for 8 s"), "{}", end.sentence);
     assert!(
-        end.sentence.contains("the host could not reach into it") && end.sentence.contains("is paused"),
+        end.sentence.contains("the host could not reach into it") && end.sentence.contains("allows no such thing"),
         "{}",
         end.sentence
     );
     assert!(end.advice.as_ref().is_some_and(|advice| advice.contains("docker exec")), "{end:?}");
     assert!(end.evidence["attach.tries"].as_u64().unwrap() > 1, "{end:?}");
-    assert!(end.evidence["attach.failure"].as_str().unwrap().contains("is paused"), "{end:?}");
+    assert!(end.evidence["attach.failure"].as_str().unwrap().contains("allows no such thing"), "{end:?}");
     home.left_only(&[]);
 }
 

@@ -232,6 +232,7 @@ impl Flood {
     /// Starts it and kills the owner.
     fn start(when_full: &str) -> Self {
         let home = Home::demo();
+        home.opens_containers();
         let shared = home.path().with_file_name("shared");
         fs::create_dir(&shared).unwrap();
         fs::set_permissions(&shared, fs::Permissions::from_mode(0o777)).unwrap();

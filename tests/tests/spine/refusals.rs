@@ -35,6 +35,7 @@ fn a_runtime_that_the_daemon_does_not_have() {
 #[ignore = "needs docker (creates containers) without a GPU driver"]
 fn gpus_without_a_driver() {
     let (home, end) = refused("[resources]", "[resources]\ngpus = \"all\"", &[]);
+    home.opens_containers();
     says(&end, Whose::Configuration, "`gpus`");
     is_recorded(&home, "gpus-without-a-driver", "`gpus` at a daemon that knows no GPU driver", &end);
 }
