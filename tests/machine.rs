@@ -78,6 +78,8 @@ impl Machine {
         let mut command = Command::new("unshare");
         command.args(["--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "bash", "-c", FIRST_PROCESS, name]);
         command.arg(disk).arg(name).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // A folder of this machine's, which isn't there.
+        command.env_remove("TMPDIR");
         let mut first = command.spawn().unwrap_or_else(|error| panic!("unshare can't be started: {error}"));
         let orders = first.stdin.take().expect("it is piped");
         let (sender, answers) = channel();

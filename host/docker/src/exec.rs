@@ -78,6 +78,11 @@ impl AsyncRead for Command {
                         "a command in a container says"
                     );
                 }
+                // Without the frame that a command's output has: the daemon's own words, which say why there is no command.
+                Poll::Ready(Some(Ok(LogOutput::Console { message }))) => {
+                    let words = String::from_utf8_lossy(&message);
+                    return Poll::Ready(Err(io::Error::other(format!("the engine says: {}", words.trim()))));
+                }
                 Poll::Ready(Some(Ok(output))) => self.rest = output.into_bytes(),
             }
         }

@@ -132,14 +132,17 @@ impl Exchange {
 
     /// Serves one stream that the host opened to a runner, until it ends: as one that came over the network, for whoever
     /// carries it needn't be trusted, and who is at its other end isn't known before a ticket is shown.
-    pub async fn serve_stream<S>(&self, io: S)
+    ///
+    /// # Errors
+    /// It never was a stream to a runner: both sides didn't agree on TLS. The error is a sentence.
+    pub async fn serve_stream<S>(&self, io: S) -> Result<(), String>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let connection = Connection::new(Arc::clone(&self.shared.attempts), None);
         tokio::select! {
-            () = self.shared.stop.cancelled() => {}
-            () = self.shared.greet(io, connection) => {}
+            () = self.shared.stop.cancelled() => Ok(()),
+            greeted = self.shared.greet(io, connection) => greeted,
         }
     }
 
@@ -182,21 +185,29 @@ impl Shared {
                 let _ = stream.set_nodelay(true);
                 tokio::select! {
                     () = shared.stop.cancelled() => {}
-                    () = shared.greet(stream, connection) => {}
+                    greeted = shared.greet(stream, connection) => {
+                        if let Err(reason) = greeted {
+                            tracing::debug!(%peer, reason, "a connection came to nothing");
+                        }
+                    }
                 }
                 drop(place);
             });
         }
     }
 
-    async fn greet<S>(&self, stream: S, connection: Connection)
+    /// Serves a stream, once both sides have agreed on TLS. The error says why they didn't.
+    async fn greet<S>(&self, stream: S, connection: Connection) -> Result<(), String>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         match tokio::time::timeout(PATIENCE, self.acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => serve(stream, connection).await,
-            Ok(Err(error)) => tracing::debug!(%error, "a connection failed in its handshake"),
-            Err(_) => tracing::debug!("a connection took too long for its handshake"),
+            Ok(Ok(stream)) => {
+                serve(stream, connection).await;
+                Ok(())
+            }
+            Ok(Err(error)) => Err(format!("the TLS handshake failed: {error}")),
+            Err(_) => Err(format!("no TLS handshake within {} s", PATIENCE.as_secs())),
         }
     }
 }
@@ -255,7 +266,7 @@ mod tests {
         let exchange = exchange().await;
         let (mut inside, outside) = duplex(1 << 16);
         inside.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
-        exchange.serve_stream(outside).await;
+        exchange.serve_stream(outside).await.unwrap_err();
         let mut answer = Vec::new();
         inside.read_to_end(&mut answer).await.unwrap();
         // At most a TLS alert.
@@ -267,6 +278,7 @@ mod tests {
         let exchange = exchange().await;
         let stop = exchange.shared.stop.clone();
         let (_inside, outside) = duplex(1 << 16);
-        tokio::join!(exchange.serve_stream(outside), async { stop.cancel() });
+        let (served, ()) = tokio::join!(exchange.serve_stream(outside), async { stop.cancel() });
+        assert_eq!(served, Ok(()));
     }
 }

@@ -65,7 +65,7 @@ async fn a_host_that_reaches_in_gets_all() {
                   env >&2; seq 1 200000; exit 4";
     let run = start(&host, script);
     let (_child, stream) = reach_in(&host);
-    let (done, ()) = tokio::join!(run.finish(), host.exchange.serve_stream(stream));
+    let (done, _) = tokio::join!(run.finish(), host.exchange.serve_stream(stream));
     assert_eq!(done.code, Some(4), "{}", done.stderr);
     assert!(done.is_whole(), "{:?}", done.log_state);
     let lines = done.lines(Stream::Stdout);
@@ -87,7 +87,7 @@ async fn streams_that_are_cut_lose_and_double_nothing() {
         let cut = tokio::time::sleep(Duration::from_millis(if cuts < 6 { 150 + 50 * cuts } else { 60_000 }));
         tokio::select! {
             done = &mut finish => break done,
-            () = host.exchange.serve_stream(stream) => {}
+            _ = host.exchange.serve_stream(stream) => {}
             // By turns: what the engine started is killed, or the host lets go.
             () = cut => if cuts % 2 == 0 { child.kill().await.unwrap() },
         }
@@ -130,7 +130,7 @@ async fn who_poses_as_the_host_gets_nothing() {
     let sink = Arc::new(Sink::default());
     let _session = other.open(host.spec(&argv, &ticket, &sink, &host.path("other.log")));
     let (read, write) = intrude(&host).await.into_split();
-    other.serve_stream(join(Tapped(read, Arc::clone(&heard)), write)).await;
+    let _ = other.serve_stream(join(Tapped(read, Arc::clone(&heard)), write)).await;
     assert!(!sink.saw(|_| true));
 
     // One who speaks plainly, and one who says nothing at all.
@@ -144,7 +144,7 @@ async fn who_poses_as_the_host_gets_nothing() {
     heard.lock().unwrap().extend_from_slice(&said);
 
     let (_child, stream) = reach_in(&host);
-    let (done, ()) = tokio::join!(run.finish(), host.exchange.serve_stream(stream));
+    let (done, _) = tokio::join!(run.finish(), host.exchange.serve_stream(stream));
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     assert!(done.is_whole());
     let heard = heard.lock().unwrap();
@@ -168,10 +168,10 @@ async fn a_recipe_that_clears_its_temporary_folder_shuts_nobody_out() {
         }
         child.kill().await.unwrap();
     };
-    tokio::join!(host.exchange.serve_stream(stream), cut);
+    let _ = tokio::join!(host.exchange.serve_stream(stream), cut);
     fs::write(host.path("go"), "").unwrap();
     let (_child, stream) = reach_in(&host);
-    let (done, ()) = tokio::join!(run.finish(), host.exchange.serve_stream(stream));
+    let (done, _) = tokio::join!(run.finish(), host.exchange.serve_stream(stream));
     assert_eq!((done.code, done.stdout().as_str()), (Some(0), "gone\non"), "{}", done.stderr);
     assert!(done.is_whole());
 }
@@ -185,7 +185,7 @@ async fn a_runner_that_is_started_again_listens_again() {
     assert!(socket(&host).exists());
     let run = start(&host, "echo again");
     let (_child, stream) = reach_in(&host);
-    let (done, ()) = tokio::join!(run.finish(), host.exchange.serve_stream(stream));
+    let (done, _) = tokio::join!(run.finish(), host.exchange.serve_stream(stream));
     assert_eq!((done.code, done.stdout().as_str()), (Some(0), "again"), "{}", done.stderr);
 }
 

@@ -28,10 +28,28 @@ pub(crate) struct Carrier {
 
 #[derive(Default)]
 struct State {
-    /// How often the container was dialled.
+    /// How many tries have ended.
     dialled: u32,
-    /// Why it could not be, since the last stream.
+    /// Why the first of them came to nothing, since the last stream.
     failure: Option<String>,
+}
+
+impl State {
+    /// Notes how a try ended. Returns it in words.
+    fn note(&mut self, ended: Result<(), String>) -> String {
+        self.dialled = self.dialled.saturating_add(1);
+        match ended {
+            Ok(()) => {
+                self.failure = None;
+                "the stream has ended".to_owned()
+            }
+            Err(reason) => {
+                // The first says why; those after the container's end only that it has ended.
+                self.failure.get_or_insert_with(|| reason.clone());
+                reason
+            }
+        }
+    }
 }
 
 impl Carrier {
@@ -43,38 +61,17 @@ impl Carrier {
         let state = Arc::<Mutex<State>>::default();
         let (host, engine, kept) = (Arc::clone(&way.host), Arc::clone(engine), Arc::clone(&state));
         let (run, container) = (way.run.clone(), container.to_owned());
-        let note = move |failure: Option<String>| {
-            let mut state = kept.lock().unwrap_or_else(PoisonError::into_inner);
-            state.dialled = state.dialled.saturating_add(1);
-            match failure {
-                None => state.failure = None,
-                // The first says why; those after the container's end only that it has ended.
-                failure if state.failure.is_none() => state.failure = failure,
-                _ => {}
-            }
-        };
         let task = tokio::spawn(async move {
             let mut pause = PAUSE.0;
             loop {
                 let begun = Instant::now();
                 let dialled = engine.backend.dial(&container, &[RUNNER, "attach"], &[variables::TICKET]);
-                let reason = match timeout(ANSWER, dialled).await {
-                    Ok(Ok(stream)) => {
-                        note(None);
-                        host.exchange().serve_stream(stream).await;
-                        "the stream has ended".to_owned()
-                    }
-                    Ok(Err(error)) => {
-                        let reason = sentence_of(&error);
-                        note(Some(reason.clone()));
-                        reason
-                    }
-                    Err(_) => {
-                        let reason = format!("the engine started no command in it within {} s", ANSWER.as_secs());
-                        note(Some(reason.clone()));
-                        reason
-                    }
+                let ended = match timeout(ANSWER, dialled).await {
+                    Ok(Ok(stream)) => host.exchange().serve_stream(stream).await,
+                    Ok(Err(error)) => Err(sentence_of(&error)),
+                    Err(_) => Err(format!("the engine started no command in it within {} s", ANSWER.as_secs())),
                 };
+                let reason = kept.lock().unwrap_or_else(PoisonError::into_inner).note(ended);
                 tracing::debug!(run, container, reason, "reaching into the container again");
                 if begun.elapsed() > PAUSE.1 {
                     pause = PAUSE.0;
