@@ -264,7 +264,9 @@ impl Far {
         } else {
             format!("-H tcp://0.0.0.0:{PLAIN_PORT} --tls=false")
         };
-        let configuration = json!({ "live-restore": live_restore }).to_string();
+        // Registries of tests, which have no certificates.
+        let registries = format!("{}/32", self.machine.near_address());
+        let configuration = json!({ "live-restore": live_restore, "insecure-registries": [registries] }).to_string();
         write(&self.machine.root().join("run/daemon.json"), &configuration);
         self.machine.run(&format!(
             "setsid dockerd --config-file /run/daemon.json --cgroup-parent /{} -H unix:///run/docker.sock {port} \

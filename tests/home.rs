@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
-use wharf::message::BaseProgress;
+use wharf::message::BuildProgress;
 use wharf::store::RunSummary;
 
 use crate::call::{Finished, Started};
@@ -85,10 +85,12 @@ impl Home {
     /// Builds the base image, unless the daemon has it. Returns the tag of what its runs use.
     fn build_base(&self) -> String {
         let built = self.call(["--json", "base", "build", "python-r"]).exits(0);
-        match built.stdout.lines().last().map(serde_json::from_str) {
-            Some(Ok(BaseProgress::Done(report))) => report.image,
-            other => panic!("the last line is {other:?}\n{built}"),
-        }
+        let lines = built.stdout.lines().filter_map(|line| serde_json::from_str(line).ok());
+        let image = lines.into_iter().find_map(|line| match line {
+            BuildProgress::Image(image) => image.image,
+            _ => None,
+        });
+        image.unwrap_or_else(|| panic!("no image\n{built}"))
     }
 
     /// A fresh demo home that nothing was built for.

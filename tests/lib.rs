@@ -11,6 +11,7 @@ mod home;
 mod machine;
 mod measure;
 mod proxy;
+mod registry;
 mod watch;
 
 pub use call::{Finished, Started};
@@ -21,4 +22,5 @@ pub use home::{GROUP, Home, USER};
 pub use machine::Machine;
 pub use measure::{Times, machine};
 pub use proxy::{Fault, Proxy, Request};
+pub use registry::{REGISTRY_PASSWORD, REGISTRY_USER, Registry};
 pub use watch::openings;

@@ -2,7 +2,7 @@
 //!
 //! A case is a folder `cases/NAME` beside the component's `Cargo.toml`, with:
 //! - what is asked: `request.json` (permission), `plan.json` and perhaps `usage.json` (policy), `activity.json` (recipe
-//!   adapter) or `spec.json` (image recipe), each as the types of `wharf-model` are written. They only say what differs
+//!   adapter) or `spec.json` and perhaps `environment.json` (image recipe), each as the types of `wharf-model` are written. They only say what differs
 //!   from an ordinary run, which is [`activity`], [`configuration`] and [`image`];
 //! - perhaps `settings.toml`, the component's TOML file;
 //! - `expected.json`, the answer. With `WHARF_UPDATE_CASES=1` it is written anew: read the difference before you keep it.
@@ -189,7 +189,12 @@ async fn adapter(set: &ComponentSet, case: &Path) -> Value {
 
 async fn image_recipe(set: &ComponentSet, name: &str, case: &Path) -> Value {
     let spec: ImageSpec = take(case, read(case, "spec.json", image()));
-    match set.image_recipe(name).unwrap().generate(&spec).await.answer {
+    let maker = set.image_recipe(name).unwrap();
+    let answer = match fs::read_to_string(case.join("environment.json")) {
+        Ok(text) => maker.generate_environment(&spec, &serde_json::from_str(&text).unwrap()).await.answer,
+        Err(_) => maker.generate(&spec).await.answer,
+    };
+    match answer {
         Ok(recipe) => json!({ "recipe": recipe }),
         Err(error) => json!({ "error": error.to_string() }),
     }

@@ -27,7 +27,7 @@ pub(crate) struct GlobalArguments {
     pub(crate) home: Option<PathBuf>,
     /// Write JSON on standard output, and nothing else there.
     ///
-    /// One document; for `run`, `config test`, `logs` and `base build` one event a line. An error is a document with the
+    /// One document; for `run`, `config test`, `logs`, `base build` and `env build` one event a line. An error is a document with the
     /// single key `fault`.
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -55,6 +55,12 @@ pub(crate) enum Command {
     /// List and build base images.
     #[command(subcommand, arg_required_else_help = true)]
     Base(BaseCommand),
+    /// List and build code environments.
+    #[command(subcommand, arg_required_else_help = true)]
+    Env(EnvCommand),
+    /// List, compare and remove the images that wharf made.
+    #[command(subcommand, arg_required_else_help = true)]
+    Image(ImageCommand),
     /// List and check components.
     #[command(subcommand, arg_required_else_help = true)]
     Component(ComponentCommand),
@@ -99,6 +105,9 @@ pub(crate) struct ActivityArguments {
     /// The execution configuration. Without one, the project's default, else the site's.
     #[arg(long, value_name = "NAME")]
     pub(crate) config: Option<String>,
+    /// The code environment. Without one, the base image's own packages.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) code_env: Option<String>,
     /// Run this Python file.
     #[arg(long, value_name = "FILE", conflicts_with = "r")]
     pub(crate) python: Option<PathBuf>,
@@ -193,6 +202,54 @@ pub(crate) enum BaseCommand {
     },
     /// List the base images.
     List,
+}
+
+/// What to do with code environments.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EnvCommand {
+    /// Build a code environment for all configurations that may use it, unless it is there.
+    ///
+    /// Where a configuration has a registry, the images are there afterwards.
+    Build {
+        /// The code environment.
+        #[arg(value_name = "NAME", required_unless_present = "all")]
+        name: Option<String>,
+        /// All of them, and the base images of all configurations: nothing is left to build in the morning.
+        #[arg(long, conflicts_with = "name")]
+        all: bool,
+    },
+    /// List the code environments.
+    List,
+}
+
+/// What to do with images.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImageCommand {
+    /// List the images that wharf made, on the engines of all configurations.
+    List,
+    /// Show what changed between two images, line by line.
+    Why {
+        /// A base image, a code environment, or the first digits of a content key.
+        #[arg(value_name = "NAME|KEY")]
+        name: String,
+        /// The first digits of the content key of the one before. Without it, the one that was made before.
+        #[arg(value_name = "KEY")]
+        with: Option<String>,
+    },
+    /// Remove images that nobody needs from the engines of all configurations.
+    ///
+    /// What a run uses, what a configuration needs now, and what this home never used stays.
+    Prune {
+        /// Only those that weren't used for so long: 12h, 30d.
+        #[arg(long, value_name = "TIME", default_value = "30d")]
+        older_than: TimeSpan,
+        /// Of each base image and code environment, so many of the newest stay.
+        #[arg(long, value_name = "NUMBER", default_value_t = 3)]
+        keep: u32,
+        /// Only say what would be removed.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// What to do with components.

@@ -179,6 +179,10 @@ impl Page {
         // What an image is made of includes the engine's platform, or an image that only the engine knows.
         let unknown = "not known without the engine";
         self.fact("base key", explanation.base_key.as_deref().unwrap_or(unknown));
+        if let Some(environment) = explanation.plan.as_ref().and_then(|plan| plan.code_env.as_ref()) {
+            self.fact("code env", &environment.name);
+            self.fact("code env key", explanation.code_env_key.as_deref().unwrap_or(unknown));
+        }
         self.fact("image key", explanation.image_key.as_deref().unwrap_or(unknown));
         let there = match explanation.image_there {
             Some(true) => "yes",
@@ -248,6 +252,8 @@ mod tests {
             image_key: None,
             image_there: None,
             containerfile: None,
+            code_env_key: None,
+            code_env_containerfile: None,
             object: None,
             differences: vec![
                 SecurityDifference {

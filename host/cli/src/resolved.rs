@@ -102,6 +102,7 @@ fn bare(requester: Identity) -> Activity {
         requester,
         project: None,
         configuration: None,
+        code_env: None,
         code: None,
         code_name: None,
         parameters: serde_json::Map::new(),
@@ -128,6 +129,9 @@ fn apply(activity: &mut Activity, flags: &ActivityArguments, base: &Path) -> Res
         activity.kind = kind;
         activity.code = Some(text);
         activity.code_name = file.file_name().map(|name| name.to_string_lossy().into_owned());
+    }
+    if let Some(code_env) = &flags.code_env {
+        activity.code_env = Some(code_env.clone());
     }
     if let Some(configuration) = &flags.config {
         activity.configuration = Some(configuration.clone());

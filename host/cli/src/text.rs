@@ -17,6 +17,17 @@ pub(crate) fn duration(millis: u64) -> String {
     }
 }
 
+/// Milliseconds as the largest unit that fits: `5 s`, `12 min`, `3 h`, `40 d`.
+pub(crate) fn age(millis: u64) -> String {
+    let seconds = millis / 1_000;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
 /// A moment in local time.
 pub(crate) fn moment(millis: u64) -> String {
     let time = i64::try_from(millis).ok().and_then(|millis| Local.timestamp_millis_opt(millis).single());
@@ -94,6 +105,12 @@ mod tests {
             assert_eq!(duration(millis), text);
         }
         assert_eq!(duration(3_720_000), "1 h 02 min");
+    }
+
+    #[test]
+    fn ages_have_one_unit() {
+        let texts = [0, 61_000, 7_200_000, 40 * 86_400_000].map(age);
+        assert_eq!(texts, ["0 s", "1 min", "2 h", "40 d"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Nothing of a component is believed: every text, key, path and amount is checked here, and an error names the field.
 
 use wharf_model::decision::{Limit, Reason, WhenFull};
-use wharf_model::image::{ContextFile, ImageRecipe, ImageSpec, Language, Step};
+use wharf_model::image::{CONSTRAINTS, ContextFile, ImageRecipe, ImageSpec, Language, REQUIREMENTS, Step};
 use wharf_model::plan::{Change, Edit};
 use wharf_model::quantity::{DOCKER_KEYS, Quantity, Unit};
 
@@ -162,17 +162,32 @@ pub(crate) fn languages(at: &str, languages: Vec<types::Language>) -> Checked<Ve
 }
 
 pub(crate) fn image_recipe(recipe: image::ImageRecipe, spec: &ImageSpec) -> Checked<ImageRecipe> {
+    recipe_with(recipe, &spec.extra_ca, &[])
+}
+
+/// A code environment's steps: those may copy its own files, too.
+pub(crate) fn environment_recipe(recipe: image::ImageRecipe, base: &ImageSpec) -> Checked<ImageRecipe> {
+    let recipe = recipe_with(recipe, &base.extra_ca, &[REQUIREMENTS, CONSTRAINTS])?;
+    if !recipe.bootstrap_packages.is_empty() {
+        let problem = "a code environment is made over a base image that is there already";
+        return Err(CallError::invalid("bootstrap-packages", problem));
+    }
+    Ok(recipe)
+}
+
+/// Checks a recipe whose build context has these certificates and files already.
+fn recipe_with(recipe: image::ImageRecipe, extra_ca: &[ContextFile], given: &[&str]) -> Checked<ImageRecipe> {
     let files = list("files", recipe.files, |at, file| {
         Ok(ContextFile { name: file_name(&format!("{at}.name"), file.name)?, contents: file.contents })
     })?;
     for (number, file) in files.iter().enumerate() {
-        let taken = files[..number].iter().chain(&spec.extra_ca).any(|other| other.name == file.name);
-        if taken {
+        let taken = files[..number].iter().chain(extra_ca).any(|other| other.name == file.name);
+        if taken || given.contains(&file.name.as_str()) {
             let at = format!("files[{number}].name");
             return Err(CallError::invalid(at, format!("there is another file called \"{}\"", file.name)));
         }
     }
-    let present = |name: &str| files.iter().chain(&spec.extra_ca).any(|file| file.name == name);
+    let present = |name: &str| given.contains(&name) || files.iter().chain(extra_ca).any(|file| file.name == name);
     let steps = list("steps", recipe.steps, |at, step| {
         Ok(match step {
             image::Step::Run(run) => Step::Run {
@@ -199,6 +214,7 @@ pub(crate) fn image_recipe(recipe: image::ImageRecipe, spec: &ImageSpec) -> Chec
                 let (key, value) = label(&format!("{at}.label"), pair)?;
                 Step::Label { key, value }
             }
+            image::Step::Path(path) => Step::Path { path: absolute_path(&format!("{at}.path"), path)? },
             image::Step::Workdir(path) => Step::Workdir { path: absolute_path(&format!("{at}.workdir"), path)? },
         })
     })?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use wharf_model::image::CodeEnvironment;
 use wharf_model::{ImageRecipe, ImageSpec};
 
 use crate::answer;
@@ -33,6 +34,35 @@ impl ImageRecipeMaker {
         let started = Instant::now();
         let answer = self.answer(spec).await;
         Call { by: self.loaded.attribution(started), answer }
+    }
+
+    /// The steps of a code environment over the base image of a spec. Pure, too.
+    pub async fn generate_environment(&self, base: &ImageSpec, environment: &CodeEnvironment) -> Call<ImageRecipe> {
+        let started = Instant::now();
+        let answer = self.environment_answer(base, environment).await;
+        Call { by: self.loaded.attribution(started), answer }
+    }
+
+    async fn environment_answer(
+        &self,
+        base: &ImageSpec,
+        environment: &CodeEnvironment,
+    ) -> Result<ImageRecipe, CallError> {
+        let (base_asked, asked) = (view::image_spec(base), view::code_environment(environment));
+        let mut session = self.loaded.session().await?;
+        let guest = self.indices.load(&mut session.store, &session.instance);
+        let recipe = match guest {
+            Ok(guest) => {
+                let deadline = session.deadline();
+                let call = guest.call_generate_environment(&mut session.store, &base_asked, &asked);
+                within(deadline, call).await
+            }
+            Err(error) => Err(error),
+        };
+        match session.finish(recipe)? {
+            Ok(recipe) => answer::environment_recipe(recipe, base),
+            Err(message) => Err(CallError::Refused { message: cut(message.trim()) }),
+        }
     }
 
     async fn answer(&self, spec: &ImageSpec) -> Result<ImageRecipe, CallError> {

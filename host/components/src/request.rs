@@ -17,6 +17,8 @@ pub struct Request<'a> {
     pub project: Option<&'a str>,
     /// The execution configuration that would be used.
     pub configuration: &'a ExecutionConfiguration,
+    /// The code environment that is named.
+    pub code_env: Option<&'a str>,
     /// Resources that are asked for instead of the configuration's.
     pub resources: &'a Resources,
     /// Secrets that are asked for besides the configuration's, by variable.
@@ -39,6 +41,7 @@ impl<'a> Request<'a> {
             requester: &activity.requester,
             project: activity.project.as_deref(),
             configuration,
+            code_env: activity.code_env.as_deref(),
             resources: &activity.resources,
             secrets: &activity.secrets,
             inputs: &activity.inputs,
@@ -56,6 +59,7 @@ impl<'a> Request<'a> {
             requester: &plan.requester,
             project: plan.project.as_deref(),
             configuration: &plan.configuration,
+            code_env: plan.code_env.as_ref().map(|environment| environment.name.as_str()),
             resources: &plan.resources,
             secrets: &plan.secrets,
             inputs: &plan.inputs,

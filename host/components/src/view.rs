@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use wharf_model::image::{ImageSpec, Language};
+use wharf_model::image::{CONSTRAINTS, CodeEnvironment, ImageSpec, Language, REQUIREMENTS};
 use wharf_model::{
     Activity, Binding, BindingKind, ExecutionConfiguration, Identity, Plan, Quantity, Resources, Security, UsageEntry,
 };
@@ -17,6 +17,7 @@ pub(crate) fn request(request: &Request<'_>) -> types::Request {
         requester: identity(request.requester),
         project: request.project.map(str::to_owned),
         execution_configuration: configuration(request.configuration),
+        code_environment: request.code_env.map(str::to_owned),
         requested_resources: resources(request.resources),
         secrets: pairs(&request.secrets()),
         inputs: bindings(request.inputs),
@@ -36,6 +37,7 @@ pub(crate) fn plan(plan: &Plan, engine_object: Option<&str>) -> types::Plan {
         env: pairs(&plan.env),
         secrets: pairs(&plan.secrets),
         image: image_spec(&plan.image),
+        code_environment: plan.code_env.as_ref().map(code_environment),
         image_key: plan.image_key.as_ref().map(ToString::to_string),
         resources: resources(&plan.resources),
         security: security(&plan.security),
@@ -66,6 +68,7 @@ pub(crate) fn image_spec(spec: &ImageSpec) -> types::ImageSpec {
         base_image: spec.name.clone(),
         origin: spec.origin.to_string(),
         languages: spec.languages.iter().map(language).collect(),
+        cuda: spec.cuda.clone(),
         system_packages: spec.system_packages.clone(),
         mirrors: types::Mirrors {
             apt: spec.mirrors.apt.clone(),
@@ -74,6 +77,18 @@ pub(crate) fn image_spec(spec: &ImageSpec) -> types::ImageSpec {
         },
         extra_ca: spec.extra_ca.iter().map(|file| file.name.clone()).collect(),
         labels: pairs(&spec.labels),
+    }
+}
+
+pub(crate) fn code_environment(environment: &CodeEnvironment) -> types::CodeEnvironment {
+    let has_requirements = environment.requirements.is_some();
+    types::CodeEnvironment {
+        name: environment.name.clone(),
+        language: environment.language.clone(),
+        interpreters: environment.interpreters.clone(),
+        packages: environment.packages.clone(),
+        requirements: has_requirements.then(|| REQUIREMENTS.to_owned()),
+        constraints: (environment.language == "python").then(|| CONSTRAINTS.to_owned()),
     }
 }
 

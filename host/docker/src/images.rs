@@ -7,16 +7,20 @@ use async_trait::async_trait;
 use bollard::models::{BuildInfo, CreateImageInfo, ImageInspect, ImageSummary};
 use bollard::query_parameters::{
     BuildImageOptionsBuilder, CreateImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder,
+    TagImageOptionsBuilder,
 };
 use futures_util::StreamExt;
-use wharf_images::{BuildRequest, ImageEngine, ImageError, ImportRequest, LocalImage, Progress, TarStream};
+use wharf_images::{
+    BuildRequest, ImageEngine, ImageError, ImportRequest, LocalImage, Login, Progress, Pushed, TarStream,
+};
 
 use crate::backend::{DockerBackend, platform};
+use crate::carry;
 use crate::client::{Failure, no_answer};
 
-/// How long a pull may say nothing: it tells of every piece that arrives and that it unpacks. A build's command may be
+/// How long a pull or a push may say nothing: it tells of every piece that arrives and that it unpacks. A build's command may be
 /// silent for as long as it likes, and so may an import that unpacks.
-const SILENCE: Duration = Duration::from_secs(600);
+pub(crate) const SILENCE: Duration = Duration::from_secs(600);
 
 /// How many of a failed step's last lines an error shows.
 const LINES: usize = 30;
@@ -39,9 +43,9 @@ impl ImageEngine for DockerBackend {
         }
     }
 
-    async fn pull(&self, reference: &str, progress: &Progress) -> Result<(), ImageError> {
+    async fn pull(&self, reference: &str, login: Option<&Login>, progress: &Progress) -> Result<(), ImageError> {
         let failed = |failure| match failure {
-            Failure::Said(_, reason) => ImageError::PullFailed { image: reference.to_owned(), reason },
+            Failure::Said(_, reason) => carry::pull_error(reference, login, reason),
             other => self.client.image("pull", other),
         };
         check(reference).map_err(|reason| ImageError::PullFailed { image: reference.to_owned(), reason })?;
@@ -51,7 +55,7 @@ impl ImageEngine for DockerBackend {
             options = options.tag("latest");
         }
         let docker = self.client.patient().await.map_err(failed)?;
-        let mut answers = Box::pin(docker.create_image(Some(options.build()), None, None));
+        let mut answers = Box::pin(docker.create_image(Some(options.build()), None, login.map(carry::credentials)));
         while let Some(answer) =
             tokio::time::timeout(SILENCE, answers.next()).await.map_err(|_| failed(no_answer(SILENCE)))?
         {
@@ -60,6 +64,45 @@ impl ImageEngine for DockerBackend {
             }
         }
         Ok(())
+    }
+
+    async fn tag(&self, id: &str, name: &str) -> Result<(), ImageError> {
+        let operation = format!("call the image {id} {name}");
+        check(id)
+            .and_then(|()| check(name))
+            .map_err(|reason| ImageError::Refused { operation: operation.clone(), reason })?;
+        let (repository, tag) = carry::split_tag(name);
+        let options = TagImageOptionsBuilder::new().repo(repository).tag(tag).build();
+        let give = |docker: bollard::Docker| {
+            let options = options.clone();
+            async move { docker.tag_image(id, Some(options)).await }
+        };
+        self.client.again(give).await.map_err(|failure| self.client.image(&operation, failure))
+    }
+
+    async fn push(&self, name: &str, login: Option<&Login>, progress: &Progress) -> Result<Pushed, ImageError> {
+        check(name).map_err(|reason| ImageError::PushFailed { image: name.to_owned(), reason })?;
+        self.client.push(name, login, progress).await
+    }
+
+    async fn save(&self, reference: &str) -> Result<TarStream, ImageError> {
+        let operation = format!("save the image {reference}");
+        check(reference).map_err(|reason| ImageError::Refused { operation: operation.clone(), reason })?;
+        self.client.save(reference).await.map_err(|failure| self.client.image(&operation, failure))
+    }
+
+    async fn load(&self, tar: TarStream, progress: &Progress) -> Result<(), ImageError> {
+        self.client.load(tar, progress).await.map_err(|failure| self.client.image("load an image", failure))
+    }
+
+    async fn file(&self, image: &str, path: &str, limit: u64) -> Result<Option<Vec<u8>>, ImageError> {
+        let operation = format!("read {path} of the image {image}");
+        let refused = |reason: String| ImageError::Refused { operation: operation.clone(), reason };
+        check(image).map_err(refused)?;
+        match self.client.file(image, path, limit).await {
+            Ok(file) => file.map_err(refused),
+            Err(failure) => Err(self.client.image(&operation, failure)),
+        }
     }
 
     async fn build(&self, request: BuildRequest, progress: &Progress) -> Result<String, ImageError> {
@@ -159,6 +202,7 @@ fn inspected(image: ImageInspect) -> LocalImage {
         digests: image.repo_digests.unwrap_or_default(),
         labels: image.config.and_then(|config| config.labels).unwrap_or_default().into_iter().collect(),
         size: image.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
+        created: image.created.as_deref().map(seconds).unwrap_or_default(),
     }
 }
 
@@ -171,7 +215,14 @@ fn summarised(image: ImageSummary) -> LocalImage {
         digests: named(image.repo_digests),
         labels: image.labels.into_iter().collect(),
         size: u64::try_from(image.size).unwrap_or_default(),
+        created: u64::try_from(image.created).unwrap_or_default(),
     }
+}
+
+/// A moment in RFC 3339, in seconds since 1970.
+fn seconds(text: &str) -> u64 {
+    let moment = chrono::DateTime::parse_from_rfc3339(text);
+    moment.ok().and_then(|moment| u64::try_from(moment.timestamp()).ok()).unwrap_or_default()
 }
 
 /// What a pull or an import says that a person wants to read: not every piece of every layer.

@@ -12,6 +12,7 @@
 
 mod address;
 mod backend;
+mod carry;
 mod client;
 mod containers;
 mod dialler;

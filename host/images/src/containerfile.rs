@@ -2,13 +2,18 @@
 
 use std::fmt::Write as _;
 
-use wharf_model::image::{ContentKey, ImageRecipe, ImageSpec, Step};
+use wharf_model::image::{
+    CONSTRAINTS, CodeEnvironment, ContentKey, ContextFile, Fragment, ImageRecipe, ImageSpec, REQUIREMENTS, Step,
+};
 
 use crate::error::ImageError;
-use crate::{LABEL_KEY, LABEL_MADE_BY, LABEL_NAME, LABEL_PARENT};
+use crate::fragment::instructions;
+use crate::{LABEL_GENERATION, LABEL_KEY, LABEL_MADE_BY, LABEL_NAME, LABEL_PARENT};
 
 /// The longest instruction. Docker 20.10 reads a Containerfile by lines of at most 64 KiB.
 const MAX_INSTRUCTION: usize = 60_000;
+/// How much of a fragment's instruction is shown in progress and errors.
+const SHOWN: usize = 60;
 /// The folder of the build context with the files that steps copy.
 pub(crate) const FILES: &str = "files";
 /// The folder of the build context with the run image's own files, as they are below `/`.
@@ -19,7 +24,7 @@ pub(crate) const ROOT: &str = "root";
 pub struct Labels<'a> {
     /// Its content key.
     pub key: &'a ContentKey,
-    /// The base image's name.
+    /// The name of the base image or of the code environment.
     pub name: &'a str,
     /// The component that made the recipe: `name@digest`.
     pub made_by: &'a str,
@@ -48,14 +53,51 @@ pub fn render(from: &str, spec: &ImageSpec, recipe: &ImageRecipe, labels: Labels
     let mut lines = Lines::start(from);
     // The parent may have ended with another user. By its number: a small image has no names.
     lines.add("build as root", "USER 0");
-    for step in &recipe.steps {
-        lines.step(step, spec, recipe).map_err(|reason| ImageError::BadRecipe {
-            made_by: if labels.made_by.is_empty() { spec.made_by.clone() } else { labels.made_by.to_owned() },
-            reason,
-        })?;
+    let files: Vec<&ContextFile> = recipe.files.iter().chain(&spec.extra_ca).collect();
+    lines.fragment(spec, spec.pre_install.as_ref())?;
+    lines.steps(recipe, &files, spec, labels)?;
+    lines.fragment(spec, spec.post_install.as_ref())?;
+    lines.labels(labels);
+    if spec.pre_install.is_some() || spec.post_install.is_some() {
+        let own = spec.files.iter().map(|file| (file.name.clone(), file.contents.clone(), 0o644));
+        lines.rendered.files.extend(own);
     }
+    Ok(lines.rendered)
+}
+
+/// Renders a code environment over its base image.
+///
+/// `constraints` are the versions that an earlier build of the same environment got. Pure.
+///
+/// # Errors
+/// As [`render`].
+pub fn render_environment(
+    base: &str,
+    spec: &ImageSpec,
+    environment: &CodeEnvironment,
+    recipe: &ImageRecipe,
+    constraints: &str,
+    labels: Labels<'_>,
+) -> Result<Rendered, ImageError> {
+    let mut lines = Lines::start(base);
+    if environment.generation > 0 {
+        // Before the steps, so that no builder takes what it made for the generation before.
+        let label = format!("LABEL {}=\"{}\"", quoted(LABEL_GENERATION), environment.generation);
+        lines.add("look at its packages again", &label);
+    }
+    lines.add("build as root", "USER 0");
+    let given = environment_files(environment, constraints);
+    let files: Vec<&ContextFile> = recipe.files.iter().chain(&spec.extra_ca).chain(&given).collect();
+    lines.steps(recipe, &files, spec, labels)?;
     lines.labels(labels);
     Ok(lines.rendered)
+}
+
+/// The files that a code environment's steps find in the build context.
+fn environment_files(environment: &CodeEnvironment, constraints: &str) -> Vec<ContextFile> {
+    let file = |name: &str, text: &str| ContextFile { name: name.to_owned(), contents: text.as_bytes().to_vec() };
+    let requirements = environment.requirements.iter().map(|text| file(REQUIREMENTS, text));
+    requirements.chain([file(CONSTRAINTS, constraints)]).collect()
 }
 
 /// Renders a run image over a base image: the build context's `root` folder, and nothing of the base image's own start.
@@ -112,7 +154,41 @@ impl Lines {
         self.add("label the image", &label_instruction(labels));
     }
 
-    fn step(&mut self, step: &Step, spec: &ImageSpec, recipe: &ImageRecipe) -> Result<(), String> {
+    /// What a person wrote, line by line.
+    fn fragment(&mut self, spec: &ImageSpec, fragment: Option<&Fragment>) -> Result<(), ImageError> {
+        let Some(fragment) = fragment else { return Ok(()) };
+        let found = instructions(fragment, &spec.files).map_err(|problem| ImageError::BadSpec {
+            image: spec.name.clone(),
+            reason: format!("{}:{}: {}", fragment.file, problem.line, problem.message),
+        })?;
+        for one in &found {
+            let first = one.text.lines().next().unwrap_or_default().trim_end_matches('\\').trim_end();
+            let shown: String = first.chars().take(SHOWN).collect();
+            self.add(&format!("{}:{}: {shown}", fragment.file, one.line), one.text);
+        }
+        if found.iter().any(|one| one.word == "USER") {
+            self.add("build as root", "USER 0");
+        }
+        Ok(())
+    }
+
+    fn steps(
+        &mut self,
+        recipe: &ImageRecipe,
+        files: &[&ContextFile],
+        spec: &ImageSpec,
+        labels: Labels<'_>,
+    ) -> Result<(), ImageError> {
+        for step in &recipe.steps {
+            self.step(step, files).map_err(|reason| ImageError::BadRecipe {
+                made_by: if labels.made_by.is_empty() { spec.made_by.clone() } else { labels.made_by.to_owned() },
+                reason,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, step: &Step, files: &[&ContextFile]) -> Result<(), String> {
         match step {
             Step::Run { title, script } => {
                 if script.contains('\0') {
@@ -130,10 +206,8 @@ impl Lines {
                 self.add(title, &format!("RUN {argv}"));
             }
             Step::Copy { source, target, mode } => {
-                let file = recipe
-                    .files
+                let file = files
                     .iter()
-                    .chain(&spec.extra_ca)
                     .find(|file| file.name == *source)
                     .ok_or_else(|| format!("it copies the file \"{source}\", which it doesn't have"))?;
                 check_path("copies a file to", target)?;
@@ -167,6 +241,13 @@ impl Lines {
                 }
                 check_value(&format!("the label {key}"), value)?;
                 self.add(&format!("label {key}"), &format!("LABEL {}={}", quoted(key), quoted(value)));
+            }
+            Step::Path { path } => {
+                check_path("puts into PATH", path)?;
+                if path.contains(':') {
+                    return Err(format!("it puts \"{path}\" into PATH, which would be two folders"));
+                }
+                self.add(&format!("put {path} into PATH"), &format!("ENV PATH=\"{}:$PATH\"", escaped(path)));
             }
             Step::Workdir { path } => {
                 check_path("sets the working folder", path)?;

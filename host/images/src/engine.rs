@@ -8,6 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::Stream;
+use wharf_model::SecretValue;
 
 use crate::error::ImageError;
 
@@ -30,6 +31,30 @@ pub struct LocalImage {
     pub labels: BTreeMap<String, String>,
     /// Bytes, layers that it shares with others included.
     pub size: u64,
+    /// When it was made, in seconds since 1970.
+    pub created: u64,
+}
+
+/// Who one is at a registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// The registry, as references name it: `registry.example.com:5000`.
+    pub registry: String,
+    /// The user. Empty when there is only a token.
+    pub user: String,
+    /// The password, or the identity token when `user` is empty.
+    pub secret: SecretValue,
+}
+
+/// What a registry took.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pushed {
+    /// The digest under which it is there: `sha256:...`.
+    pub digest: String,
+    /// Layers that were sent.
+    pub sent: u32,
+    /// Layers that were there already.
+    pub skipped: u32,
 }
 
 /// An image to build.
@@ -68,11 +93,36 @@ pub trait ImageEngine: Send + Sync {
     /// The image behind a name, a digest or an id; `None` when the engine doesn't have it. Asks no registry.
     async fn find(&self, reference: &str) -> Result<Option<LocalImage>, ImageError>;
 
-    /// Gets an image from its registry.
+    /// Gets an image from its registry, by a tag or by a digest.
     ///
     /// # Errors
-    /// [`ImageError::PullFailed`] with the engine's own words.
-    async fn pull(&self, reference: &str, progress: &Progress) -> Result<(), ImageError>;
+    /// [`ImageError::NotInRegistry`]: the registry answers that it has no such image. [`ImageError::PullFailed`] with the
+    /// engine's own words for everything else.
+    async fn pull(&self, reference: &str, login: Option<&Login>, progress: &Progress) -> Result<(), ImageError>;
+
+    /// Gives an image one more name, `REPOSITORY:TAG`.
+    async fn tag(&self, id: &str, name: &str) -> Result<(), ImageError>;
+
+    /// Puts an image, by a tag that it has, into its registry. Layers that are there aren't sent again.
+    ///
+    /// # Errors
+    /// [`ImageError::PushFailed`] with the engine's own words.
+    async fn push(&self, name: &str, login: Option<&Login>, progress: &Progress) -> Result<Pushed, ImageError>;
+
+    /// An image with its layers, as a tar that [`load`](Self::load) takes: `docker save`.
+    async fn save(&self, reference: &str) -> Result<TarStream, ImageError>;
+
+    /// Takes what [`save`](Self::save) gave, of another engine: `docker load`. Tags come along.
+    ///
+    /// # Errors
+    /// An error in the stream, or the engine's own words.
+    async fn load(&self, tar: TarStream, progress: &Progress) -> Result<(), ImageError>;
+
+    /// One regular file of an image, of at most so many bytes; `None` when the image doesn't have it.
+    ///
+    /// # Errors
+    /// It is larger, or isn't a regular file.
+    async fn file(&self, image: &str, path: &str, limit: u64) -> Result<Option<Vec<u8>>, ImageError>;
 
     /// Builds an image and returns its id.
     ///

@@ -35,6 +35,50 @@ pub enum ImageError {
         /// The engine's own words.
         reason: String,
     },
+    /// Its registry answers, and doesn't have it.
+    #[error("the registry doesn't have the image {image}: {reason}")]
+    NotInRegistry {
+        /// Which.
+        image: String,
+        /// The engine's own words.
+        reason: String,
+    },
+    /// The registry didn't take the image.
+    #[error("the image {image} can't be pushed: {reason}")]
+    PushFailed {
+        /// Which, with its registry.
+        image: String,
+        /// The engine's own words.
+        reason: String,
+    },
+    /// The registry wants to know who one is, or doesn't let this one in.
+    #[error("the registry {registry} doesn't let {who} in: {reason}")]
+    LoginRefused {
+        /// Which.
+        registry: String,
+        /// `ana`, or `somebody without a login`.
+        who: String,
+        /// The engine's own words.
+        reason: String,
+    },
+    /// Who one is at a registry can't be found out.
+    #[error("the credentials for the registry {registry} can't be had: {reason}")]
+    NoCredentials {
+        /// Which.
+        registry: String,
+        /// What is wrong, and where.
+        reason: String,
+    },
+    /// An image couldn't be brought from one engine to another.
+    #[error("the image {image} can't be brought from {source_engine}: {reason}")]
+    CopyFailed {
+        /// Which.
+        image: String,
+        /// The engine that has it.
+        source_engine: String,
+        /// Why.
+        reason: String,
+    },
     /// A step of a build failed.
     #[error("building {image} failed at {step}:\n{}", lines.join("\n"))]
     BuildFailed {
@@ -43,6 +87,16 @@ pub enum ImageError {
         /// The step: `step 3 of 7 (install R)`.
         step: String,
         /// The last lines that it printed, and the engine's own words.
+        lines: Vec<String>,
+    },
+    /// The packages of a code environment can't be had.
+    #[error("the code environment {name} can't be made: {reason}")]
+    EnvironmentFailed {
+        /// Which.
+        name: String,
+        /// What is wrong, with the file and the line where that is known.
+        reason: String,
+        /// The last lines of the step that failed.
         lines: Vec<String>,
     },
     /// The image recipe says something that can't be rendered.

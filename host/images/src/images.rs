@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::OnceCell;
-use wharf_model::image::{ContentKey, ImageRecipe, ImageSpec, Origin};
+use wharf_model::image::{CodeEnvironment, ContentKey, ImageRecipe, ImageSpec, LOCK, Origin};
 
 use crate::LABEL_KEY;
 use crate::bootstrap::{self, Bootstrap};
@@ -13,8 +13,14 @@ use crate::containerfile::{self, Labels};
 use crate::context;
 use crate::engine::{BuildRequest, ImageEngine, ImportRequest, LocalImage, Progress};
 use crate::error::ImageError;
+use crate::failure;
 use crate::flights::Flights;
 use crate::key::{self, Parent};
+use crate::layer::{Kind, Layer};
+use crate::sources::{Deeds, Made, Sources};
+
+/// The largest list of a code environment's packages.
+const LONGEST_LOCK: u64 = 4 << 20;
 
 /// How long the digest behind a name is believed without asking the engine again.
 const FRESH: Duration = Duration::from_secs(30);
@@ -37,6 +43,72 @@ pub struct ImagePlan {
     pub recipe: ImageRecipe,
     /// That component, for labels and errors: `name@digest`.
     pub made_by: String,
+    /// The code environment over it.
+    pub environment: Option<EnvironmentPlan>,
+}
+
+/// A code environment and how it is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvironmentPlan {
+    /// What it is made from.
+    pub spec: CodeEnvironment,
+    /// How: what the base image's image-recipe component answered.
+    pub recipe: ImageRecipe,
+    /// What an earlier build got. It counts while it is of the same content key.
+    pub lock: Option<Lock>,
+    /// This generation looks at unpinned packages again: while it can't be made, the one before it will do.
+    pub refresh: bool,
+    /// The file with its requirements, as people know it: `code-envs/ml/requirements.txt`.
+    pub file: String,
+}
+
+/// What a build of a code environment got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lock {
+    /// The environment's content key.
+    pub key: ContentKey,
+    /// `name==version` lines.
+    pub packages: String,
+}
+
+impl EnvironmentPlan {
+    /// The versions to take again, in pip's format, for the environment with this key.
+    fn constraints(&self, key: &ContentKey) -> &str {
+        self.lock.as_ref().filter(|lock| lock.key == *key).map_or("", |lock| &lock.packages)
+    }
+}
+
+impl ImagePlan {
+    /// What people call the run image: the base image's name, and the code environment's.
+    #[must_use]
+    pub fn run_name(&self) -> String {
+        match &self.environment {
+            Some(environment) => format!("{}-{}", self.spec.name, environment.spec.name),
+            None => self.spec.name.clone(),
+        }
+    }
+
+    /// The same with the code environment of the generation before, where this one only looks at packages again.
+    #[must_use]
+    pub fn before_refresh(&self) -> Option<Self> {
+        let mut plan = self.clone();
+        let environment = plan.environment.as_mut().filter(|environment| environment.refresh)?;
+        environment.spec.generation = environment.spec.generation.checked_sub(1)?;
+        environment.refresh = false;
+        Some(plan)
+    }
+
+    /// The tag of the base image.
+    #[must_use]
+    pub fn base_tag(&self, keys: &ImageKeys) -> String {
+        Layer::new(Kind::Base, &self.spec.name, &keys.base).tag()
+    }
+
+    /// The tag of the run image.
+    #[must_use]
+    pub fn run_tag(&self, keys: &ImageKeys) -> String {
+        Layer::new(Kind::Run, &self.run_name(), &keys.run).tag()
+    }
 }
 
 /// The content keys of a plan's images.
@@ -46,8 +118,20 @@ pub struct ImageKeys {
     pub parent: Parent,
     /// The base image.
     pub base: ContentKey,
-    /// The base image with the runner and its libraries: what a run uses.
+    /// The code environment over it.
+    pub environment: Option<ContentKey>,
+    /// The runner and its libraries alone.
+    pub runner: ContentKey,
+    /// All together: what a run uses.
     pub run: ContentKey,
+}
+
+impl ImageKeys {
+    /// The key of what the run image is built on: all that the home's files say.
+    #[must_use]
+    pub fn content(&self) -> &ContentKey {
+        self.environment.as_ref().unwrap_or(&self.base)
+    }
 }
 
 /// An image that a run can use.
@@ -57,31 +141,35 @@ pub struct ReadyImage {
     pub id: String,
     /// Its content key.
     pub key: ContentKey,
-    /// The content key of its base image.
-    pub base_key: ContentKey,
+    /// The content keys of all its parts.
+    pub keys: ImageKeys,
     /// Its tag, for people.
     pub tag: String,
     /// Whether this call made it, or waited until another one had.
     pub built: bool,
+    /// What this call did itself. What another one did that it waited for isn't in here.
+    pub made: Vec<Made>,
 }
 
 /// The images of one engine.
+#[derive(Clone)]
 pub struct Images {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    engine: Arc<dyn ImageEngine>,
+pub(crate) struct Inner {
+    pub(crate) engine: Arc<dyn ImageEngine>,
     layer: RunnerLayer,
     bootstrap_program: String,
     platform: OnceCell<String>,
-    flights: Flights,
+    pub(crate) flights: Flights,
     /// What `from` names stood for, and when that was asked.
     parents: Mutex<HashMap<String, (Instant, LocalImage)>>,
     /// The ids of images that are known to be there, by their content keys.
-    ready: Mutex<HashMap<ContentKey, String>>,
+    pub(crate) ready: Mutex<HashMap<ContentKey, String>>,
     /// The hashes of runner and libraries are the same for all images of a base.
     run_keys: Mutex<HashMap<ContentKey, ContentKey>>,
+    runner_key: std::sync::OnceLock<ContentKey>,
 }
 
 impl Images {
@@ -108,6 +196,7 @@ impl Images {
                 parents: Mutex::default(),
                 ready: Mutex::default(),
                 run_keys: Mutex::default(),
+                runner_key: std::sync::OnceLock::new(),
             }),
         }
     }
@@ -134,49 +223,67 @@ impl Images {
     /// The engine doesn't answer.
     pub async fn ready(&self, plan: &ImagePlan) -> Result<Option<ReadyImage>, ImageError> {
         let Some(keys) = self.keys(plan).await? else { return Ok(None) };
-        let tag = run_tag(&plan.spec.name, &keys.run);
-        let id = self.inner.known(&tag, &keys.run).await?;
-        Ok(id.map(|id| ReadyImage { id, key: keys.run, base_key: keys.base, tag, built: false }))
+        let layer = Layer::new(Kind::Run, &plan.run_name(), &keys.run);
+        let id = self.inner.known(&layer).await?;
+        let made = Vec::new();
+        Ok(id.map(|id| ReadyImage { id, key: keys.run.clone(), keys, tag: layer.tag(), built: false, made }))
     }
 
-    /// The run image of a plan: found by its content key, or else made: pulled or bootstrapped, built, and given the
-    /// runner.
+    /// The run image of a plan: found by its content key, or else had from its registry or another engine, or else made:
+    /// pulled or bootstrapped, built, and given the runner. Where there is a registry, it is there afterwards.
     ///
     /// However many ask for the same image at once, it is made once, and all of them get its progress and its failure.
     /// Dropping the last of these futures ends the work.
     ///
     /// # Errors
     /// Whatever kept the image from being made.
-    pub async fn ensure(&self, plan: &ImagePlan, progress: &Progress) -> Result<ReadyImage, ImageError> {
+    pub async fn ensure(
+        &self,
+        plan: &ImagePlan,
+        sources: &Sources,
+        progress: &Progress,
+    ) -> Result<ReadyImage, ImageError> {
         let (parent, from) = match &plan.spec.origin {
             Origin::From(reference) => {
-                let image = self.pulled(reference, progress).await?;
+                let image = self.pulled(reference, sources, progress).await?;
                 (self.inner.lock(reference, &image).await?, Some(image.id))
             }
             Origin::Bootstrap { .. } => (self.inner.bootstrap_parent(plan).await?, None),
         };
         let keys = self.inner.keys(plan, parent).await?;
-        let tag = run_tag(&plan.spec.name, &keys.run);
-        if let Some(id) = self.inner.known(&tag, &keys.run).await? {
-            return Ok(ReadyImage { id, key: keys.run, base_key: keys.base, tag, built: false });
-        }
-        let name = format!("run {}", keys.run);
-        let id = self
-            .inner
-            .flights
-            .join(&name, progress, |progress| {
-                let (inner, plan, keys, tag) = (Arc::clone(&self.inner), plan.clone(), keys.clone(), tag.clone());
-                async move {
-                    // It may have come while we were on the way here.
-                    if let Some(id) = inner.known(&tag, &keys.run).await? {
-                        return Ok(id);
-                    }
-                    let base = inner.base(&plan, &keys, from, &progress).await?;
-                    inner.run(&plan, &keys, &base, tag, &progress).await
-                }
-            })
-            .await?;
-        Ok(ReadyImage { id, key: keys.run, base_key: keys.base, tag, built: true })
+        let layer = Layer::new(Kind::Run, &plan.run_name(), &keys.run);
+        let there = self.inner.known(&layer).await?.is_some();
+        let deeds = Deeds::default();
+        let build = |progress: Progress| {
+            let work =
+                Work { plan: plan.clone(), keys: keys.clone(), from, sources: sources.clone(), deeds: deeds.clone() };
+            Arc::clone(&self.inner).build_run(work, layer.tag(), progress)
+        };
+        let id = self.inner.have(&layer, sources, &deeds, progress, build).await?;
+        Ok(ReadyImage { id, key: keys.run.clone(), keys, tag: layer.tag(), built: !there, made: deeds.take() })
+    }
+
+    /// What a run image's code environment got: `name==version` lines. `None` when it has no such list.
+    ///
+    /// # Errors
+    /// The engine doesn't answer, or the list isn't one.
+    pub async fn locked_packages(&self, image: &ReadyImage) -> Result<Option<String>, ImageError> {
+        let Some(bytes) = self.inner.engine.file(&image.id, LOCK, LONGEST_LOCK).await? else { return Ok(None) };
+        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// Removes an image by a tag. Not an error when it is gone.
+    ///
+    /// # Errors
+    /// A container still uses it, or another image is built on it.
+    pub async fn remove(&self, tag: &str) -> Result<(), ImageError> {
+        self.inner.engine.remove(tag).await?;
+        locked(&self.inner.ready).clear();
+        Ok(())
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
     }
 
     /// Forgets that an image was seen: the engine said that it isn't there any more. The next
@@ -195,15 +302,19 @@ impl Images {
     }
 
     /// The image behind a `from`, pulled when the engine doesn't have it.
-    async fn pulled(&self, reference: &str, progress: &Progress) -> Result<LocalImage, ImageError> {
+    async fn pulled(&self, reference: &str, sources: &Sources, progress: &Progress) -> Result<LocalImage, ImageError> {
         if let Some(image) = self.inner.local_parent(reference).await? {
             return Ok(image);
         }
         let begin = |progress: Progress| {
-            let (inner, reference) = (Arc::clone(&self.inner), reference.to_owned());
+            let (inner, reference, sources) = (Arc::clone(&self.inner), reference.to_owned(), sources.clone());
             async move {
                 progress(format!("pulling {reference}"));
-                inner.engine.pull(&reference, &progress).await?;
+                let login = match (&sources.registry, registry_of(&reference)) {
+                    (Some(registry), host) => registry.logins.login(host).await?,
+                    (None, _) => None,
+                };
+                inner.engine.pull(&reference, login.as_ref(), &progress).await?;
                 Ok(reference)
             }
         };
@@ -216,7 +327,7 @@ impl Images {
 }
 
 impl Inner {
-    async fn platform(&self) -> Result<&str, ImageError> {
+    pub(crate) async fn platform(&self) -> Result<&str, ImageError> {
         self.platform.get_or_try_init(|| self.engine.platform()).await.map(String::as_str)
     }
 
@@ -255,104 +366,112 @@ impl Inner {
     async fn keys(&self, plan: &ImagePlan, parent: Parent) -> Result<ImageKeys, ImageError> {
         let runner = self.runner().await?;
         let base = key::key(&plan.spec, &plan.recipe, &parent);
+        let environment = plan
+            .environment
+            .as_ref()
+            .map(|environment| key::environment_key(&environment.spec, &environment.recipe, &base));
+        let content = environment.as_ref().unwrap_or(&base);
         let run = locked(&self.run_keys)
-            .entry(base.clone())
-            .or_insert_with(|| key::runner_layer_key(&base, runner, self.layer.in_container))
+            .entry(content.clone())
+            .or_insert_with(|| key::runner_layer_key(content, runner, self.layer.in_container))
             .clone();
-        Ok(ImageKeys { parent, base, run })
+        let runner = self.runner_key.get_or_init(|| key::runner_key(runner, self.layer.in_container)).clone();
+        Ok(ImageKeys { parent, base, environment, runner, run })
     }
 
-    /// The id of the image with this key, if the engine has it: under this tag, or under the tag that another name for
-    /// the same contents has.
-    async fn known(&self, tag: &str, key: &ContentKey) -> Result<Option<String>, ImageError> {
-        if let Some(id) = locked(&self.ready).get(key) {
-            return Ok(Some(id.clone()));
-        }
-        let label = |image: &LocalImage| image.labels.get(LABEL_KEY).is_some_and(|label| label == key.as_str());
-        let mut found = self.engine.find(tag).await?.filter(label);
-        if found.is_none() {
-            // The label alone proves nothing: whatever is built on an image inherits it, what a failed build leaves too.
-            let kind = tag.split_inclusive('/').next().unwrap_or(tag);
-            let end = format!(":{}", key.short());
-            let tagged = |image: &LocalImage| image.tags.iter().any(|tag| tag.starts_with(kind) && tag.ends_with(&end));
-            let listed = self.engine.list(&format!("{LABEL_KEY}={key}")).await?;
-            found = listed.into_iter().find(|image| label(image) && tagged(image));
-        }
-        let Some(image) = found else { return Ok(None) };
-        locked(&self.ready).insert(key.clone(), image.id.clone());
-        Ok(Some(image.id))
-    }
-
-    /// The base image: found, or built over what it starts from.
-    async fn base(
-        self: &Arc<Self>,
-        plan: &ImagePlan,
-        keys: &ImageKeys,
-        from: Option<String>,
-        progress: &Progress,
-    ) -> Result<String, ImageError> {
-        let tag = format!("wharf-base/{}:{}", repository(&plan.spec.name), keys.base.short());
-        if let Some(id) = self.known(&tag, &keys.base).await? {
-            return Ok(id);
-        }
-        let from = match from {
-            Some(id) => id,
-            None => self.bootstrapped(plan, &keys.parent, progress).await?,
+    /// Builds the run image: the base image or the code environment with the runner and its libraries.
+    async fn build_run(self: Arc<Self>, work: Work, tag: String, progress: Progress) -> Result<String, ImageError> {
+        let content = match work.plan.environment {
+            Some(_) => self.environment(&work, &progress).await?,
+            None => self.base(&work, &progress).await?,
         };
-        progress(format!("building the base image {}", plan.spec.name));
-        let rendered = containerfile::render(&from, &plan.spec, &plan.recipe, labels(plan, keys, &keys.base))?;
-        let context = context::of(&rendered)?;
-        let image = format!("the base image {}", plan.spec.name);
-        let request = BuildRequest { image, tag, context, titles: rendered.titles };
-        self.engine.build(request, progress).await
+        let name = work.plan.run_name();
+        progress(format!("adding the runner to {name}"));
+        let rendered = containerfile::render_run(&content, labels(&work, &name, &work.keys.run));
+        let context = context::of_run(&rendered, self.runner().await?, self.layer.in_container)?;
+        let request = BuildRequest { image: format!("the run image of {name}"), tag, context, titles: rendered.titles };
+        self.engine.build(request, &progress).await
     }
 
-    /// The run image: a base image with the runner and its libraries.
-    async fn run(
-        &self,
-        plan: &ImagePlan,
-        keys: &ImageKeys,
-        base: &str,
-        tag: String,
-        progress: &Progress,
-    ) -> Result<String, ImageError> {
-        progress(format!("adding the runner to {}", plan.spec.name));
-        let rendered = containerfile::render_run(base, labels(plan, keys, &keys.run));
-        let context = context::of_run(&rendered, self.runner().await?, self.layer.in_container)?;
-        let image = format!("the run image of {}", plan.spec.name);
-        let request = BuildRequest { image, tag, context, titles: rendered.titles };
-        let id = self.engine.build(request, progress).await?;
-        locked(&self.ready).insert(keys.run.clone(), id.clone());
-        Ok(id)
+    /// The code environment over its base image.
+    async fn environment(self: &Arc<Self>, work: &Work, progress: &Progress) -> Result<String, ImageError> {
+        let (Some(environment), Some(key)) = (&work.plan.environment, &work.keys.environment) else {
+            return self.base(work, progress).await;
+        };
+        let layer = Layer::new(Kind::CodeEnv, &environment.spec.name, key);
+        let build = |progress: Progress| {
+            let (inner, work, environment) = (Arc::clone(self), work.clone(), environment.clone());
+            let layer = layer.clone();
+            async move {
+                let base = inner.base(&work, &progress).await?;
+                let name = &environment.spec.name;
+                progress(format!("building the code environment {name}"));
+                let rendered = containerfile::render_environment(
+                    &base,
+                    &work.plan.spec,
+                    &environment.spec,
+                    &environment.recipe,
+                    environment.constraints(&layer.key),
+                    labels(&work, name, &layer.key),
+                )?;
+                let context = context::of(&rendered)?;
+                let image = format!("the code environment {name}");
+                let request = BuildRequest { image, tag: layer.tag(), context, titles: rendered.titles };
+                let built = inner.engine.build(request, &progress).await;
+                built.map_err(|error| failure::of_environment(error, &environment))
+            }
+        };
+        self.have(&layer, &work.sources, &work.deeds, progress, build).await
+    }
+
+    /// The base image over what it starts from.
+    async fn base(self: &Arc<Self>, work: &Work, progress: &Progress) -> Result<String, ImageError> {
+        let name = &work.plan.spec.name;
+        let layer = Layer::new(Kind::Base, name, &work.keys.base);
+        let build = |progress: Progress| {
+            let (inner, work, layer) = (Arc::clone(self), work.clone(), layer.clone());
+            async move {
+                let plan = &work.plan;
+                let from = match &work.from {
+                    Some(id) => id.clone(),
+                    None => inner.bootstrapped(&work, &progress).await?,
+                };
+                progress(format!("building the base image {}", plan.spec.name));
+                let labels = labels(&work, &plan.spec.name, &layer.key);
+                let rendered = containerfile::render(&from, &plan.spec, &plan.recipe, labels)?;
+                let context = context::of(&rendered)?;
+                let image = format!("the base image {}", plan.spec.name);
+                let request = BuildRequest { image, tag: layer.tag(), context, titles: rendered.titles };
+                inner.engine.build(request, &progress).await
+            }
+        };
+        self.have(&layer, &work.sources, &work.deeds, progress, build).await
     }
 
     /// A root file system of the distribution's packages, kept as an image of its own: another recipe over the same
     /// packages starts from it.
-    async fn bootstrapped(
-        self: &Arc<Self>,
-        plan: &ImagePlan,
-        parent: &Parent,
-        progress: &Progress,
-    ) -> Result<String, ImageError> {
-        let key = parent.key();
-        let Origin::Bootstrap { suite, .. } = &plan.spec.origin else { return Ok(String::new()) };
-        let tag = format!("wharf-bootstrap/{}:{}", repository(suite), key.short());
-        if let Some(id) = self.known(&tag, &key).await? {
-            return Ok(id);
-        }
-        let begin = |progress: Progress| {
-            let (inner, plan, key, parent) = (Arc::clone(self), plan.clone(), key.clone(), parent.clone());
+    async fn bootstrapped(self: &Arc<Self>, work: &Work, progress: &Progress) -> Result<String, ImageError> {
+        let Origin::Bootstrap { suite, .. } = &work.plan.spec.origin else { return Ok(String::new()) };
+        let layer = Layer::new(Kind::Bootstrap, suite, &work.keys.parent.key());
+        let build = |progress: Progress| {
+            let (inner, work, layer) = (Arc::clone(self), work.clone(), layer.clone());
             let image = format!("a bootstrap of {suite}");
             async move {
                 progress(format!("making {image} from packages"));
-                let labels = Labels { key: &key, name: &plan.spec.name, made_by: "bootstrap", parent: parent.as_str() };
+                let plan = &work.plan;
+                let labels = Labels {
+                    key: &layer.key,
+                    name: &plan.spec.name,
+                    made_by: "bootstrap",
+                    parent: work.keys.parent.as_str(),
+                };
                 let changes = vec![containerfile::label_instruction(labels), "CMD [\"/bin/sh\"]".to_owned()];
                 let platform = inner.platform().await?;
                 let packages = &plan.recipe.bootstrap_packages;
                 let bootstrap =
                     Bootstrap::start(&inner.bootstrap_program, &plan.spec, packages, platform, progress.clone())?;
                 let failure = bootstrap.failure();
-                let request = ImportRequest { image, tag, changes };
+                let request = ImportRequest { image, tag: layer.tag(), changes };
                 let outcome = inner.engine.import(request, bootstrap.into_tar(), &progress).await;
                 // The engine only saw a stream that broke; the program's own words say why.
                 match failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -361,25 +480,42 @@ impl Inner {
                 }
             }
         };
-        self.flights.join(&format!("bootstrap {key}"), progress, begin).await
+        // The registry gets the base image, which has all of it.
+        let sources = Sources { registry: None, others: work.sources.others.clone() };
+        self.have(&layer, &sources, &work.deeds, progress, build).await
     }
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+/// What building needs, for as long as it takes.
+#[derive(Clone)]
+struct Work {
+    plan: ImagePlan,
+    keys: ImageKeys,
+    /// The engine's id of what the base image starts from, where that is an image.
+    from: Option<String>,
+    sources: Sources,
+    deeds: Deeds,
+}
+
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     // What these hold is whole after every statement, so a panic elsewhere hasn't damaged it.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn labels<'a>(plan: &'a ImagePlan, keys: &'a ImageKeys, key: &'a ContentKey) -> Labels<'a> {
-    Labels { key, name: &plan.spec.name, made_by: &plan.made_by, parent: keys.parent.as_str() }
+fn labels<'a>(work: &'a Work, name: &'a str, key: &'a ContentKey) -> Labels<'a> {
+    Labels { key, name, made_by: &work.plan.made_by, parent: work.keys.parent.as_str() }
 }
 
-fn run_tag(name: &str, key: &ContentKey) -> String {
-    format!("wharf-run/{}:{}", repository(name), key.short())
+/// The registry of a reference; Docker's own when it names none.
+fn registry_of(reference: &str) -> &str {
+    match reference.split_once('/') {
+        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => first,
+        _ => "docker.io",
+    }
 }
 
 /// A name as engines take it in a tag: lower case, digits, single `-`, `_` or `.` between them.
-fn repository(name: &str) -> String {
+pub(crate) fn repository(name: &str) -> String {
     let mut out = String::new();
     for c in name.to_ascii_lowercase().chars() {
         if c.is_ascii_alphanumeric() {

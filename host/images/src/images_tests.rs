@@ -9,7 +9,8 @@ use futures_util::TryStreamExt;
 use wharf_model::image::{ContextFile, Language, Mirrors, Step};
 
 use super::*;
-use crate::engine::TarStream;
+use crate::engine::{Login, Pushed, TarStream};
+use crate::sources::{Deed, Ledger, Logins, Made, Registry};
 
 /// A base image that has one of everything.
 pub(crate) fn spec() -> ImageSpec {
@@ -20,6 +21,10 @@ pub(crate) fn spec() -> ImageSpec {
         system_packages: vec![],
         mirrors: Mirrors::default(),
         extra_ca: vec![ContextFile { name: "corp.pem".to_owned(), contents: b"certificate".to_vec() }],
+        cuda: None,
+        pre_install: None,
+        post_install: None,
+        files: vec![],
         labels: BTreeMap::new(),
         made_by: "image-debian".to_owned(),
     }
@@ -50,7 +55,7 @@ pub(crate) fn recipe() -> ImageRecipe {
 }
 
 fn plan() -> ImagePlan {
-    ImagePlan { spec: spec(), recipe: recipe(), made_by: "image-debian@12ab".to_owned() }
+    ImagePlan { spec: spec(), recipe: recipe(), made_by: "image-debian@12ab".to_owned(), environment: None }
 }
 
 const LAYER: RunnerLayer = RunnerLayer {
@@ -65,6 +70,8 @@ struct Engine {
     calls: Mutex<Vec<String>>,
     fails: Mutex<Option<ImageError>>,
     made: AtomicUsize,
+    /// What its registry has, by the reference that it is pulled under.
+    registry: Arc<Mutex<HashMap<String, LocalImage>>>,
 }
 
 impl Engine {
@@ -110,12 +117,63 @@ impl ImageEngine for Engine {
         Ok(self.images.lock().unwrap().get(reference).cloned())
     }
 
-    async fn pull(&self, reference: &str, _: &Progress) -> Result<(), ImageError> {
+    async fn pull(&self, reference: &str, _: Option<&Login>, _: &Progress) -> Result<(), ImageError> {
         self.called(&format!("pull {reference}:"));
         tokio::task::yield_now().await;
-        let image = LocalImage { id: "sha256:pulled".to_owned(), ..LocalImage::default() };
+        let image = if reference.starts_with("registry.example") {
+            let found = self.registry.lock().unwrap().get(reference).cloned();
+            found.ok_or_else(|| ImageError::NotInRegistry {
+                image: reference.to_owned(),
+                reason: "unknown".to_owned(),
+            })?
+        } else {
+            LocalImage { id: "sha256:pulled".to_owned(), ..LocalImage::default() }
+        };
         self.images.lock().unwrap().insert(reference.to_owned(), image);
         Ok(())
+    }
+
+    async fn tag(&self, id: &str, name: &str) -> Result<(), ImageError> {
+        let mut images = self.images.lock().unwrap();
+        let mut image = images.values().find(|image| image.id == id).cloned().unwrap();
+        image.tags.push(name.to_owned());
+        images.insert(name.to_owned(), image);
+        Ok(())
+    }
+
+    async fn push(&self, name: &str, _: Option<&Login>, _: &Progress) -> Result<Pushed, ImageError> {
+        self.called(&format!("push {name}"));
+        let digest = format!("sha256:{}", ContentKey::of([("name", name.as_bytes())]));
+        let mut image = self.images.lock().unwrap()[name].clone();
+        let repository = name.rsplit_once(':').unwrap().0;
+        let by_digest = format!("{repository}@{digest}");
+        image.digests = vec![by_digest.clone()];
+        let mut registry = self.registry.lock().unwrap();
+        registry.insert(name.to_owned(), image.clone());
+        registry.insert(by_digest, image);
+        Ok(Pushed { digest, sent: 1, skipped: 0 })
+    }
+
+    async fn save(&self, reference: &str) -> Result<TarStream, ImageError> {
+        self.called(&format!("save {reference}"));
+        let image = self.images.lock().unwrap()[reference].clone();
+        let key = image.labels[LABEL_KEY].clone();
+        let text = format!("{reference} {key} {}", image.id);
+        Ok(Box::pin(futures_util::stream::iter([Ok(Bytes::from(text))])))
+    }
+
+    async fn load(&self, tar: TarStream, _: &Progress) -> Result<(), ImageError> {
+        let bytes: Vec<Bytes> = tar.try_collect().await.unwrap();
+        let text = String::from_utf8(bytes.concat()).unwrap();
+        let [tag, key, id]: [&str; 3] = text.split(' ').collect::<Vec<_>>().try_into().unwrap();
+        let labels = [(LABEL_KEY.to_owned(), key.to_owned())].into();
+        let image = LocalImage { id: id.to_owned(), tags: vec![tag.to_owned()], labels, ..LocalImage::default() };
+        self.images.lock().unwrap().insert(tag.to_owned(), image);
+        Ok(())
+    }
+
+    async fn file(&self, _: &str, _: &str, _: u64) -> Result<Option<Vec<u8>>, ImageError> {
+        Ok(None)
     }
 
     async fn build(&self, request: BuildRequest, _: &Progress) -> Result<String, ImageError> {
@@ -163,16 +221,16 @@ async fn an_image_is_made_once_and_found_after_that() {
     let keys = images.keys(&plan()).await.unwrap().unwrap();
     // The digest by the name that was asked for, not the other registry's.
     assert_eq!(keys.parent.as_str(), "sha256:ee linux/amd64");
-    let first = images.ensure(&plan(), &silent()).await.unwrap();
+    let first = images.ensure(&plan(), &Sources::default(), &silent()).await.unwrap();
     assert!(first.built);
-    assert_eq!((&first.key, &first.base_key), (&keys.run, &keys.base));
+    assert_eq!((&first.key, &first.keys), (&keys.run, &keys));
     assert_eq!(first.tag, format!("wharf-run/python-r:{}", keys.run.short()));
     assert_eq!(engine.made(), ["build wharf-base/python-r", "build wharf-run/python-r"]);
 
     // The same host, and another one at the same daemon.
     for images in [&images, &Images::new(engine.clone(), LAYER)] {
-        let again = images.ensure(&plan(), &silent()).await.unwrap();
-        assert_eq!(again, ReadyImage { built: false, ..first.clone() });
+        let again = images.ensure(&plan(), &Sources::default(), &silent()).await.unwrap();
+        assert_eq!(again, ReadyImage { built: false, made: vec![], ..first.clone() });
         assert_eq!(images.ready(&plan()).await.unwrap(), Some(again));
     }
     assert!(engine.made().is_empty());
@@ -180,7 +238,7 @@ async fn an_image_is_made_once_and_found_after_that() {
     // Another name for the same contents.
     let mut renamed = plan();
     renamed.spec.name = "another".to_owned();
-    let found = Images::new(engine.clone(), LAYER).ensure(&renamed, &silent()).await.unwrap();
+    let found = Images::new(engine.clone(), LAYER).ensure(&renamed, &Sources::default(), &silent()).await.unwrap();
     assert_eq!((found.id, found.built), (first.id, false));
 }
 
@@ -188,11 +246,11 @@ async fn an_image_is_made_once_and_found_after_that() {
 async fn an_image_that_went_away_is_made_again() {
     let engine = Engine::with_debian();
     let images = Images::new(engine.clone(), LAYER);
-    let first = images.ensure(&plan(), &silent()).await.unwrap();
+    let first = images.ensure(&plan(), &Sources::default(), &silent()).await.unwrap();
     engine.images.lock().unwrap().remove(&first.tag);
     engine.made();
     images.forget(&first.key);
-    assert!(images.ensure(&plan(), &silent()).await.unwrap().built);
+    assert!(images.ensure(&plan(), &Sources::default(), &silent()).await.unwrap().built);
     assert_eq!(engine.made(), ["build wharf-run/python-r"]);
 }
 
@@ -202,7 +260,7 @@ async fn a_tag_with_another_key_is_not_believed() {
     let keys = Images::new(engine.clone(), LAYER).keys(&plan()).await.unwrap().unwrap();
     let moved = LocalImage { id: "sha256:evil".to_owned(), ..LocalImage::default() };
     engine.images.lock().unwrap().insert(format!("wharf-run/python-r:{}", keys.run.short()), moved);
-    let ready = Images::new(engine.clone(), LAYER).ensure(&plan(), &silent()).await.unwrap();
+    let ready = Images::new(engine.clone(), LAYER).ensure(&plan(), &Sources::default(), &silent()).await.unwrap();
     assert!(ready.built && ready.id != "sha256:evil");
 }
 
@@ -219,17 +277,17 @@ async fn a_label_that_was_inherited_is_not_believed() {
         let image = LocalImage { id: format!("sha256:{name}"), tags, labels, ..LocalImage::default() };
         engine.images.lock().unwrap().insert(name.to_owned(), image);
     }
-    Images::new(engine.clone(), LAYER).ensure(&plan(), &silent()).await.unwrap();
+    Images::new(engine.clone(), LAYER).ensure(&plan(), &Sources::default(), &silent()).await.unwrap();
     assert_eq!(engine.made(), ["build wharf-base/python-r", "build wharf-run/python-r"]);
 }
 
 #[tokio::test]
 async fn a_newer_runner_is_one_layer_and_no_base_image() {
     let engine = Engine::with_debian();
-    Images::new(engine.clone(), LAYER).ensure(&plan(), &silent()).await.unwrap();
+    Images::new(engine.clone(), LAYER).ensure(&plan(), &Sources::default(), &silent()).await.unwrap();
     engine.made();
     let newer = RunnerLayer { runner: |_| Some(b"ELF 2"), ..LAYER };
-    Images::new(engine.clone(), newer).ensure(&plan(), &silent()).await.unwrap();
+    Images::new(engine.clone(), newer).ensure(&plan(), &Sources::default(), &silent()).await.unwrap();
     assert_eq!(engine.made(), ["build wharf-run/python-r"]);
 }
 
@@ -240,7 +298,7 @@ async fn twenty_at_once_make_one_image_and_pull_once() {
     assert_eq!(images.keys(&plan()).await.unwrap(), None);
     let asks = (0..20).map(|_| {
         let images = Arc::clone(&images);
-        tokio::spawn(async move { images.ensure(&plan(), &silent()).await })
+        tokio::spawn(async move { images.ensure(&plan(), &Sources::default(), &silent()).await })
     });
     let mut ids = Vec::new();
     for ask in asks.collect::<Vec<_>>() {
@@ -263,7 +321,7 @@ async fn a_failed_build_fails_all_who_wait_and_is_tried_once() {
     let images = Arc::new(Images::new(engine.clone(), LAYER));
     let asks = (0..20).map(|_| {
         let images = Arc::clone(&images);
-        tokio::spawn(async move { images.ensure(&plan(), &silent()).await })
+        tokio::spawn(async move { images.ensure(&plan(), &Sources::default(), &silent()).await })
     });
     for ask in asks.collect::<Vec<_>>() {
         let text = ask.await.unwrap().unwrap_err().to_string();
@@ -272,14 +330,14 @@ async fn a_failed_build_fails_all_who_wait_and_is_tried_once() {
     assert_eq!(engine.made(), ["fail wharf-base/python-r"]);
     // What was mended is tried again.
     *engine.fails.lock().unwrap() = None;
-    assert!(images.ensure(&plan(), &silent()).await.unwrap().built);
+    assert!(images.ensure(&plan(), &Sources::default(), &silent()).await.unwrap().built);
 }
 
 #[tokio::test]
 async fn a_platform_without_a_runner_is_said_before_anything_is_built() {
     let engine = Engine::with_debian();
     let layer = RunnerLayer { runner: |_| None, ..LAYER };
-    let error = Images::new(engine.clone(), layer).ensure(&plan(), &silent()).await.unwrap_err();
+    let error = Images::new(engine.clone(), layer).ensure(&plan(), &Sources::default(), &silent()).await.unwrap_err();
     assert!(error.to_string().contains("no runner for linux/amd64"), "{error}");
     assert!(engine.made().is_empty());
 }
@@ -306,14 +364,14 @@ async fn a_bootstrap_is_kept_for_the_next_recipe() {
     let engine = Arc::new(Engine::default());
     let program = program(folder.path(), "printf tar");
     let images = Images::with_bootstrap_program(engine.clone(), LAYER, program);
-    assert!(images.ensure(&bootstrap_plan(), &silent()).await.unwrap().built);
+    assert!(images.ensure(&bootstrap_plan(), &Sources::default(), &silent()).await.unwrap().built);
     assert_eq!(
         engine.made(),
         ["import wharf-bootstrap/bookworm", "build wharf-base/python-r", "build wharf-run/python-r"]
     );
     let mut other = bootstrap_plan();
     other.recipe.steps.pop();
-    images.ensure(&other, &silent()).await.unwrap();
+    images.ensure(&other, &Sources::default(), &silent()).await.unwrap();
     assert_eq!(engine.made(), ["build wharf-base/python-r", "build wharf-run/python-r"]);
 }
 
@@ -322,9 +380,183 @@ async fn a_failed_bootstrap_says_what_the_program_said() {
     let folder = tempfile::tempdir().unwrap();
     let program = program(folder.path(), "printf ta; echo 'E: no such suite' >&2; exit 2");
     let images = Images::with_bootstrap_program(Arc::new(Engine::default()), LAYER, program);
-    let error = images.ensure(&bootstrap_plan(), &silent()).await.unwrap_err();
+    let error = images.ensure(&bootstrap_plan(), &Sources::default(), &silent()).await.unwrap_err();
     assert!(matches!(error, ImageError::BootstrapFailed { .. }), "{error}");
     assert!(error.to_string().ends_with("E: no such suite"), "{error}");
+}
+
+fn environment_plan(requirements: &str) -> ImagePlan {
+    let spec = CodeEnvironment {
+        name: "ml".to_owned(),
+        language: "python".to_owned(),
+        interpreters: Vec::new(),
+        packages: vec![],
+        requirements: Some(requirements.to_owned()),
+        generation: 0,
+    };
+    let copy =
+        |name: &str| Step::Copy { source: name.to_owned(), target: format!("/opt/code-env/{name}"), mode: 0o644 };
+    let recipe = ImageRecipe {
+        steps: vec![
+            copy("requirements.txt"),
+            copy("constraints.txt"),
+            Step::Path { path: "/opt/code-env/bin".to_owned() },
+        ],
+        files: vec![],
+        bootstrap_packages: vec![],
+    };
+    let file = "code-envs/ml/requirements.txt".to_owned();
+    ImagePlan { environment: Some(EnvironmentPlan { spec, recipe, lock: None, refresh: false, file }), ..plan() }
+}
+
+#[tokio::test]
+async fn an_environment_is_a_layer_between_base_and_runner() {
+    let engine = Engine::with_debian();
+    let images = Images::new(engine.clone(), LAYER);
+    let plain = images.ensure(&plan(), &Sources::default(), &silent()).await.unwrap();
+    engine.made();
+    let first = images.ensure(&environment_plan("a\n"), &Sources::default(), &silent()).await.unwrap();
+    assert_eq!(first.keys.base, plain.keys.base);
+    assert!(first.tag.starts_with("wharf-run/python-r-ml:"), "{}", first.tag);
+    assert_eq!(engine.made(), ["build wharf-env/ml", "build wharf-run/python-r-ml"]);
+    let deeds: Vec<&Deed> = first.made.iter().map(|made| &made.deed).collect();
+    assert_eq!(deeds, [&Deed::Built, &Deed::Built]);
+    let second = images.ensure(&environment_plan("b\n"), &Sources::default(), &silent()).await.unwrap();
+    assert_ne!(second.key, first.key);
+    assert_eq!(engine.made(), ["build wharf-env/ml", "build wharf-run/python-r-ml"]);
+    // A newer runner builds neither the base nor the environment again.
+    let newer = RunnerLayer { runner: |_| Some(b"ELF 2"), ..LAYER };
+    Images::new(engine.clone(), newer).ensure(&environment_plan("b\n"), &Sources::default(), &silent()).await.unwrap();
+    assert_eq!(engine.made(), ["build wharf-run/python-r-ml"]);
+    let names: Vec<(Kind, String)> = crate::ingredients(&environment_plan("b\n"), &second.keys)
+        .into_iter()
+        .map(|part| (part.kind, part.lines.last().unwrap().clone()))
+        .collect();
+    assert_eq!(names[1], (Kind::CodeEnv, "requirements: b".to_owned()));
+}
+
+#[derive(Default)]
+struct Memory(Mutex<HashMap<String, String>>);
+
+impl Ledger for Memory {
+    fn digest(&self, repository: &str, key: &ContentKey) -> Option<String> {
+        self.0.lock().unwrap().get(&format!("{repository} {key}")).cloned()
+    }
+
+    fn remember(&self, repository: &str, key: &ContentKey, digest: &str) {
+        self.0.lock().unwrap().insert(format!("{repository} {key}"), digest.to_owned());
+    }
+
+    fn forget(&self, repository: &str, key: &ContentKey) {
+        self.0.lock().unwrap().remove(&format!("{repository} {key}"));
+    }
+}
+
+struct Nobody;
+
+#[async_trait]
+impl Logins for Nobody {
+    async fn login(&self, registry: &str) -> Result<Option<Login>, ImageError> {
+        assert_eq!(registry, "registry.example:5000");
+        Ok(None)
+    }
+}
+
+fn through_registry() -> Sources {
+    let address = "registry.example:5000/data".to_owned();
+    let registry = Registry { address, logins: Arc::new(Nobody), ledger: Arc::new(Memory::default()) };
+    Sources { registry: Some(registry), others: Vec::new() }
+}
+
+#[tokio::test]
+async fn what_was_pushed_is_pulled_elsewhere_by_its_digest() {
+    let near = Engine::with_debian();
+    let sources = through_registry();
+    let first = Images::new(near.clone(), LAYER).ensure(&plan(), &sources, &silent()).await.unwrap();
+    let made = near.made();
+    let pushes: Vec<&String> = made.iter().filter(|call| call.starts_with("push")).collect();
+    assert_eq!(
+        pushes,
+        ["push registry.example:5000/data/wharf-base/python-r", "push registry.example:5000/data/wharf-run/python-r"]
+    );
+    // It is there, so it isn't sent again.
+    Images::new(near.clone(), LAYER).ensure(&plan(), &sources, &silent()).await.unwrap();
+    assert!(near.made().is_empty());
+
+    let far = Engine::with_debian();
+    let far = Arc::new(Engine { registry: Arc::clone(&near.registry), ..Arc::into_inner(far).unwrap() });
+    let there = Images::new(far.clone(), LAYER).ensure(&plan(), &sources, &silent()).await.unwrap();
+    assert_eq!((there.id, &there.made[0].deed), (first.id, &Deed::Pulled));
+    let asked = far.calls.lock().unwrap().clone();
+    assert!(asked.len() == 1 && asked[0].contains("wharf-run/python-r@sha256:"), "{asked:?}");
+    // Under the tag by which the next host finds it.
+    assert!(far.images.lock().unwrap().contains_key(&first.tag));
+}
+
+#[tokio::test]
+async fn another_hosts_image_is_found_by_its_tag_and_believed_by_its_label() {
+    let near = Engine::with_debian();
+    Images::new(near.clone(), LAYER).ensure(&plan(), &through_registry(), &silent()).await.unwrap();
+    // A host that has never pushed anything.
+    let far = Arc::new(Engine { registry: Arc::clone(&near.registry), ..Engine::default() });
+    far.images.lock().unwrap().extend(Engine::with_debian().images.lock().unwrap().clone());
+    let there = Images::new(far.clone(), LAYER).ensure(&plan(), &through_registry(), &silent()).await.unwrap();
+    assert_eq!(there.made[0].deed, Deed::Pulled);
+    // Somebody moved the tag.
+    for image in near.registry.lock().unwrap().values_mut() {
+        image.labels.insert(LABEL_KEY.to_owned(), "0".repeat(64));
+    }
+    far.images.lock().unwrap().retain(|name, _| name == "debian:12");
+    let there = Images::new(far.clone(), LAYER).ensure(&plan(), &through_registry(), &silent()).await.unwrap();
+    assert_eq!(there.made.iter().filter(|made| made.deed == Deed::Built).count(), 2);
+}
+
+/// Nobody can find out who they are.
+struct Broken;
+
+#[async_trait]
+impl Logins for Broken {
+    async fn login(&self, registry: &str) -> Result<Option<Login>, ImageError> {
+        Err(ImageError::NoCredentials { registry: registry.to_owned(), reason: "the keyring is locked".to_owned() })
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_fails_is_asked_once_and_keeps_nobody_from_an_image() {
+    let engine = Engine::with_debian();
+    let mut sources = through_registry();
+    sources.registry = sources.registry.map(|registry| Registry { logins: Arc::new(Broken), ..registry });
+    let ready = Images::new(engine.clone(), LAYER).ensure(&plan(), &sources, &silent()).await.unwrap();
+    let failed: Vec<&Made> = ready.made.iter().filter(|made| matches!(made.deed, Deed::NotInRegistry { .. })).collect();
+    assert_eq!(failed.len(), 1, "{:?}", ready.made);
+    assert!(matches!(&failed[0].deed, Deed::NotInRegistry { reason } if reason.contains("the keyring is locked")));
+    assert_eq!(ready.made.iter().filter(|made| made.deed == Deed::Built).count(), 2);
+    assert!(engine.images.lock().unwrap().contains_key(&ready.tag));
+}
+
+#[test]
+fn a_generation_that_only_looks_again_has_one_before_it() {
+    let mut plan = environment_plan("six\n");
+    assert_eq!(plan.before_refresh(), None);
+    let environment = plan.environment.as_mut().unwrap();
+    environment.refresh = true;
+    environment.spec.generation = 3;
+    let before = plan.before_refresh().unwrap();
+    assert_eq!(before.environment.as_ref().map(|environment| environment.spec.generation), Some(2));
+    assert_eq!(before.before_refresh(), None);
+}
+
+#[tokio::test]
+async fn an_image_that_another_engine_has_is_copied() {
+    let near = Engine::with_debian();
+    let first = Images::new(near.clone(), LAYER).ensure(&plan(), &Sources::default(), &silent()).await.unwrap();
+    let far = Engine::with_debian();
+    let others = vec![("unix:///near".to_owned(), Images::new(near.clone(), LAYER))];
+    let sources = Sources { registry: None, others };
+    let there = Images::new(far.clone(), LAYER).ensure(&plan(), &sources, &silent()).await.unwrap();
+    assert_eq!(there.id, first.id);
+    assert_eq!(there.made[0].deed, Deed::Copied { from: "unix:///near".to_owned() });
+    assert!(far.made().is_empty());
 }
 
 #[test]

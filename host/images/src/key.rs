@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use wharf_model::image::{ContentKey, ImageRecipe, ImageSpec, Origin};
+use wharf_model::image::{CodeEnvironment, ContentKey, ImageRecipe, ImageSpec, Origin};
 
 /// What a base image starts from, locked: as much of it as goes into the content key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +61,38 @@ pub fn key(spec: &ImageSpec, recipe: &ImageRecipe, parent: &Parent) -> ContentKe
         parts.push(("file name", file.name.as_bytes()));
         parts.push(("file", &file.contents));
     }
+    for (when, fragment) in [("pre-install", &spec.pre_install), ("post-install", &spec.post_install)] {
+        if let Some(fragment) = fragment {
+            parts.push((when, fragment.text.as_bytes()));
+            for file in &spec.files {
+                parts.push(("file name", file.name.as_bytes()));
+                parts.push(("file", &file.contents));
+            }
+        }
+    }
+    ContentKey::of(parts)
+}
+
+/// The content key of a code environment: its steps, its requirements, its generation, and its base image's key.
+///
+/// The versions that an earlier build of the same environment got aren't part of it: they are what came of the key.
+#[must_use]
+pub fn environment_key(environment: &CodeEnvironment, recipe: &ImageRecipe, base: &ContentKey) -> ContentKey {
+    let steps: Vec<Vec<u8>> = recipe.steps.iter().map(|step| serde_json::to_vec(step).unwrap_or_default()).collect();
+    let generation = environment.generation.to_string();
+    let mut parts: Vec<(&str, &[u8])> = vec![
+        ("wharf code environment", b"1"),
+        ("base", base.as_str().as_bytes()),
+        ("generation", generation.as_bytes()),
+    ];
+    parts.extend(steps.iter().map(|step| ("step", step.as_slice())));
+    if let Some(text) = &environment.requirements {
+        parts.push(("requirements", text.as_bytes()));
+    }
+    for file in &recipe.files {
+        parts.push(("file name", file.name.as_bytes()));
+        parts.push(("file", &file.contents));
+    }
     ContentKey::of(parts)
 }
 
@@ -80,11 +112,16 @@ pub fn runner_layer_key(base: &ContentKey, runner: &[u8], in_container: &[(&str,
     ContentKey::of(parts)
 }
 
+/// The key of the runner and its libraries alone.
+pub(crate) fn runner_key(runner: &[u8], in_container: &[(&str, &[u8])]) -> ContentKey {
+    runner_layer_key(&ContentKey::of([("no base", b"".as_slice())]), runner, in_container)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::images::testing::{recipe, spec};
-    use wharf_model::image::{ContextFile, Step};
+    use wharf_model::image::{ContextFile, Fragment, Step};
 
     #[test]
     fn a_key_is_the_same_tomorrow() {
@@ -114,6 +151,42 @@ mod tests {
         changed.extra_ca.push(ContextFile { name: "corp.pem".to_owned(), contents: b"x".to_vec() });
         assert_ne!(key(&changed, &recipe(), &parent), first);
         assert_ne!(key(&spec(), &recipe(), &Parent::image("sha256:1234", "linux/arm64")), first);
+    }
+
+    #[test]
+    fn an_environment_knows_every_letter_and_not_what_came_of_it() {
+        let environment = |requirements: &str, generation| CodeEnvironment {
+            name: "ml".to_owned(),
+            language: "python".to_owned(),
+            interpreters: Vec::new(),
+            packages: Vec::new(),
+            requirements: Some(requirements.to_owned()),
+            generation,
+        };
+        let base = ContentKey::of([("base", b"1".as_slice())]);
+        let first = environment_key(&environment("pandas\n", 0), &recipe(), &base);
+        assert_ne!(environment_key(&environment("pandaS\n", 0), &recipe(), &base), first);
+        assert_ne!(environment_key(&environment("pandas\n", 1), &recipe(), &base), first);
+        let other = ContentKey::of([("base", b"2".as_slice())]);
+        assert_ne!(environment_key(&environment("pandas\n", 0), &recipe(), &other), first);
+        let renamed = CodeEnvironment { name: "other".to_owned(), ..environment("pandas\n", 0) };
+        assert_eq!(environment_key(&renamed, &recipe(), &base), first);
+    }
+
+    #[test]
+    fn a_fragment_and_its_files_are_part_of_the_key() {
+        let parent = Parent::image("sha256:1234", "linux/amd64");
+        let with = |file: &str, line, text: &str, contents: &[u8]| {
+            let mut spec = spec();
+            spec.post_install = Some(Fragment { file: file.to_owned(), line, text: text.to_owned() });
+            spec.files = vec![ContextFile { name: "a".to_owned(), contents: contents.to_vec() }];
+            key(&spec, &recipe(), &parent)
+        };
+        let first = with("a.toml", 1, "RUN true", b"1");
+        assert_ne!(first, key(&spec(), &recipe(), &parent));
+        assert_eq!(with("b.toml", 2, "RUN true", b"1"), first);
+        assert_ne!(with("a.toml", 1, "RUN false", b"1"), first);
+        assert_ne!(with("a.toml", 1, "RUN true", b"2"), first);
     }
 
     #[test]

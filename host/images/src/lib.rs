@@ -15,19 +15,32 @@ mod containerfile;
 mod context;
 mod engine;
 mod error;
+mod failure;
 mod flights;
+mod fragment;
 mod images;
+mod ingredients;
 mod key;
+mod layer;
+mod logins;
+mod sources;
 
-pub use containerfile::{Labels, Rendered, render, render_run};
-pub use engine::{BuildRequest, ImageEngine, ImportRequest, LocalImage, Progress, TarStream};
+pub use containerfile::{Labels, Rendered, render, render_environment, render_run};
+pub use engine::{BuildRequest, ImageEngine, ImportRequest, LocalImage, Login, Progress, Pushed, TarStream};
 pub use error::ImageError;
-pub use images::{ImageKeys, ImagePlan, Images, ReadyImage, RunnerLayer};
-pub use key::{Parent, key, runner_layer_key};
+pub use fragment::{FragmentProblem, check_fragment};
+pub use images::{EnvironmentPlan, ImageKeys, ImagePlan, Images, Lock, ReadyImage, RunnerLayer};
+pub use ingredients::{Ingredients, ingredients};
+pub use key::{Parent, environment_key, key, runner_layer_key};
+pub use layer::Kind;
+pub use logins::{FileLogins, docker_config};
+pub use sources::{Deed, Ledger, Logins, Made, Registry, Sources};
 
 /// The label with an image's content key, all 64 digits.
 pub const LABEL_KEY: &str = "wharf.image.key";
-/// The label with the base image's name.
+/// The label with the generation of a code environment, where it isn't the first.
+pub const LABEL_GENERATION: &str = "wharf.image.generation";
+/// The label with the name of the base image or of the code environment.
 pub const LABEL_NAME: &str = "wharf.image.name";
 /// The label with the component that made the recipe: `name@digest`.
 pub const LABEL_MADE_BY: &str = "wharf.image.made-by";

@@ -107,6 +107,9 @@ pub struct Activity {
     /// The execution configuration; without one, the project's default, else the site's.
     #[serde(default)]
     pub configuration: Option<String>,
+    /// The code environment that its recipe runs in; without one, the base image's own packages.
+    #[serde(default)]
+    pub code_env: Option<String>,
     /// The code of a Python or R recipe.
     #[serde(default)]
     pub code: Option<String>,

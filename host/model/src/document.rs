@@ -65,6 +65,20 @@ pub fn line_of(text: &str, path: &[&str]) -> Option<u32> {
     Some(line_at(text, start))
 }
 
+/// The line on which the first line of a text stands, counted from 1. `None` when the path leads to no text.
+#[must_use]
+pub fn text_line_of(text: &str, key: &str) -> Option<u32> {
+    let root = DeTable::parse(text).ok()?.into_inner();
+    let value = root.get(key).filter(|value| matches!(value.get_ref(), DeValue::String(_)))?;
+    let start = value.span().start;
+    let written = text.get(start..)?;
+    // A line break right after the quotes isn't part of the text.
+    let skipped = ["'''", "\"\"\""].iter().any(|quotes| {
+        written.strip_prefix(quotes).is_some_and(|rest| rest.starts_with('\n') || rest.starts_with("\r\n"))
+    });
+    Some(line_at(text, start) + u32::from(skipped))
+}
+
 /// The candidate that a misspelt word was probably meant to be.
 #[must_use]
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -402,5 +416,12 @@ mod tests {
         assert_eq!(nearest("shm_size", keys), Some("shm-size"));
         assert_eq!(nearest("gpu-count", keys), None);
         assert_eq!(nearest("", keys), None);
+    }
+
+    #[test]
+    fn a_text_begins_after_its_quotes() {
+        let text = "a = 1\nb = \"x\"\nc = '''\nfirst\nsecond\n'''\nd = \"\"\"first\n\"\"\"\n";
+        let lines = ["a", "b", "c", "d", "e"].map(|key| text_line_of(text, key));
+        assert_eq!(lines, [None, Some(2), Some(4), Some(7), None]);
     }
 }

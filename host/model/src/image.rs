@@ -64,6 +64,17 @@ pub struct ContextFile {
     pub contents: Vec<u8>,
 }
 
+/// A piece of a Containerfile that a person wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fragment {
+    /// The file it is in, as people know it: `base-images/python-r.toml`.
+    pub file: String,
+    /// The line of that file on which it begins.
+    pub line: u32,
+    /// The instructions.
+    pub text: String,
+}
+
 /// What a base image is made from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageSpec {
@@ -73,8 +84,20 @@ pub struct ImageSpec {
     pub origin: Origin,
     /// The languages it has.
     pub languages: Vec<Language>,
+    /// The version of CUDA whose libraries it has.
+    #[serde(default)]
+    pub cuda: Option<String>,
     /// Packages of the distribution.
     pub system_packages: Vec<String>,
+    /// Instructions before the image recipe's own steps.
+    #[serde(default)]
+    pub pre_install: Option<Fragment>,
+    /// Instructions after them.
+    #[serde(default)]
+    pub post_install: Option<Fragment>,
+    /// Files that those instructions copy.
+    #[serde(default)]
+    pub files: Vec<ContextFile>,
     /// Where packages come from.
     pub mirrors: Mirrors,
     /// Certificates (PEM) that the image must trust.
@@ -83,6 +106,34 @@ pub struct ImageSpec {
     pub labels: BTreeMap<String, String>,
     /// The image-recipe component that makes it.
     pub made_by: String,
+}
+
+/// The name, in the build context, of a code environment's requirements.
+pub const REQUIREMENTS: &str = "requirements.txt";
+/// The name, in the build context, of the versions that an earlier build of a code environment got.
+pub const CONSTRAINTS: &str = "constraints.txt";
+/// Where an image has the list of what its code environment got: `name==version` lines.
+pub const LOCK: &str = "/opt/code-env/lock.txt";
+
+/// What a code environment is made from: packages of one language over a base image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CodeEnvironment {
+    /// Its name: the folder's.
+    pub name: String,
+    /// `python` or `r`.
+    pub language: String,
+    /// The interpreters that it can be made with, e.g. `python3.11`, best first; empty is the base image's own.
+    #[serde(default)]
+    pub interpreters: Vec<String>,
+    /// Packages of the language's own index, beside those of the requirements.
+    #[serde(default)]
+    pub packages: Vec<String>,
+    /// Requirements in pip's format, as they are in the file. Only for Python.
+    #[serde(default)]
+    pub requirements: Option<String>,
+    /// How often its unpinned packages have been looked at again.
+    #[serde(default)]
+    pub generation: u32,
 }
 
 /// One step of a build.
@@ -124,6 +175,11 @@ pub enum Step {
         /// An absolute path.
         path: String,
     },
+    /// A folder that comes first in PATH.
+    Path {
+        /// An absolute path.
+        path: String,
+    },
 }
 
 /// How an image is made: what an image-recipe component answers.
@@ -153,6 +209,13 @@ impl ContentKey {
             hash.update(bytes);
         }
         Self(hex::encode(hash.finalize()))
+    }
+
+    /// Reads what [`as_str`](Self::as_str) writes: 64 hexadecimal digits.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        let digits = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        digits.then(|| Self(text.to_owned()))
     }
 
     /// All 64 digits.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::activity::{Activity, ActivityKind, Binding, Identity};
 use crate::configuration::{ExecutionConfiguration, Security};
-use crate::image::{ContentKey, ImageSpec};
+use crate::image::{CodeEnvironment, ContentKey, ImageSpec};
 use crate::job::Job;
 use crate::quantity::{Quantity, Resources};
 
@@ -33,6 +33,9 @@ pub struct Plan {
     pub secrets: BTreeMap<String, String>,
     /// The base image.
     pub image: ImageSpec,
+    /// The code environment over it.
+    #[serde(default)]
+    pub code_env: Option<CodeEnvironment>,
     /// What the image is made of; none while a change has made it unknown.
     pub image_key: Option<ContentKey>,
     /// Resource restrictions.
@@ -149,6 +152,7 @@ impl Plan {
             env,
             secrets,
             image,
+            code_env: None,
             image_key,
             resources,
             labels,

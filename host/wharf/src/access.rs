@@ -10,7 +10,10 @@ use wharf_model::{Activity, Event, Fault, Outcome};
 
 use crate::client::{Client, NotFound};
 use crate::host::{Host, HostOptions};
-use crate::message::{BaseProgress, BaseSummary, ComponentReport, Explanation, Finding, Reply, Request};
+use crate::message::{
+    BaseSummary, BuildProgress, BuildTarget, CodeEnvSummary, ComponentReport, Explanation, Finding, ImageDifference,
+    ImageList, Prune, PruneReport, Reply, Request,
+};
 use crate::store::RunSummary;
 
 /// How long an owner may take to begin or to end.
@@ -141,10 +144,10 @@ impl Access {
         self.value(Request::Components).await
     }
 
-    /// Makes a base image ready.
+    /// Makes images ready. Dropping the stream ends the work.
     #[must_use]
-    pub fn build_base(&self, name: &str) -> BoxStream<'static, Result<BaseProgress, Fault>> {
-        values(self.call(Request::BuildBase { name: name.to_owned() })).boxed()
+    pub fn build(&self, target: BuildTarget) -> BoxStream<'static, Result<BuildProgress, Fault>> {
+        values(self.call(Request::Build { target })).boxed()
     }
 
     /// The base images of the home.
@@ -153,6 +156,39 @@ impl Access {
     /// The owner is gone.
     pub async fn bases(&self) -> Result<Vec<BaseSummary>, Fault> {
         self.value(Request::Bases).await
+    }
+
+    /// The code environments of the home.
+    ///
+    /// # Errors
+    /// The owner is gone.
+    pub async fn code_envs(&self) -> Result<Vec<CodeEnvSummary>, Fault> {
+        self.value(Request::CodeEnvs).await
+    }
+
+    /// The images that wharf made, on all engines of the home.
+    ///
+    /// # Errors
+    /// The home's files or its records can't be read.
+    pub async fn images(&self) -> Result<ImageList, Fault> {
+        self.value(Request::Images).await
+    }
+
+    /// What changed between two images: of a name, from the one before to what would be made now; or between two content keys,
+    /// from `with` to `name`.
+    ///
+    /// # Errors
+    /// There is no such image.
+    pub async fn compare_images(&self, name: &str, with: Option<&str>) -> Result<Vec<ImageDifference>, Fault> {
+        self.value(Request::CompareImages { name: name.to_owned(), with: with.map(str::to_owned) }).await
+    }
+
+    /// Removes images that nobody needs.
+    ///
+    /// # Errors
+    /// A configuration can't be read, so that what it needs isn't known.
+    pub async fn prune_images(&self, prune: Prune) -> Result<PruneReport, Fault> {
+        self.value(Request::PruneImages(prune)).await
     }
 
     /// Looks at everything that can be wrong.

@@ -32,8 +32,12 @@ pub(crate) fn call(host: Arc<Inner>, request: Request) -> BoxStream<'static, Rep
         Request::Runs { limit } => one(async move { host.store().runs(limit).map_err(|error| store_fault(&error)) }),
         Request::Resolve { text } => one(async move { host.resolve(&text) }),
         Request::Components => one(async move { host.component_report().await }),
-        Request::BuildBase { name } => crate::bases::build(host, name),
+        Request::Build { target } => crate::builds::build(host, target),
         Request::Bases => one(async move { host.bases().await }),
+        Request::CodeEnvs => one(async move { host.code_envs().await }),
+        Request::Images => one(async move { host.images().await }),
+        Request::CompareImages { name, with } => one(async move { host.compare_images(&name, with.as_deref()).await }),
+        Request::PruneImages(prune) => one(async move { host.prune_images(prune).await }),
         Request::Diagnose => one(async move { Ok(host.diagnose().await) }),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use wharf_images::{Labels, render};
+use wharf_images::{Labels, render, render_environment};
 use wharf_model::{Activity, EventKind, Fault};
 
 use crate::difference::differences;
@@ -35,6 +35,8 @@ impl Inner {
             image_key: None,
             image_there: None,
             containerfile: None,
+            code_env_key: None,
+            code_env_containerfile: None,
             object: None,
             differences: Vec::new(),
             outcome: None,
@@ -61,6 +63,13 @@ impl Inner {
             let from = image.spec.origin.to_string();
             explanation.containerfile = render(&from, &image.spec, &image.recipe, labels).ok().map(|made| made.text);
             explanation.base_key = Some(keys.base.to_string());
+            if let (Some(environment), Some(key)) = (&image.environment, &keys.environment) {
+                let labels = Labels { key, name: &environment.spec.name, ..labels };
+                let from = image.base_tag(&keys);
+                let made = render_environment(&from, &image.spec, &environment.spec, &environment.recipe, "", labels);
+                explanation.code_env_containerfile = made.ok().map(|made| made.text);
+                explanation.code_env_key = Some(key.to_string());
+            }
             explanation.image_key = Some(keys.run.to_string());
             explanation.image_there = engine.images.ready(image).await.ok().map(|ready| ready.is_some());
         }
@@ -101,6 +110,8 @@ impl Inner {
             image_key: None,
             image_there: None,
             containerfile: None,
+            code_env_key: None,
+            code_env_containerfile: None,
             object,
             differences,
             plan: details.plan,

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 use wharf_components::{ComponentSet, EngineOptions};
 use wharf_exchange::{Access, DatasetStore, Exchange, FileStore, StoreError as DataError, TlsIdentity};
+use wharf_images::{FileLogins, Logins};
 use wharf_model::configuration::ExchangeMode;
 use wharf_model::launch::{Backend, BackendError};
 use wharf_model::protocol::ATTACH;
@@ -41,11 +42,14 @@ pub struct HostOptions {
     pub signals_based_traps: bool,
     /// Where the values of secrets are; without one, the files in the home's folder `secrets/`.
     pub secrets: Option<Arc<dyn SecretStore>>,
+    /// Docker's own `config.json`, for registries that the home's `registries.json` doesn't have: whose logins `docker login`
+    /// keeps. Without one, only the home's file counts.
+    pub docker_config: Option<PathBuf>,
 }
 
 impl Default for HostOptions {
     fn default() -> Self {
-        Self { signals_based_traps: true, secrets: None }
+        Self { signals_based_traps: true, secrets: None, docker_config: None }
     }
 }
 
@@ -67,6 +71,7 @@ pub(crate) struct Inner {
     exchange: Exchange,
     datasets: Arc<dyn DatasetStore>,
     secrets: Arc<dyn SecretStore>,
+    logins: Arc<dyn Logins>,
     engines: Engines,
     live: Mutex<HashMap<String, Arc<Live>>>,
     room: Notify,
@@ -102,6 +107,7 @@ impl Host {
             .map_err(|error| Fault::new("home-locked", format!("the home can't be used: {}", sentence_of(&error))))?;
         let set = load_components(&home, options.signals_based_traps).await?;
         let secrets = options.secrets.unwrap_or_else(|| Arc::new(SecretFolder::at(home.secrets_dir())));
+        let logins = Arc::new(FileLogins::new(home.registries_file(), options.docker_config));
         let inner = Arc::new(Inner {
             id,
             store,
@@ -109,6 +115,7 @@ impl Host {
             exchange,
             datasets: Arc::new(datasets),
             secrets,
+            logins,
             engines: Engines::default(),
             live: Mutex::default(),
             room: Notify::new(),
@@ -190,6 +197,10 @@ impl Inner {
 
     pub(crate) fn secrets(&self) -> &dyn SecretStore {
         self.secrets.as_ref()
+    }
+
+    pub(crate) fn logins(&self) -> &Arc<dyn Logins> {
+        &self.logins
     }
 
     pub(crate) fn engines(&self) -> &Engines {

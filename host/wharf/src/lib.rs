@@ -27,6 +27,7 @@
 
 mod access;
 mod bases;
+mod builds;
 mod calls;
 pub mod catalogue;
 mod client;
@@ -37,11 +38,14 @@ mod doctor;
 #[cfg(test)]
 mod ends;
 mod engines;
+mod environment;
 mod evidence;
 mod explain;
 mod follow;
 mod heard;
 mod host;
+mod housekeeping;
+mod image_records;
 pub mod init;
 mod journal;
 mod last_words;
@@ -52,6 +56,7 @@ pub mod secrets;
 mod server;
 pub mod settings;
 pub mod store;
+mod supply;
 mod way;
 
 pub use access::Access;
@@ -59,4 +64,5 @@ pub use client::Client;
 pub use component::check_component;
 pub use host::{Host, HostOptions};
 pub use secrets::{SecretError, SecretFolder, SecretStore};
+pub use wharf_images::docker_config;
 pub use wharf_model as model;

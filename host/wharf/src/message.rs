@@ -60,13 +60,26 @@ pub enum Request {
     },
     /// The components. Answers a [`ComponentReport`].
     Components,
-    /// Make a base image ready where its configurations run. Answers one [`BaseProgress`] a line.
-    BuildBase {
+    /// Make images ready where the configurations run that need them. Answers one [`BuildProgress`] a line.
+    Build {
         /// Which.
-        name: String,
+        target: BuildTarget,
     },
     /// The base images. Answers a list of [`BaseSummary`].
     Bases,
+    /// The code environments. Answers a list of [`CodeEnvSummary`].
+    CodeEnvs,
+    /// The images that wharf made, on all engines. Answers an [`ImageList`].
+    Images,
+    /// What an image is made of, against another one. Answers a list of [`ImageDifference`].
+    CompareImages {
+        /// The name of a base image or a code environment, or the beginning of a content key.
+        name: String,
+        /// The beginning of the content key of the one before. Without it, the one that was made before.
+        with: Option<String>,
+    },
+    /// Remove images that nobody needs. Answers a [`PruneReport`].
+    PruneImages(Prune),
     /// What is well and what isn't. Answers a list of [`Finding`].
     Diagnose,
 }
@@ -119,6 +132,12 @@ pub struct Explanation {
     pub image_there: Option<bool>,
     /// The Containerfile of the base image.
     pub containerfile: Option<String>,
+    /// The content key of the code environment over the base image.
+    #[serde(default)]
+    pub code_env_key: Option<String>,
+    /// The Containerfile of the code environment.
+    #[serde(default)]
+    pub code_env_containerfile: Option<String>,
     /// The exact object that would be created at the engine.
     pub object: Option<serde_json::Value>,
     /// The security keys that aren't at their strict defaults, and who changed them.
@@ -201,31 +220,198 @@ pub struct ComponentFailure {
     pub older_works: bool,
 }
 
-/// How a base image's build goes on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Which images to make ready.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum BaseProgress {
-    /// A line for a person.
-    Progress(String),
-    /// It is there.
-    Done(BaseReport),
+pub enum BuildTarget {
+    /// A base image, wherever its configurations run.
+    Base(String),
+    /// A code environment, wherever the configurations that may use it run.
+    CodeEnv(String),
+    /// All that the configurations of the home can need.
+    All,
 }
 
-/// A base image that is there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BaseReport {
-    /// Its name.
-    pub name: String,
-    /// Its content key.
-    pub key: String,
-    /// The image that runs use: base, runner and libraries.
-    pub image: String,
+/// How the making of images goes on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BuildProgress {
+    /// A line for a person.
+    Progress(String),
+    /// One of the images is ready, or can't be.
+    Image(Box<BuiltImage>),
+    /// That was the last one.
+    Done(BuildReport),
+}
+
+/// What came of the making of images.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildReport {
+    /// How many are ready.
+    pub ready: u32,
+    /// How many can't be, or aren't in their registry.
+    pub failed: u32,
+    /// How long it took.
+    pub millis: u64,
+}
+
+/// An image that runs use, on one engine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuiltImage {
+    /// Its base image.
+    pub base: String,
+    /// Its code environment.
+    pub code_env: Option<String>,
+    /// The engine's address.
+    pub engine: String,
+    /// The configurations for which it was asked.
+    pub configurations: Vec<String>,
+    /// The content key of the base image, or of the code environment over it.
+    pub key: Option<String>,
+    /// The image that runs use: base, code environment, runner and libraries.
+    pub image: Option<String>,
     /// Whether anything had to be built.
     pub built: bool,
+    /// What was done, in order; nothing when all was there.
+    pub made: Vec<MadeImage>,
     /// How long it took.
     pub millis: u64,
     /// Bytes.
+    pub size: Option<u64>,
+    /// Why it isn't ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
+}
+
+/// One thing that was done for an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeImage {
+    /// The tag of the part that it was done for.
+    pub image: String,
+    /// `built`, `pulled`, `copied`, `pushed`, or `not-in-registry`.
+    pub what: String,
+    /// Where it was copied from; why it isn't in the registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// Layers that were sent to the registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent: Option<u32>,
+    /// Layers that the registry had already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<u32>,
+    /// The digest under which the registry has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// How long it took.
+    pub millis: u64,
+}
+
+/// A code environment of a home.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CodeEnvSummary {
+    /// Its name.
+    pub name: String,
+    /// `python` or `r`.
+    pub language: Option<String>,
+    /// The configurations that may use it; none means all.
+    pub configurations: Option<Vec<String>>,
+    /// After how many seconds packages that aren't pinned are looked at again.
+    pub refresh_after: Option<u64>,
+    /// Where it can be used.
+    pub places: Vec<CodeEnvPlace>,
+    /// Why it can't be read or made.
+    pub fault: Option<Fault>,
+}
+
+/// A code environment over one base image, on one engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CodeEnvPlace {
+    /// The base image.
+    pub base: String,
+    /// The engine's address.
+    pub engine: String,
+    /// Its content key; none when it can't be known without pulling.
+    pub key: Option<String>,
+    /// Whether it is there; none when that can't be asked.
+    pub there: Option<bool>,
+    /// What the last build got: `name==version`.
+    pub packages: Option<Vec<String>>,
+    /// When packages that aren't pinned were looked at last: RFC 3339.
+    pub resolved_at: Option<String>,
+}
+
+/// An image that wharf made, on one engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageSummary {
+    /// The engine's address.
+    pub engine: String,
+    /// Its tags. Without any it is a leftover.
+    pub tags: Vec<String>,
+    /// The engine's id of it.
+    pub id: String,
+    /// `bootstrap`, `base`, `env` or `run`.
+    pub kind: String,
+    /// The base image, the code environment, or both.
+    pub name: String,
+    /// Its content key.
+    pub key: String,
+    /// Bytes, layers that it shares with others included.
     pub size: u64,
+    /// Milliseconds since 1970.
+    pub created_at: u64,
+    /// Milliseconds since 1970; none when this home never used it.
+    pub last_used: Option<u64>,
+    /// The configurations that need it now, and `run ID` for runs that use it.
+    pub used_by: Vec<String>,
+}
+
+/// The images of a home's engines.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageList {
+    /// Those that wharf made.
+    pub images: Vec<ImageSummary>,
+    /// Engines that don't answer.
+    pub unreachable: Vec<Fault>,
+}
+
+/// Which images may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prune {
+    /// Only those that weren't used for so many seconds.
+    pub older_than: u64,
+    /// Of each name, so many of the newest stay.
+    pub keep: u32,
+    /// Only say which.
+    pub dry_run: bool,
+}
+
+/// What was removed, or would be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PruneReport {
+    /// Those that are gone, or would be.
+    pub removed: Vec<ImageSummary>,
+    /// Those that should be gone and aren't, with the engine's words.
+    pub refused: Vec<(ImageSummary, Fault)>,
+    /// How many stay.
+    pub kept: u32,
+    /// Engines that don't answer.
+    pub unreachable: Vec<Fault>,
+}
+
+/// How two images of one name differ in what they are made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageDifference {
+    /// `bootstrap`, `base`, `env` or `run`.
+    pub kind: String,
+    /// The base image, the code environment, or both.
+    pub name: String,
+    /// The content key of the one before; none when there is only one.
+    pub before: Option<String>,
+    /// The content key of the one after.
+    pub after: String,
+    /// Lines that begin with `-` (only before), `+` (only after) or a space (both); `...` where lines that are the same are
+    /// left out.
+    pub lines: Vec<String>,
 }
 
 /// A base image of a home.

@@ -25,7 +25,7 @@ impl Inner {
     /// Takes every run over that has no outcome, each in a task of its own, and clears away containers of runs that have.
     pub(crate) async fn recover(self: &Arc<Self>, site: &Site) -> Result<(), Fault> {
         let open = self.store().open_runs().map_err(|error| store_fault(&error))?;
-        let engines = self.daemons(&open);
+        let engines = self.daemons_with(&open);
         let still_open: HashSet<String> = open.iter().map(|run| run.summary.run.clone()).collect();
         let host = Arc::clone(self);
         // An engine that doesn't answer must not keep the home from opening. The shutdown waits for it as for a run: the
@@ -64,11 +64,10 @@ impl Inner {
         Ok(())
     }
 
-    fn daemons(&self, open: &[OpenRun]) -> HashSet<Daemon> {
-        let configured = self.home().load_configurations().unwrap_or_default();
-        let configured = configured.into_iter().filter_map(|(_, configuration)| configuration.ok());
+    /// The daemons where containers of this home can be.
+    fn daemons_with(&self, open: &[OpenRun]) -> HashSet<Daemon> {
         let recorded = open.iter().filter_map(|run| run.launch.as_ref().map(|launch| launch.engine.clone()));
-        configured.map(|configuration| configuration.engine.daemon().clone()).chain(recorded).collect()
+        self.daemons().into_iter().chain(recorded).collect()
     }
 
     /// Removes containers with this home's label whose run has ended, or is in no record.

@@ -13,9 +13,12 @@ use wharf_model::launch::LaunchSpec;
 use wharf_model::{Activity, Event, EventKind, Limit, Outcome, Plan, UsageEntry, WhenFull};
 
 /// The version of the tables that this library writes.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
-const TABLES: &str = "
+/// What makes the tables of each version out of those of the one before.
+const MIGRATIONS: [&str; VERSION as usize] = [RUNS, IMAGES];
+
+const RUNS: &str = "
 CREATE TABLE runs (
   id            TEXT PRIMARY KEY,
   submitted_at  INTEGER NOT NULL,              -- milliseconds since 1970
@@ -44,6 +47,24 @@ CREATE TABLE events (
   at   INTEGER NOT NULL,                       -- milliseconds since 1970
   body TEXT NOT NULL,                          -- JSON
   PRIMARY KEY (run, seq)
+) WITHOUT ROWID;
+";
+
+const IMAGES: &str = "
+CREATE TABLE images (
+  key        TEXT PRIMARY KEY,                 -- the content key
+  kind       TEXT NOT NULL,                    -- bootstrap, base, env, run
+  name       TEXT NOT NULL,
+  lines      TEXT NOT NULL,                    -- what it is made of
+  first_seen INTEGER NOT NULL,                 -- milliseconds since 1970
+  last_used  INTEGER NOT NULL
+);
+CREATE INDEX images_by_name ON images (name, kind, first_seen);
+CREATE TABLE pushed (
+  repository TEXT NOT NULL,                    -- registry.example.com/data/wharf-run/python-r
+  key        TEXT NOT NULL,                    -- the content key
+  digest     TEXT NOT NULL,                    -- sha256:...
+  PRIMARY KEY (repository, key)
 ) WITHOUT ROWID;
 ";
 
@@ -224,22 +245,25 @@ impl Store {
         if version > VERSION {
             return Err(StoreError::TooNew { file: file.to_owned(), found: version });
         }
-        if version == 0 {
+        let missing = MIGRATIONS.get(usize::try_from(version).unwrap_or_default()..).unwrap_or_default();
+        if !missing.is_empty() {
             let transaction = connection.transaction().map_err(failed("make its tables"))?;
-            transaction.execute_batch(TABLES).map_err(failed("make its tables"))?;
+            for tables in missing {
+                transaction.execute_batch(tables).map_err(failed("make its tables"))?;
+            }
             transaction.pragma_update(None, "user_version", VERSION).map_err(failed("make its tables"))?;
             transaction.commit().map_err(failed("make its tables"))?;
         }
         Ok(Self { connection: Mutex::new(connection) })
     }
 
-    fn connection(&self) -> MutexGuard<'_, Connection> {
+    pub(crate) fn connection(&self) -> MutexGuard<'_, Connection> {
         // A panic while the lock was held leaves SQLite's own state sound: transactions roll back when dropped.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs one transaction; `synced` waits for the disk.
-    fn write<T>(
+    pub(crate) fn write<T>(
         &self,
         operation: &'static str,
         synced: bool,
@@ -644,6 +668,7 @@ mod tests {
             kind: ActivityKind::Python,
             requester: Identity { user: user.to_owned(), groups: Vec::new() },
             project: None,
+            code_env: None,
             configuration: None,
             code: Some("pass".to_owned()),
             code_name: None,

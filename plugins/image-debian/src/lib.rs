@@ -1,6 +1,6 @@
 //! Makes base images from Debian, or from an image that is based on it, with apt.
 
-mod certificates;
+mod cuda;
 mod names;
 mod packages;
 mod python;
@@ -8,8 +8,9 @@ mod r;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use wharf_plugin_sdk::image::{ImageMaker, ImageRecipe, Step};
-use wharf_plugin_sdk::{ImageSpec, KeyValue, Language};
+use wharf_plugin_sdk::base::{self, TrustStore};
+use wharf_plugin_sdk::image::{ImageMaker, ImageRecipe};
+use wharf_plugin_sdk::{CodeEnvironment, ImageSpec, environment};
 
 use crate::packages::Packages;
 
@@ -20,6 +21,9 @@ struct Settings {
     /// The mirror of Debian's security updates, for images that get their packages from a mirror. Without it, the folder
     /// `debian-security` beside the mirror's `debian`.
     security_mirror: Option<String>,
+    /// The mirror of NVIDIA's repositories for CUDA: what stands in the place of
+    /// `https://developer.download.nvidia.com/compute/cuda/repos`. Without it, NVIDIA's own.
+    cuda_mirror: Option<String>,
 }
 
 struct ImageDebian;
@@ -28,11 +32,22 @@ impl ImageMaker for ImageDebian {
     type Settings = Settings;
 
     fn check_settings(settings: &Settings) -> Result<(), String> {
-        settings.security_mirror.as_deref().map_or(Ok(()), |url| names::url("security_mirror", url))
+        if let Some(url) = &settings.security_mirror {
+            names::url("security_mirror", url)?;
+        }
+        wharf_plugin_sdk::cuda::repositories("cuda_mirror", settings.cuda_mirror.as_deref()).map(drop)
     }
 
     fn generate(settings: &Settings, spec: &ImageSpec) -> Result<ImageRecipe, String> {
         generate(settings, spec)
+    }
+
+    fn generate_environment(
+        _settings: &Settings,
+        base: &ImageSpec,
+        environment: &CodeEnvironment,
+    ) -> Result<ImageRecipe, String> {
+        generate_environment(base, environment)
     }
 }
 
@@ -47,19 +62,27 @@ enum Origin<'a> {
     Bootstrap(&'a str),
 }
 
-/// In the order in which steps change: what is the same for many images first, labels last.
+/// A slim image has no ca-certificates yet, and apt may need the site's to fetch it. When it comes, it makes the bundle anew
+/// from the same folder.
+const TRUST: TrustStore<'_> = TrustStore {
+    folder: "/usr/local/share/ca-certificates",
+    bundle: "/etc/ssl/certs/ca-certificates.crt",
+    refresh: "if command -v update-ca-certificates >/dev/null; then\n  \
+                update-ca-certificates\n\
+              else\n  \
+                mkdir -p /etc/ssl/certs\n  \
+                cat /usr/local/share/ca-certificates/*.crt >>/etc/ssl/certs/ca-certificates.crt\n\
+              fi\n",
+};
+
+/// In the order in which steps change: what is the same for many images first, labels last. CUDA is the largest.
 fn generate(settings: &Settings, spec: &ImageSpec) -> Result<ImageRecipe, String> {
     let origin = match spec.origin.split_once(':') {
         Some(("from", image)) if !image.is_empty() => Origin::Image,
         Some(("bootstrap", suite)) if !suite.is_empty() => Origin::Bootstrap(suite),
         _ => return Err(format!("the origin \"{}\" is neither from:IMAGE nor bootstrap:SUITE", spec.origin)),
     };
-    let mut languages: Vec<&Language> = spec.languages.iter().collect();
-    languages.sort_by_key(|language| &language.name);
-    if let Some(pair) = languages.windows(2).find(|pair| pair[0].name == pair[1].name) {
-        return Err(format!("the language {} is there twice; put its packages into one list", pair[0].name));
-    }
-
+    let languages = base::languages(spec)?;
     let mut packages = Packages::new(&spec.system_packages)?;
     let mut language_steps = Vec::new();
     for language in languages {
@@ -70,41 +93,28 @@ fn generate(settings: &Settings, spec: &ImageSpec) -> Result<ImageRecipe, String
         }
     }
 
-    let mut steps = certificates::steps(&spec.extra_ca)?;
+    let mut steps = TRUST.steps(&spec.extra_ca)?;
+    if let (Origin::Image, Some(mirror)) = (origin, &spec.mirrors.apt) {
+        steps.push(packages::mirror_step(mirror, settings.security_mirror.as_deref())?);
+    }
+    steps.extend(cuda::steps(spec.cuda.as_deref(), origin, settings.cuda_mirror.as_deref())?);
     let mut bootstrap_packages = Vec::new();
     match origin {
         Origin::Bootstrap(_) => bootstrap_packages = packages.all(),
-        Origin::Image => {
-            if let Some(mirror) = &spec.mirrors.apt {
-                steps.push(packages::mirror_step(mirror, settings.security_mirror.as_deref())?);
-            }
-            steps.extend(packages.steps());
-        }
+        Origin::Image => steps.extend(packages.steps()),
     }
     steps.extend(language_steps);
-
-    let mut labels: Vec<&KeyValue> = spec.labels.iter().collect();
-    labels.sort_by_key(|label| &label.key);
-    for label in labels {
-        if label.key.starts_with("wharf.") {
-            return Err(format!("the label \"{}\" can't be set: wharf.* are the host's own", label.key));
-        }
-        steps.push(Step::Label(label.clone()));
-    }
+    steps.extend(base::labels(spec)?);
     Ok(ImageRecipe { steps, files: Vec::new(), bootstrap_packages })
 }
 
-/// A script that fails with a sentence when the image has another version of a language than it should.
-///
-/// `ask` is a command that prints the version that is there.
-fn version_check(language: &str, version: &str, ask: &str) -> String {
-    format!(
-        "have=$({ask})\n\
-         case \"$have.\" in\n  \
-           {version}.*) ;;\n  \
-           *) echo \"the image has {language} $have, and {version} was asked for\" >&2; exit 1 ;;\n\
-         esac\n"
-    )
+fn generate_environment(base: &ImageSpec, environment: &CodeEnvironment) -> Result<ImageRecipe, String> {
+    let steps = match environment::language(base, environment)?.name.as_str() {
+        "python" => environment::python(base, environment)?,
+        "r" => r::environment(base, environment)?,
+        other => return Err(format!("image-debian makes code environments of python and r, not of {other}")),
+    };
+    Ok(ImageRecipe { steps, files: Vec::new(), bootstrap_packages: Vec::new() })
 }
 
 /// Fails when a suite is known to have another version of a language.
@@ -128,13 +138,15 @@ mod tests {
     use std::io::Write as _;
     use std::process::{Command, Stdio};
 
-    use wharf_plugin_sdk::Mirrors;
+    use wharf_plugin_sdk::image::Step;
+    use wharf_plugin_sdk::{KeyValue, Language, Mirrors};
 
     use super::*;
 
     fn language(name: &str, packages: &[&str]) -> Language {
         let packages = packages.iter().map(|&package| package.to_owned()).collect();
-        Language { name: name.to_owned(), version: Some("3".to_owned()), packages }
+        let version = if name == "r" { "4" } else { "3" };
+        Language { name: name.to_owned(), version: Some(version.to_owned()), packages }
     }
 
     fn spec(origin: &str) -> ImageSpec {
@@ -142,6 +154,7 @@ mod tests {
             base_image: "python-r".to_owned(),
             origin: origin.to_owned(),
             languages: vec![language("python", &["polars", "duckdb>=1"]), language("r", &["forecast", "r-cran-dplyr"])],
+            cuda: Some("12.4".to_owned()),
             system_packages: vec!["git".to_owned(), "curl".to_owned()],
             mirrors: Mirrors {
                 apt: Some("https://mirror.example.org/debian/".to_owned()),
@@ -160,7 +173,7 @@ mod tests {
 
     #[test]
     fn the_order_in_a_spec_means_nothing() {
-        for origin in ["from:debian:bookworm-slim", "bootstrap:sid"] {
+        for origin in ["from:debian:bookworm-slim", "bootstrap:bookworm"] {
             let one = spec(origin);
             let mut other = one.clone();
             other.languages.reverse();
@@ -175,7 +188,7 @@ mod tests {
 
     #[test]
     fn scripts_are_shell() {
-        for origin in ["from:debian:bookworm-slim", "bootstrap:sid"] {
+        for origin in ["from:debian:bookworm-slim", "bootstrap:bookworm"] {
             let recipe = generate(&Settings::default(), &spec(origin)).unwrap();
             for script in scripts(&recipe) {
                 let mut sh = Command::new("/bin/sh").arg("-n").stdin(Stdio::piped()).spawn().unwrap();
@@ -185,9 +198,52 @@ mod tests {
         }
     }
 
+    fn code_environment(language: &str, packages: &[&str]) -> CodeEnvironment {
+        CodeEnvironment {
+            name: "ml".to_owned(),
+            language: language.to_owned(),
+            interpreters: Vec::new(),
+            packages: packages.iter().map(|&package| package.to_owned()).collect(),
+            requirements: None,
+            constraints: None,
+        }
+    }
+
+    #[test]
+    fn environments_of_r_take_packages_of_debian_and_of_cran() {
+        let base = spec("from:debian:bookworm-slim");
+        let recipe = generate_environment(&base, &code_environment("r", &["forecast", "r-cran-dplyr"])).unwrap();
+        let scripts = scripts(&recipe);
+        assert!(scripts[1].contains("--no-install-recommends r-base-dev r-cran-dplyr\n"), "{}", scripts[1]);
+        assert!(scripts[2].contains("wanted <- c(\"forecast\")"), "{}", scripts[2]);
+        let recipe = generate_environment(&base, &code_environment("r", &["r-cran-dplyr", "r-x;rm"]));
+        assert!(recipe.unwrap_err().contains("Debian package"));
+        let none = generate_environment(&base, &code_environment("r", &[])).unwrap();
+        assert!(self::scripts(&none).iter().all(|script| !script.contains("apt-get")));
+        let other = generate_environment(&base, &code_environment("julia", &[]));
+        assert!(other.unwrap_err().contains("doesn't have"));
+    }
+
+    #[test]
+    fn cuda_is_for_the_suite_that_the_image_has() {
+        let recipe = |origin: &str| {
+            let spec = ImageSpec { languages: Vec::new(), extra_ca: Vec::new(), ..spec(origin) };
+            let mirror = Some("https://mirror.example.org/cuda".to_owned());
+            generate(&Settings { cuda_mirror: mirror, ..Settings::default() }, &spec)
+        };
+        let of_image = recipe("from:debian:bookworm-slim").unwrap();
+        assert!(scripts(&of_image)[1].starts_with(". /etc/os-release\n"));
+        let of_suite = recipe("bootstrap:trixie").unwrap();
+        let script = scripts(&of_suite)[0];
+        assert!(script.starts_with("distribution=debian13\n"), "{script}");
+        assert!(script.contains("repository=https://mirror.example.org/cuda/$distribution/$machine\n"), "{script}");
+        assert!(recipe("bootstrap:sid").unwrap_err().contains("bookworm"));
+    }
+
     #[test]
     fn a_bootstrap_installs_nothing_of_debian_twice() {
-        let recipe = generate(&Settings::default(), &spec("bootstrap:sid")).unwrap();
+        let spec = ImageSpec { cuda: None, ..spec("bootstrap:bookworm") };
+        let recipe = generate(&Settings::default(), &spec).unwrap();
         assert!(scripts(&recipe).iter().all(|script| !script.contains("apt-get")));
         for package in ["ca-certificates", "curl", "git", "python3-pandas", "r-base-core", "r-base-dev", "r-cran-dplyr"]
         {

@@ -65,8 +65,8 @@ impl Packages {
     }
 }
 
-/// The lists go in the same step, or they would stay in a layer below.
-fn install(packages: &str) -> String {
+/// A script that installs packages. The lists go in the same step, or they would stay in a layer below.
+pub(crate) fn install(packages: &str) -> String {
     format!(
         "export DEBIAN_FRONTEND=noninteractive\n\
          apt-get update\n\

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 pub use crate::bindings::image::exports::wharf::plugin::image_recipe_generation::{
     ContextFile, CopyStep, ImageRecipe, RunStep, Step,
 };
-use crate::types::{ImageSpec, KeyValue};
+use crate::types::{CodeEnvironment, ImageSpec, KeyValue};
 
 /// A component that knows how images of one kind are made. Export it with [`image_recipe!`](crate::image_recipe!).
 pub trait ImageMaker {
@@ -26,6 +26,18 @@ pub trait ImageMaker {
     /// # Errors
     /// One sentence: what in the spec can't be done, and what could.
     fn generate(settings: &Self::Settings, spec: &ImageSpec) -> Result<ImageRecipe, String>;
+
+    /// The steps of a code environment, over the base image that [`generate`](Self::generate) made of `base`. Pure.
+    ///
+    /// # Errors
+    /// One sentence: what in the environment can't be done, and what could.
+    fn generate_environment(
+        _settings: &Self::Settings,
+        _base: &ImageSpec,
+        environment: &CodeEnvironment,
+    ) -> Result<ImageRecipe, String> {
+        Err(format!("this image recipe makes no code environments, so {} can't be had here", environment.name))
+    }
 }
 
 impl Step {
@@ -57,6 +69,14 @@ macro_rules! image_recipe {
                     let settings = $crate::guest::settings();
                     <$component as $crate::image::ImageMaker>::generate(&settings, &spec)
                 }
+
+                fn generate_environment(
+                    base: $crate::ImageSpec,
+                    environment: $crate::CodeEnvironment,
+                ) -> Result<$crate::image::ImageRecipe, String> {
+                    let settings = $crate::guest::settings();
+                    <$component as $crate::image::ImageMaker>::generate_environment(&settings, &base, &environment)
+                }
             }
             #[cfg(target_family = "wasm")]
             $crate::bindings::image::export!(Exported);
@@ -64,7 +84,7 @@ macro_rules! image_recipe {
             #[cfg(not(target_family = "wasm"))]
             const _: fn() = || {
                 use $crate::bindings::image::exports::wharf::plugin::image_recipe_generation::Guest;
-                let _ = <Exported as Guest>::generate;
+                let _ = (<Exported as Guest>::generate, <Exported as Guest>::generate_environment);
             };
         };
     };

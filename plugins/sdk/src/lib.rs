@@ -74,21 +74,27 @@
 //! a panic is an error of this one call, and its message is in the run's record.
 
 pub mod adapter;
+pub mod base;
 #[doc(hidden)]
 pub mod bindings;
+pub mod cran;
+pub mod cuda;
+pub mod environment;
 pub mod grants;
 #[doc(hidden)]
 pub mod guest;
 pub mod image;
 pub mod log;
+pub mod names;
 pub mod permission;
+pub mod pip;
 pub mod policy;
 pub mod settings;
 mod types;
 
 pub use types::{
-    Binding, BindingKind, ExecutionConfiguration, Identity, ImageSpec, KeyValue, Language, Limit, Mirrors, Plan,
-    Quantity, Reason, Request, Resource, Security, Usage, UsageEntry, WhenFull,
+    Binding, BindingKind, CodeEnvironment, ExecutionConfiguration, Identity, ImageSpec, KeyValue, Language, Limit,
+    Mirrors, Plan, Quantity, Reason, Request, Resource, Security, Usage, UsageEntry, WhenFull,
 };
 
 /// Exports `metadata`, which every world has. The other macros call it.

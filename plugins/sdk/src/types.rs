@@ -3,8 +3,8 @@
 use std::fmt;
 
 pub use crate::bindings::shared::wharf::plugin::types::{
-    Binding, BindingKind, ExecutionConfiguration, Identity, ImageSpec, KeyValue, Language, Limit, Mirrors, Plan,
-    Quantity, Reason, Request, Resource, Security, Usage, UsageEntry, WhenFull,
+    Binding, BindingKind, CodeEnvironment, ExecutionConfiguration, Identity, ImageSpec, KeyValue, Language, Limit,
+    Mirrors, Plan, Quantity, Reason, Request, Resource, Security, Usage, UsageEntry, WhenFull,
 };
 use wharf_model::quantity::Quantity as HostQuantity;
 

@@ -112,9 +112,15 @@ fn the_tools_that_look_for_mistakes_find_none_in_a_fresh_home() {
     let doctor: Value = home.call(["--json", "doctor"]).exits(0).document();
     assert!(!doctor.to_string().contains("\"bad\""), "{doctor}");
     let components = home.call(["component", "list"]).exits(0);
-    for name in
-        ["allowed-groups", "resource-ceiling", "defaults-and-labels", "recipe-python", "recipe-r", "image-debian"]
-    {
+    for name in [
+        "allowed-groups",
+        "resource-ceiling",
+        "defaults-and-labels",
+        "recipe-python",
+        "recipe-r",
+        "image-debian",
+        "image-rpm",
+    ] {
         assert!(components.stdout.contains(name), "no {name} in\n{components}");
     }
     let bases = home.call(["base", "list"]).exits(0);

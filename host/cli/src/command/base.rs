@@ -1,61 +1,12 @@
 //! `wharf base`.
 
-use futures_util::StreamExt;
-use wharf::message::{BaseProgress, BaseSummary};
-use wharf_model::quantity::describe_bytes;
+use wharf::message::BaseSummary;
 
 use super::{Ending, open};
 use crate::arguments::GlobalArguments;
-use crate::console::{Console, for_terminal};
+use crate::console::Console;
 use crate::exit_code;
-use crate::run_view::mark;
 use crate::table::Table;
-use crate::text::duration;
-
-pub(super) async fn build(global: &GlobalArguments, name: &str, console: &mut Console) -> Ending {
-    let access = open(global).await?;
-    let mut steps = access.build_base(name);
-    let spinner = console.spinner();
-    spinner.start(&format!("base image {name}"));
-    let mut result = Ok(());
-    while let Some(step) = steps.next().await {
-        let step = match step {
-            Ok(step) => step,
-            Err(fault) => {
-                result = Err(fault);
-                break;
-            }
-        };
-        if console.is_json() {
-            console.json_line(&step)?;
-            continue;
-        }
-        match step {
-            BaseProgress::Progress(text) => {
-                let text = for_terminal(&text);
-                if console.err().is_terminal() && !global.verbose {
-                    spinner.say(&format!("base image {name}: {text}"));
-                } else {
-                    console.note(&format!("  {text}"));
-                }
-            }
-            BaseProgress::Done(report) => {
-                spinner.clear();
-                let mark = mark(console.out(), true);
-                let took = duration(report.millis);
-                let how = if report.built { format!("built in {took}") } else { format!("was there already ({took})") };
-                console.line(&format!("{mark} base image {} {how}", report.name))?;
-                console.line(&format!("  key    {}", report.key))?;
-                console.line(&format!("  image  {} ({})", report.image, describe_bytes(report.size)))?;
-            }
-        }
-    }
-    spinner.clear();
-    drop(steps);
-    access.shutdown().await;
-    result?;
-    Ok(exit_code::SUCCEEDED)
-}
 
 pub(super) async fn list(global: &GlobalArguments, console: &mut Console) -> Ending {
     let access = open(global).await?;

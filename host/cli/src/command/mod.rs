@@ -1,12 +1,15 @@
 //! The commands.
 
 mod base;
+mod build;
 mod component;
 mod config;
 mod docs;
 mod doctor;
+mod env;
 mod error;
 mod explain;
+mod image;
 mod init;
 mod logs;
 mod run;
@@ -15,10 +18,12 @@ mod stop;
 
 use std::path::Path;
 
+use wharf::message::{BuildTarget, Prune};
 use wharf::{Access, HostOptions};
 
 use crate::arguments::{
-    Arguments, BaseCommand, Command, ComponentCommand, ConfigCommand, DocsCommand, GlobalArguments,
+    Arguments, BaseCommand, Command, ComponentCommand, ConfigCommand, DocsCommand, EnvCommand, GlobalArguments,
+    ImageCommand,
 };
 use crate::console::Console;
 use crate::failure::Failure;
@@ -42,8 +47,21 @@ pub(crate) async fn execute(arguments: Arguments, console: &mut Console) -> Endi
         Command::Config(ConfigCommand::Test { name, user, group }) => {
             config::test(&global, name, user.as_deref(), group, console).await
         }
-        Command::Base(BaseCommand::Build { name }) => base::build(&global, name, console).await,
+        Command::Base(BaseCommand::Build { name }) => {
+            build::execute(&global, BuildTarget::Base(name.clone()), console).await
+        }
         Command::Base(BaseCommand::List) => base::list(&global, console).await,
+        Command::Env(EnvCommand::Build { name, .. }) => {
+            let target = name.as_ref().map_or(BuildTarget::All, |name| BuildTarget::CodeEnv(name.clone()));
+            build::execute(&global, target, console).await
+        }
+        Command::Env(EnvCommand::List) => env::list(&global, console).await,
+        Command::Image(ImageCommand::List) => image::list(&global, console).await,
+        Command::Image(ImageCommand::Why { name, with }) => image::why(&global, name, with.as_deref(), console).await,
+        Command::Image(ImageCommand::Prune { older_than, keep, dry_run }) => {
+            let prune = Prune { older_than: older_than.seconds(), keep: *keep, dry_run: *dry_run };
+            image::prune(&global, prune, console).await
+        }
         Command::Component(ComponentCommand::List) => component::list(&global, console).await,
         Command::Component(ComponentCommand::Check { files }) => component::check(files, console),
         Command::Runs(arguments) => runs::execute(&global, arguments, console).await,
@@ -62,5 +80,6 @@ async fn open(global: &GlobalArguments) -> Result<Access, Failure> {
 }
 
 async fn open_at(home: &Path) -> Result<Access, Failure> {
-    Ok(Access::open(home, HostOptions::default()).await?)
+    let options = HostOptions { docker_config: wharf::docker_config(), ..HostOptions::default() };
+    Ok(Access::open(home, options).await?)
 }

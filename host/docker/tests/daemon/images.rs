@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use wharf_images::{ImageEngine, ImageError, ImagePlan, Images, Progress, RunnerLayer};
+use futures_util::StreamExt as _;
+use wharf_images::{ImageEngine, ImageError, ImagePlan, Images, Progress, RunnerLayer, Sources};
 use wharf_model::image::{ContextFile, ImageRecipe, ImageSpec, Mirrors, Origin, Step};
 use wharf_model::launch::Backend;
 
@@ -20,7 +21,11 @@ fn plan(fixture: &Fixture, name: &str, steps: Vec<Step>) -> ImagePlan {
             name: format!("{}-{name}", fixture.host),
             origin: Origin::From(fixture.image.clone()),
             languages: vec![],
+            cuda: None,
             system_packages: vec![],
+            pre_install: None,
+            post_install: None,
+            files: vec![],
             mirrors: Mirrors::default(),
             extra_ca: vec![],
             labels: Default::default(),
@@ -32,6 +37,7 @@ fn plan(fixture: &Fixture, name: &str, steps: Vec<Step>) -> ImagePlan {
             bootstrap_packages: vec![],
         },
         made_by: "image-test@12ab".to_owned(),
+        environment: None,
     }
 }
 
@@ -53,9 +59,9 @@ async fn a_built_image_is_what_its_steps_say_and_is_found_again() {
     let plan = plan(&fixture, "image", steps);
     let images = Images::new(fixture.backend.clone(), LAYER);
     let begun = Instant::now();
-    let ready = images.ensure(&plan, &silent()).await.unwrap();
+    let ready = images.ensure(&plan, &Sources::default(), &silent()).await.unwrap();
     println!("base image and run image: {:?}", begun.elapsed());
-    fixture.removes(format!("wharf-base/{}:{}", plan.spec.name, ready.base_key.short()));
+    fixture.removes(format!("wharf-base/{}:{}", plan.spec.name, ready.keys.base.short()));
     fixture.removes(ready.tag.clone());
     assert!(ready.built && ready.id.starts_with("sha256:"), "{ready:?}");
 
@@ -72,7 +78,8 @@ async fn a_built_image_is_what_its_steps_say_and_is_found_again() {
     assert!(images.list().await.unwrap().iter().any(|listed| listed.id == ready.id));
 
     // Another host at the same daemon makes nothing.
-    let again = Images::new(fixture.backend.clone(), LAYER).ensure(&plan, &silent()).await.unwrap();
+    let again =
+        Images::new(fixture.backend.clone(), LAYER).ensure(&plan, &Sources::default(), &silent()).await.unwrap();
     assert_eq!((again.id.as_str(), again.built), (ready.id.as_str(), false));
 
     let mut spec = fixture.script(
@@ -107,7 +114,7 @@ async fn a_failed_build_says_where_and_why() {
     let sink = Arc::clone(&heard);
     let progress: Progress = Arc::new(move |text| sink.lock().unwrap().push(text));
     let images = Images::new(fixture.backend.clone(), LAYER);
-    let error = images.ensure(&plan, &progress).await.unwrap_err();
+    let error = images.ensure(&plan, &Sources::default(), &progress).await.unwrap_err();
     let text = error.to_string();
     let start = format!("building the base image {} failed at step 4 of 6 (install R):\n", plan.spec.name);
     assert!(text.starts_with(&start), "{text}");
@@ -128,7 +135,8 @@ async fn an_image_that_cannot_be_pulled_says_what_else_to_do() {
     let mut plan = plan(&fixture, "image", vec![]);
     // A port that nothing listens on.
     plan.spec.origin = Origin::From("127.0.0.1:1/none".to_owned());
-    let error = Images::new(fixture.backend.clone(), LAYER).ensure(&plan, &silent()).await.unwrap_err();
+    let error =
+        Images::new(fixture.backend.clone(), LAYER).ensure(&plan, &Sources::default(), &silent()).await.unwrap_err();
     assert!(matches!(error, ImageError::PullFailed { .. }), "{error}");
     assert!(error.to_string().contains("docker load"), "{error}");
 }
@@ -145,7 +153,7 @@ async fn a_bootstrap_makes_an_image_with_python() {
     let images = Images::new(fixture.backend.clone(), LAYER);
     let before = fixture.backend.list("wharf.image.key").await.unwrap();
     let begun = Instant::now();
-    let ready = images.ensure(&plan, &progress).await.unwrap();
+    let ready = images.ensure(&plan, &Sources::default(), &progress).await.unwrap();
     for made in fixture.backend.list("wharf.image.key").await.unwrap() {
         // The bootstrapped image too, unless it was there.
         if !before.contains(&made) {
@@ -158,13 +166,16 @@ async fn a_bootstrap_makes_an_image_with_python() {
     // Another runner: what an upgrade of the host costs.
     let begun = Instant::now();
     let newer = RunnerLayer { runner: |_| Some(b"#!/bin/sh\necho newer\n"), ..LAYER };
-    let upgraded = Images::new(fixture.backend.clone(), newer).ensure(&plan, &progress).await.unwrap();
+    let upgraded =
+        Images::new(fixture.backend.clone(), newer).ensure(&plan, &Sources::default(), &progress).await.unwrap();
     println!("a newer runner's layer: {:?}", begun.elapsed());
     fixture.removes(upgraded.tag.clone());
-    assert_eq!(upgraded.base_key, ready.base_key);
+    assert_eq!(upgraded.keys.base, ready.keys.base);
 
     let begun = Instant::now();
-    assert!(!Images::new(fixture.backend.clone(), LAYER).ensure(&plan, &silent()).await.unwrap().built);
+    assert!(
+        !Images::new(fixture.backend.clone(), LAYER).ensure(&plan, &Sources::default(), &silent()).await.unwrap().built
+    );
     println!("found again: {:?}", begun.elapsed());
 
     let mut spec = fixture.script("look", "python3 -c 'import pandas; print(pandas.__version__)'; ls /usr/share/man");
@@ -174,4 +185,59 @@ async fn a_bootstrap_makes_an_image_with_python() {
     let log = String::from_utf8(fixture.backend.log_tail(&launched.id, 10_000).await.unwrap()).unwrap();
     assert!(log.starts_with("1.5.3\n"), "{end:?}: {log}");
     Backend::remove(&*fixture.backend, &launched.id).await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs docker (makes images)"]
+async fn an_image_is_saved_and_loaded_under_its_tag() {
+    let mut fixture = Fixture::new("carried").await;
+    let backend = fixture.backend.clone();
+    let name = format!("wharf-test/carried-again:{}", std::process::id());
+    let find = async |name: &str| ImageEngine::find(backend.as_ref(), name).await;
+    backend.tag(&fixture.image, &name).await.unwrap();
+    fixture.removes(name.clone());
+    let saved: Vec<_> = backend.save(&name).await.unwrap().collect().await;
+    let size: usize = saved.iter().map(|piece| piece.as_ref().unwrap().len()).sum();
+    println!("{size} bytes in {} pieces", saved.len());
+    let found = find(&name).await.unwrap().unwrap();
+    assert!(found.created > 1_600_000_000, "{found:?}");
+    ImageEngine::remove(backend.as_ref(), &name).await.unwrap();
+    assert_eq!(find(&name).await.unwrap(), None);
+    backend.load(Box::pin(futures_util::stream::iter(saved)), &silent()).await.unwrap();
+    assert_eq!(find(&name).await.unwrap().unwrap().id, found.id);
+    // What isn't there can't be saved, and what isn't whole can't be loaded.
+    let error = backend.save("wharf-test/none:1").await.err().unwrap().to_string();
+    assert!(error.contains("wharf-test/none"), "{error}");
+    let broken = futures_util::stream::iter([Err(std::io::Error::other("the other engine went away"))]);
+    let error = backend.load(Box::pin(broken), &silent()).await.unwrap_err().to_string();
+    println!("{error}");
+}
+
+#[tokio::test]
+#[ignore = "needs docker (makes a container that is never started)"]
+async fn a_file_of_an_image_is_read_without_running_it() {
+    let fixture = Fixture::new("looked").await;
+    let file = async |path: &str, limit| fixture.backend.file(&fixture.image, path, limit).await;
+    let busybox = std::fs::read("/bin/busybox").unwrap();
+    assert!(file("/bin/busybox", 16 << 20).await.unwrap() == Some(busybox));
+    assert_eq!(file("/opt/none", 10).await.unwrap(), None);
+    assert!(file("/bin/busybox", 1000).await.unwrap_err().to_string().contains("more than 1000 bytes"));
+    assert!(file("/bin", 16 << 20).await.unwrap_err().to_string().contains("isn't a regular file"));
+    assert_eq!(fixture.backend.file("wharf-test/none:1", "/x", 10).await.unwrap(), None);
+    // Nobody waits for this one any more.
+    let _ = tokio::time::timeout(std::time::Duration::from_millis(5), file("/bin/busybox", 16 << 20)).await;
+    for _ in 0..100 {
+        if looks().is_empty() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("containers are left: {}", looks());
+}
+
+/// The containers through which images are looked into.
+fn looks() -> String {
+    let args = ["ps", "-aq", "--filter", "label=wharf.look"];
+    let output = std::process::Command::new("docker").env("DOCKER_HOST", crate::fixture::address()).args(args).output();
+    String::from_utf8_lossy(&output.unwrap().stdout).trim().to_owned()
 }

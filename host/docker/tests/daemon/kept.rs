@@ -50,7 +50,7 @@ async fn what_must_not_be_sent_twice_has_a_connection_of_its_own() {
             .await;
     let backend = daemon.backend();
     backend.info().await.unwrap();
-    let error = backend.pull("debian:12", &silent()).await.unwrap_err().to_string();
+    let error = backend.pull("debian:12", None, &silent()).await.unwrap_err().to_string();
     assert!(error.contains("the connection broke"), "{error}");
     let pulls: Vec<Heard> = daemon.heard().into_iter().filter(|heard| heard.line.contains("/images/create")).collect();
     // The first request after the greeting, and the only one of its kind.

@@ -29,6 +29,9 @@ pub struct ActivityFile {
     /// The execution configuration. By default the project's, else the site's.
     #[serde(default)]
     pub configuration: Option<String>,
+    /// The code environment that it runs in. By default the base image's own packages.
+    #[serde(default)]
+    pub code_env: Option<String>,
     /// The project that it belongs to.
     #[serde(default)]
     pub project: Option<String>,
@@ -161,6 +164,11 @@ pub(super) fn resolve(source: &Source<'_>, file: ActivityFile, requester: Identi
     {
         return Err(source.fault(&["configuration"], not_a_name("an execution configuration", configuration)));
     }
+    if let Some(code_env) = &file.code_env
+        && !is_name(code_env)
+    {
+        return Err(source.fault(&["code_env"], not_a_name("a code environment", code_env)));
+    }
     if file.project.as_deref().is_some_and(|project| project.trim().is_empty()) {
         return Err(source.fault(&["project"], "`project` is empty"));
     }
@@ -174,6 +182,7 @@ pub(super) fn resolve(source: &Source<'_>, file: ActivityFile, requester: Identi
         requester,
         project: file.project,
         configuration: file.configuration,
+        code_env: file.code_env,
         code: Some(code),
         code_name: Some(code_name),
         parameters: serde_json::Map::new(),

@@ -1,12 +1,13 @@
 //! `base-images/NAME.toml`: what base images are made from.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use wharf_model::image::{ContextFile, Language, Mirrors, Origin};
-use wharf_model::{Fault, ImageSpec};
+use wharf_images::check_fragment;
+use wharf_model::image::{ContextFile, Fragment, Language, Mirrors, Origin};
+use wharf_model::{Fault, ImageSpec, document};
 
 use super::label::check_labels;
 use super::name::{is_name, not_a_name};
@@ -21,6 +22,12 @@ const USUAL_RECIPE: &str = "image-debian";
 /// More than this isn't a bundle of certificates.
 const LARGEST_CERTIFICATES: u64 = 4 << 20;
 
+/// More than this doesn't belong into a build context that is kept in memory.
+const LARGEST_FILE: u64 = 16 << 20;
+
+/// Names that a build context has besides.
+const RESERVED: [&str; 5] = ["Containerfile", "Dockerfile", "files", "root", "requirements.txt"];
+
 /// The shape of a base image's file. It has either `from` or `[bootstrap]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -31,8 +38,16 @@ pub struct BaseImageFile {
     pub bootstrap: Option<BootstrapTable>,
     /// The languages that recipes of this image are written in.
     pub languages: LanguagesTable,
+    /// The version of CUDA whose libraries it has, e.g. `"12.4"`.
+    pub cuda: Option<String>,
     /// Packages of the distribution.
     pub system_packages: Vec<String>,
+    /// Containerfile instructions before all others: RUN, ENV, ARG, COPY, ADD, LABEL, USER, WORKDIR, SHELL.
+    pub pre_install: Option<String>,
+    /// Containerfile instructions after all others.
+    pub post_install: Option<String>,
+    /// Files that those instructions copy, by the last part of their paths; relative to the home.
+    pub files: Vec<String>,
     /// Where packages come from instead of the public places.
     pub mirrors: MirrorsTable,
     /// Files with certificates (PEM) that the image must trust; relative to the home.
@@ -78,7 +93,7 @@ pub struct LanguageTable {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MirrorsTable {
-    /// A Debian mirror's URL.
+    /// A mirror of the distribution's packages: its URL.
     pub apt: Option<String>,
     /// A PyPI index's URL, e.g. `https://pypi.org/simple`.
     pub pip: Option<String>,
@@ -108,13 +123,25 @@ pub(super) fn resolve(source: &Source<'_>, home: &Path, name: &str, file: BaseIm
         }
     }
     check_labels(source, &file.labels)?;
+    if let Some(cuda) = &file.cuda {
+        check_cuda(source, cuda)?;
+    }
+    let extra_ca = certificates(source, home, &file.extra_ca)?;
+    let files = files(source, home, &file.files, &extra_ca)?;
+    let fragment = |key: &str, text: Option<String>| fragment(source, name, key, text, &files);
+    let pre_install = fragment("pre_install", file.pre_install)?;
+    let post_install = fragment("post_install", file.post_install)?;
     Ok(ImageSpec {
         name: name.to_owned(),
         origin: origin(source, file.from, file.bootstrap)?,
         languages: languages(source, file.languages)?,
+        cuda: file.cuda,
         system_packages: file.system_packages,
+        pre_install,
+        post_install,
+        files,
         mirrors: Mirrors { apt: file.mirrors.apt, pip: file.mirrors.pip, cran: file.mirrors.cran },
-        extra_ca: certificates(source, home, &file.extra_ca)?,
+        extra_ca,
         labels: file.labels,
         made_by,
     })
@@ -180,6 +207,81 @@ fn languages(source: &Source<'_>, table: LanguagesTable) -> Result<Vec<Language>
         languages.push(Language { name: name.to_owned(), version: table.version, packages: table.packages });
     }
     Ok(languages)
+}
+
+fn check_cuda(source: &Source<'_>, version: &str) -> Result<(), Fault> {
+    let parts: Vec<&str> = version.split('.').collect();
+    let number = |part: &&str| !part.is_empty() && part.len() <= 3 && part.bytes().all(|byte| byte.is_ascii_digit());
+    if (2..=3).contains(&parts.len()) && parts.iter().all(number) {
+        return Ok(());
+    }
+    Err(source.fault(&["cuda"], format!("`cuda` is \"{version}\"; expected a version such as \"12.4\"")))
+}
+
+/// A piece of a Containerfile, with its place in the file.
+fn fragment(
+    source: &Source<'_>,
+    name: &str,
+    key: &str,
+    text: Option<String>,
+    files: &[ContextFile],
+) -> Result<Option<Fragment>, Fault> {
+    let Some(text) = text else { return Ok(None) };
+    let line = document::text_line_of(&source.text, key).unwrap_or(1);
+    let fragment = Fragment { file: format!("base-images/{name}.toml"), line, text };
+    match check_fragment(&fragment, files) {
+        Ok(()) => Ok(Some(fragment)),
+        Err(problem) => Err(Fault::new(source.code, format!("`{key}`: {}", problem.message))
+            .at(source.file, Some(problem.line))
+            .hint(
+                "every line is a Containerfile instruction; a backslash at its end goes on with it in the next line",
+            )),
+    }
+}
+
+/// Reads the files that fragments copy.
+fn files(
+    source: &Source<'_>,
+    home: &Path,
+    written: &[String],
+    others: &[ContextFile],
+) -> Result<Vec<ContextFile>, Fault> {
+    let mut files: Vec<ContextFile> = Vec::new();
+    for (at, text) in written.iter().enumerate() {
+        let at = at.to_string();
+        let fault = |message: String| source.fault(&["files", &at], message);
+        let inside = Path::new(text).components().all(|part| matches!(part, Component::Normal(_)));
+        let name = Path::new(text).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let sound = name.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        if text.is_empty() || !inside || !sound {
+            return Err(fault(format!(
+                "`files` names \"{text}\"; expected a path below the home, whose last part has only letters, digits, dots, \
+                 underscores and dashes"
+            )));
+        }
+        if RESERVED.contains(&name) {
+            return Err(fault(format!("`files` names \"{text}\": a build has a {name} of its own; rename the file")));
+        }
+        if files.iter().chain(others).any(|other| other.name == name) {
+            return Err(fault(format!("`files` or `extra_ca` name two files called \"{name}\"; rename one")));
+        }
+        let path = home.join(text);
+        let contents = match std::fs::metadata(&path) {
+            Ok(about) if !about.is_file() => return Err(fault(format!("{} isn't a file", path.display()))),
+            Ok(about) if about.len() > LARGEST_FILE => {
+                return Err(fault(format!("{} is larger than 16 MiB: get it with RUN or ADD", path.display())));
+            }
+            Ok(_) => std::fs::read(&path),
+            Err(error) => Err(error),
+        }
+        .map_err(|error| {
+            let message = unreadable(&path, &error).to_string();
+            fault(format!("`files` names \"{text}\": {message}")).hint("paths are relative to the home")
+        })?;
+        files.push(ContextFile { name: name.to_owned(), contents });
+    }
+    Ok(files)
 }
 
 fn check_url(source: &Source<'_>, path: &[&str], url: &str) -> Result<(), Fault> {
@@ -290,6 +392,34 @@ team = "data"
         );
         assert_eq!(image.made_by, "image-debian");
         assert_eq!(image.mirrors.pip.as_deref(), Some("https://pypi.example.com/simple"));
+    }
+
+    #[test]
+    fn fragments_know_their_lines_and_their_files() {
+        let fixture = Fixture::new();
+        fixture.write("files/krb5.conf", "[libdefaults]\n");
+        fixture.write(
+            "base-images/a.toml",
+            "from = \"a\"\ncuda = \"12.4\"\nfiles = [\"files/krb5.conf\"]\npost_install = '''\nCOPY krb5.conf /etc/\nRUN a \\\n && b\n'''\n",
+        );
+        let image = fixture.home().load_base_image("a").expect("sound");
+        let fragment = image.post_install.expect("a fragment");
+        assert_eq!((fragment.file.as_str(), fragment.line), ("base-images/a.toml", 5));
+        assert_eq!(image.files[0].name, "krb5.conf");
+        assert_eq!(image.cuda.as_deref(), Some("12.4"));
+        for (text, expected) in [
+            ("post_install = '''\nRUN true\nRNU false\n'''\n", "4: `post_install`: \"RNU\" is no instruction"),
+            ("pre_install = \"COPY x /etc/\"\n", "2: `pre_install`: COPY names \"x\", which isn't one"),
+            ("cuda = \"twelve\"\n", "2: `cuda` is \"twelve\"; expected a version such as \"12.4\""),
+            ("files = [\"../secret\"]\n", "2: `files` names \"../secret\"; expected a path below the home"),
+            ("files = [\"files/Containerfile\"]\n", "2: `files` names \"files/Containerfile\": a build has"),
+            ("files = [\"files/none\"]\n", "2: `files` names \"files/none\":"),
+        ] {
+            fixture.write("base-images/a.toml", &format!("from = \"a\"\n{text}"));
+            let fault = fixture.home().load_base_image("a").expect_err(text);
+            let shown = fixture.spell(&fault);
+            assert!(shown.starts_with(&format!("base-images/a.toml:{expected}")), "{shown}");
+        }
     }
 
     #[test]

@@ -30,6 +30,7 @@ fn examples() -> Vec<(&'static str, &'static str)> {
 fn the_examples_are_sound() {
     let fixture = Fixture::new();
     fixture.write("certs/corp.pem", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n");
+    fixture.write("certs/krb5.conf", "[libdefaults]\n");
     fixture.write("activities/sales.py", "print(1)\n");
     fixture.write("data/sales.csv", "a\n1\n");
     let examples = examples();
@@ -46,7 +47,7 @@ fn the_examples_are_sound() {
             ComponentSettingsFile::read(&file, block).expect(path);
         }
     }
-    for folder in ["wharf.toml", "configs/", "base-images/", "activities/", "policies/"] {
+    for folder in ["wharf.toml", "configs/", "base-images/", "code-envs/", "activities/", "policies/"] {
         assert!(examples.iter().any(|(path, _)| path.starts_with(folder)), "no example of {folder}");
     }
 }

@@ -7,7 +7,7 @@ use wharf_model::{Activity, ExecutionConfiguration, Fault, Identity, ImageSpec};
 use super::name::{is_name, not_a_name, not_found};
 use super::site::Site;
 use super::source::{Source, unreadable};
-use super::{activity, base_image, configuration, security, site};
+use super::{CodeEnvSettings, activity, base_image, code_env, configuration, security, site};
 
 /// The folder that an administrator keeps, and where in it everything is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +48,18 @@ impl Home {
         self.root.join("base-images")
     }
 
+    /// The code environments.
+    #[must_use]
+    pub fn code_envs_dir(&self) -> PathBuf {
+        self.root.join("code-envs")
+    }
+
+    /// What the last build of a code environment over a base image got. The host writes it.
+    #[must_use]
+    pub fn code_env_lock(&self, name: &str, base: &str) -> PathBuf {
+        self.code_envs_dir().join(name).join("locks").join(format!("{base}.toml"))
+    }
+
     /// Components that judge.
     #[must_use]
     pub fn policies_dir(&self) -> PathBuf {
@@ -70,6 +82,12 @@ impl Home {
     #[must_use]
     pub fn secrets_dir(&self) -> PathBuf {
         self.root.join("secrets")
+    }
+
+    /// Who the host is at registries: a file in the format of Docker's `config.json`.
+    #[must_use]
+    pub fn registries_file(&self) -> PathBuf {
+        self.root.join("registries.json")
     }
 
     /// Certificates that images must trust.
@@ -233,6 +251,36 @@ impl Home {
         base_image::resolve(&source, &self.root, name, source.parse()?)
     }
 
+    /// The names of the code environments, sorted.
+    ///
+    /// # Errors
+    /// Their folder can't be read.
+    pub fn code_env_names(&self) -> Result<Vec<String>, Fault> {
+        let folder = self.code_envs_dir();
+        let mut names = entries(&folder)?;
+        names.retain(|name| is_name(name) && code_env::layout(&folder.join(name)).is_some());
+        names.sort();
+        Ok(names)
+    }
+
+    /// Reads a code environment: `env.toml` and `requirements.txt`, or the files of a plugin's code environment.
+    ///
+    /// # Errors
+    /// There is none of that name, or something in its files is wrong.
+    pub fn load_code_env(&self, name: &str) -> Result<CodeEnvSettings, Fault> {
+        if !is_name(name) {
+            return Err(Fault::new("code-env-not-found", not_a_name("a code environment", name)));
+        }
+        let folder = self.code_envs_dir().join(name);
+        let Some(layout) = code_env::layout(&folder) else {
+            let there = self.code_env_names().unwrap_or_default();
+            let mut fault = not_found("code-env-not-found", "code environment", "code-envs", name, &there);
+            fault.hint = fault.hint.map(|hint| hint.replace(&format!("{name}.toml"), &format!("{name}/env.toml")));
+            return Err(fault);
+        };
+        code_env::load(&folder, name, &layout)
+    }
+
     /// Reads an activity's file and the code that it names. The file may be anywhere.
     ///
     /// # Errors
@@ -255,10 +303,32 @@ impl Home {
             Ok(names) => faults.extend(names.iter().filter_map(|name| self.load_base_image(name).err())),
             Err(fault) => faults.push(fault),
         }
+        match self.code_env_names() {
+            Ok(names) => faults.extend(names.iter().flat_map(|name| self.check_code_env(name))),
+            Err(fault) => faults.push(fault),
+        }
         if let Some(site) = site {
             faults.extend(self.check_defaults(&site));
         }
         faults
+    }
+
+    /// Whether a code environment can be read, and the configurations that it names are there.
+    fn check_code_env(&self, name: &str) -> Vec<Fault> {
+        let settings = match self.load_code_env(name) {
+            Ok(settings) => settings,
+            Err(fault) => return vec![fault],
+        };
+        let there = self.configuration_names().unwrap_or_default();
+        let file = self.code_envs_dir().join(name).join("env.toml");
+        let Ok(source) = Source::open(code_env::CODE, &file) else { return Vec::new() };
+        let named = settings.available.names().unwrap_or_default();
+        let lost = named.iter().enumerate().filter(|(_, name)| !there.contains(name));
+        lost.map(|(at, name)| {
+            let fault = not_found("config-not-found", "execution configuration", "configs", name, &there);
+            source.place(&["configurations", &at.to_string()], fault)
+        })
+        .collect()
     }
 
     /// Whether the default configurations of `wharf.toml` are there.
@@ -295,24 +365,26 @@ impl Home {
 
 /// The names of the `.toml` files of a folder, sorted. A folder that isn't there has none.
 fn names(folder: &Path) -> Result<Vec<String>, Fault> {
+    // Editors leave `.NAME.toml.swp` and the like; those aren't names.
+    let name = |entry: String| entry.strip_suffix(".toml").filter(|name| is_name(name)).map(str::to_owned);
+    let mut names: Vec<String> = entries(folder)?.into_iter().filter_map(name).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// What is in a folder. One that isn't there has nothing.
+fn entries(folder: &Path) -> Result<Vec<String>, Fault> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(unreadable(folder, &error)),
     };
-    let mut names = Vec::new();
+    let mut found = Vec::new();
     for entry in entries {
-        let path = entry.map_err(|error| unreadable(folder, &error))?.path();
-        // Editors leave `.NAME.toml.swp` and the like; those aren't names.
-        if path.extension().is_some_and(|extension| extension == "toml")
-            && let Some(name) = path.file_stem().and_then(|stem| stem.to_str())
-            && is_name(name)
-        {
-            names.push(name.to_owned());
-        }
+        let name = entry.map_err(|error| unreadable(folder, &error))?.file_name();
+        found.extend(name.to_str().map(str::to_owned));
     }
-    names.sort();
-    Ok(names)
+    Ok(found)
 }
 
 #[cfg(test)]

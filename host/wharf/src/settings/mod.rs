@@ -7,6 +7,7 @@
 mod activity;
 mod base_image;
 mod byte_size;
+mod code_env;
 mod configuration;
 #[cfg(test)]
 mod fixture;
@@ -26,6 +27,7 @@ mod time_span;
 pub use activity::{ActivityFile, CodeKind, Direction, binding};
 pub use base_image::{BaseImageFile, BootstrapTable, LanguageTable, LanguagesTable, MirrorsTable};
 pub use byte_size::ByteSize;
+pub use code_env::{Availability, CodeEnvFile, CodeEnvLanguage, CodeEnvSettings, ConfigurationNames, Names};
 pub use configuration::{ConfigurationFile, EngineType, ExchangeTable, LogsTable, PermissionsTable};
 pub use home::Home;
 pub use resource::{Amount, ResourcesTable, check_resources, resource_argument};

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 use wharf_components::ComponentSettingsFile;
 
-use super::{ActivityFile, BaseImageFile, ConfigurationFile, SiteFile};
+use super::{ActivityFile, BaseImageFile, CodeEnvFile, ConfigurationFile, SiteFile};
 
 /// The schemas, each with the name of its file in `docs/schemas`.
 #[must_use]
@@ -14,6 +14,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
     vec![
         ("activity.schema.json", schema::<ActivityFile>()),
         ("base-image.schema.json", schema::<BaseImageFile>()),
+        ("code-env.schema.json", schema::<CodeEnvFile>()),
         ("component.schema.json", schema::<ComponentSettingsFile>()),
         ("configuration.schema.json", schema::<ConfigurationFile>()),
         ("wharf.schema.json", schema::<SiteFile>()),

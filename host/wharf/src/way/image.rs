@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use wharf_images::{ImageError, Progress, ReadyImage};
+use wharf_model::outcome::Whose;
 use wharf_model::{Cause, EventKind, Outcome, Phase};
 
 use super::admission::Admitted;
@@ -10,6 +11,7 @@ use super::{Judged, Step, Way};
 use crate::conclude::{ENGINE_AWAY, engine_outcome, outcome, sentence_of, with_refusal};
 use crate::engines::Engine;
 use crate::last_words;
+use crate::supply::describe;
 
 /// A run whose image is at its engine. Only [`resolve`] makes one.
 pub(crate) struct Resolved {
@@ -39,11 +41,13 @@ pub(crate) async fn resolve(way: &Way, admitted: Admitted) -> Step<Resolved> {
     let engine = way.host.engines().at(daemon).map_err(|error| Box::new(engine_outcome(&error)))?;
     let journal = way.journal.clone();
     let progress: Progress = Arc::new(move |text| journal.note(EventKind::Progress { phase: Phase::Image, text }));
-    let image = engine
-        .images
-        .ensure(admitted.judged().image(), &progress)
+    let configuration = &admitted.judged().plan().configuration;
+    let image = way
+        .host
+        .supply(&engine, daemon, configuration.registry.as_deref(), admitted.judged().image(), &progress)
         .await
         .map_err(|error| Box::new(image_outcome(&error)))?;
+    image.made.iter().for_each(|made| progress(describe(made)));
     phase.done();
     Ok(Resolved { admitted, engine, image })
 }
@@ -68,6 +72,13 @@ pub(crate) fn image_outcome(error: &ImageError) -> Outcome {
             let end = outcome(Cause::ImageBuildFailed, format!("building {image} failed at {step}: {said}"));
             Outcome { error_tail: lines.clone(), ..with_refusal(end, &lines.join("\n")) }
         }
+        ImageError::EnvironmentFailed { lines, .. } => {
+            let end = Outcome { whose: Whose::Configuration, ..outcome(Cause::ImageBuildFailed, sentence) };
+            Outcome { error_tail: lines.clone(), ..end }
+        }
+        ImageError::NoCredentials { .. } => {
+            Outcome { whose: Whose::Configuration, ..outcome(Cause::ImageMissing, sentence) }
+        }
         ImageError::BootstrapFailed { suite, mirror, status, lines } => {
             let said = last_words::reason(lines).unwrap_or("it says nothing");
             let sentence = format!("making a root file system of {suite} from {mirror} failed ({status}): {said}");
@@ -80,7 +91,6 @@ pub(crate) fn image_outcome(error: &ImageError) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wharf_model::outcome::Whose;
 
     #[test]
     fn a_failed_build_is_a_sentence_and_its_lines() {

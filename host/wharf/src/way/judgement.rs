@@ -12,9 +12,10 @@ use wharf_model::{
 };
 
 use super::permission::no;
-use super::planning::{Planned, WayBack, base_key, image_plan, launch_spec};
+use super::planning::{Planned, WayBack, content_key, image_plan, launch_spec};
 use super::{Step, Way};
 use crate::conclude::{engine_outcome, outcome};
+use crate::environment;
 use crate::secrets;
 use crate::settings::check_resources;
 
@@ -81,7 +82,7 @@ pub(crate) async fn judge(way: &Way, planned: Planned) -> Step<Answer> {
             image = changed_image(way, policy, &before, &mut plan).await?;
         }
     }
-    plan.image_key = base_key(way.host.engines(), plan.configuration.engine.daemon(), &image).await;
+    plan.image_key = content_key(way.host.engines(), plan.configuration.engine.daemon(), &image).await;
     let object = object(way, &plan, &image).await?;
     let text = object.to_string();
     for policy in way.set.policies_validating() {
@@ -185,7 +186,17 @@ async fn changed_image(way: &Way, policy: &Policy, before: &Plan, plan: &mut Pla
         plan.configuration.base_image.clone_from(&spec.name);
         plan.image = spec;
     }
-    image_plan(&way.set, &way.journal, &plan.image).await
+    // The lock of a code environment is another one over another base image.
+    let environment = match &plan.code_env {
+        Some(spec) => {
+            let loaded = environment::load(way.host.home(), &spec.name, &plan.image.name);
+            let (_, environment) = loaded.map_err(|fault| Box::new(outcome(Cause::NotPrepared, fault.to_string())))?;
+            Some(environment)
+        }
+        None => None,
+    };
+    plan.code_env = environment.as_ref().map(|environment| environment.spec.clone());
+    image_plan(&way.set, &way.journal, &plan.image, environment).await
 }
 
 /// What would be created, with a tag where the image's id isn't known before it is there.
@@ -194,8 +205,8 @@ async fn object(way: &Way, plan: &Plan, image: &ImagePlan) -> Step<serde_json::V
         way.host.engines().at(plan.configuration.engine.daemon()).map_err(|error| Box::new(engine_outcome(&error)))?;
     let keys = engine.images.keys(image).await.ok().flatten();
     let tag = match keys {
-        Some(keys) => format!("wharf-run/{}:{}", plan.image.name, keys.run.short()),
-        None => format!("wharf-run/{}:not-known-before-the-pull", plan.image.name),
+        Some(keys) => image.run_tag(&keys),
+        None => format!("wharf-run/{}:not-known-before-the-pull", image.run_name()),
     };
     let address = match way.host.way_back(&way.site, plan, 1, engine.backend.as_ref()).await {
         Ok(address) => address,

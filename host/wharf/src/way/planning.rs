@@ -1,17 +1,21 @@
 //! Steps 2 and 3: from an activity to a job, and from a job and a configuration to a plan.
 
-use wharf_components::{ComponentSet, World};
-use wharf_images::ImagePlan;
+use wharf_components::{CallError, ComponentSet, World};
+use wharf_images::{EnvironmentPlan, ImagePlan};
 use wharf_model::configuration::Daemon;
+use wharf_model::job::Job;
 use wharf_model::launch::LaunchSpec;
-use wharf_model::{Cause, EventKind, ImageSpec, Limit, Outcome, Phase, Plan};
+use wharf_model::outcome::Whose;
+use wharf_model::{Cause, EventKind, ExecutionConfiguration, ImageSpec, Limit, Outcome, Phase, Plan};
 
 use super::permission::{Permitted, missing};
 use super::{Step, Way};
 use crate::conclude::outcome;
 use crate::engines::Engines;
+use crate::environment::{self, Environment};
 use crate::host::why_not_loaded;
 use crate::journal::Journal;
+use crate::settings::{Availability, Home};
 
 /// A plan, before policies saw it. Only [`plan`] makes one.
 pub(crate) struct Planned {
@@ -74,13 +78,68 @@ pub(crate) async fn plan(way: &Way, permitted: Permitted) -> Step<Planned> {
             }));
         }
     }
-    let image = image_plan(&way.set, &way.journal, &spec).await?;
-    let key = base_key(way.host.engines(), configuration.engine.daemon(), &image).await;
+    let environment = match &way.activity.code_env {
+        Some(name) => Some(environment(way.host.home(), name, &configuration, &job, &spec.name)?),
+        None => None,
+    };
+    let image = image_plan(&way.set, &way.journal, &spec, environment).await?;
+    let key = content_key(way.host.engines(), configuration.engine.daemon(), &image).await;
     let mut plan = Plan::new(&way.run, &way.activity, job, configuration, spec, key);
+    plan.code_env = image.environment.as_ref().map(|environment| environment.spec.clone());
     one_source_each(&plan)?;
     set_standard_env(&mut plan);
     phase.done();
     Ok(Planned { plan, image, limits })
+}
+
+/// The code environment that an activity names, if its configuration may use it.
+fn environment(
+    home: &Home,
+    name: &str,
+    configuration: &ExecutionConfiguration,
+    job: &Job,
+    base: &str,
+) -> Step<Environment> {
+    let (settings, environment) = environment::load(home, name, base).map_err(|fault| {
+        Box::new(Outcome {
+            advice: fault.hint.clone(),
+            whose: Whose::Configuration,
+            ..outcome(Cause::NotPrepared, fault.to_string())
+        })
+    })?;
+    if let Availability::Only(names) = &settings.available
+        && !settings.available.includes(&configuration.name)
+    {
+        let file = format!("`configurations` in code-envs/{name}/env.toml");
+        let (there, advice) = if names.is_empty() {
+            ("to none".to_owned(), format!("add \"{}\" to {file}", configuration.name))
+        } else {
+            (names.join(", "), format!("use one of those, or add \"{}\" to {file}", configuration.name))
+        };
+        return Err(Box::new(Outcome {
+            advice: Some(advice),
+            whose: Whose::Configuration,
+            ..outcome(
+                Cause::NotPrepared,
+                format!(
+                    "the code environment {name} isn't available to the execution configuration {}; it is to: {there}",
+                    configuration.name
+                ),
+            )
+        }));
+    }
+    let language = &environment.spec.language;
+    if !job.languages.is_empty() && !job.languages.iter().any(|needed| needed.name == *language) {
+        let needed: Vec<&str> = job.languages.iter().map(|language| language.name.as_str()).collect();
+        return Err(Box::new(outcome(
+            Cause::NotPrepared,
+            format!(
+                "the code environment {name} is of the language {language}, and the recipe needs {}",
+                needed.join(" and ")
+            ),
+        )));
+    }
+    Ok(environment)
 }
 
 /// An adapter that is there and isn't loaded, as the end of a sentence: it may be the one that is missing.
@@ -126,8 +185,13 @@ fn set_standard_env(plan: &mut Plan) {
     }
 }
 
-/// Asks the image-recipe component that a base image names.
-pub(crate) async fn image_plan(set: &ComponentSet, journal: &Journal, spec: &ImageSpec) -> Step<ImagePlan> {
+/// Asks the image-recipe component that a base image names, for the base image and for the code environment over it.
+pub(crate) async fn image_plan(
+    set: &ComponentSet,
+    journal: &Journal,
+    spec: &ImageSpec,
+    environment: Option<Environment>,
+) -> Step<ImagePlan> {
     let Some(maker) = set.image_recipe(&spec.made_by) else {
         let message = format!(
             "the image recipe {} that the base image {} names isn't loaded{}",
@@ -141,20 +205,32 @@ pub(crate) async fn image_plan(set: &ComponentSet, journal: &Journal, spec: &Ima
     let call = maker.generate(spec).await;
     journal.note(EventKind::Decision(call.decision("image-recipe")));
     let made_by = format!("{}@{}", call.by.component, call.by.digest.get(..16).unwrap_or(&call.by.digest));
-    match call.answer {
-        Ok(recipe) => Ok(ImagePlan { spec: spec.clone(), recipe, made_by }),
-        Err(error) => Err(Box::new(outcome(
-            Cause::ImageMissing,
-            format!("{} can't make the base image {}: {error}", call.by.component, spec.name),
-        ))),
-    }
+    let refused = |what: String, error: &CallError| {
+        Box::new(outcome(Cause::ImageMissing, format!("{} can't make {what}: {error}", maker.name())))
+    };
+    let recipe = call.answer.map_err(|error| refused(format!("the base image {}", spec.name), &error))?;
+    let environment = match environment {
+        Some(Environment { spec: asked, lock, refresh, file }) => {
+            let call = maker.generate_environment(spec, &asked).await;
+            journal.note(EventKind::Decision(call.decision("image-recipe")));
+            let recipe =
+                call.answer.map_err(|error| refused(format!("the code environment {}", asked.name), &error))?;
+            Some(EnvironmentPlan { spec: asked, recipe, lock, refresh, file })
+        }
+        None => None,
+    };
+    Ok(ImagePlan { spec: spec.clone(), recipe, made_by, environment })
 }
 
-/// The base image's content key. `None` while it can't be known: it starts from an image that isn't pulled yet, or the
-/// engine doesn't answer, which the steps that need the engine will say.
-pub(crate) async fn base_key(engines: &Engines, daemon: &Daemon, image: &ImagePlan) -> Option<wharf_model::ContentKey> {
+/// The content key of the base image, or of the code environment over it. `None` while it can't be known: it starts from an
+/// image that isn't pulled yet, or the engine doesn't answer, which the steps that need the engine will say.
+pub(crate) async fn content_key(
+    engines: &Engines,
+    daemon: &Daemon,
+    image: &ImagePlan,
+) -> Option<wharf_model::ContentKey> {
     let engine = engines.at(daemon).ok()?;
-    engine.images.keys(image).await.ok().flatten().map(|keys| keys.base)
+    engine.images.keys(image).await.ok().flatten().map(|keys| keys.content().clone())
 }
 
 /// The engine's object for a plan. Pure: what `explain` shows and what is launched come from here.

@@ -1,0 +1,129 @@
+//! A code environment as a run needs it: its settings, and what an earlier build of it got.
+
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
+use wharf_images::{Images, Lock, ReadyImage};
+use wharf_model::image::CodeEnvironment;
+use wharf_model::{ContentKey, Fault};
+
+use crate::conclude::sentence_of;
+use crate::settings::{CodeEnvSettings, Home};
+
+/// What stands before the keys of a lock.
+const HEADER: &str = "# What the last build of this code environment got. wharf writes this file: to have the packages looked at again,\n\
+                      # remove it.\n";
+
+/// A code environment over one base image.
+pub(crate) struct Environment {
+    pub(crate) spec: CodeEnvironment,
+    pub(crate) lock: Option<Lock>,
+    /// Its unpinned packages are due to be looked at again.
+    pub(crate) refresh: bool,
+    /// The file with its requirements, as people know it.
+    pub(crate) file: String,
+}
+
+/// `code-envs/NAME/locks/BASE.toml`.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct LockFile {
+    /// The content key of what was built.
+    key: String,
+    /// How often the packages have been looked at again.
+    generation: u32,
+    /// When they were looked at last: RFC 3339.
+    resolved_at: String,
+    /// `name==version`.
+    packages: Vec<String>,
+}
+
+/// Reads a code environment for a base image.
+///
+/// Packages that aren't pinned keep the versions of the last build, until `refresh_after` has passed: then they are looked at
+/// again, as the next generation.
+pub(crate) fn load(home: &Home, name: &str, base: &str) -> Result<(CodeEnvSettings, Environment), Fault> {
+    let settings = home.load_code_env(name)?;
+    let lock = read(&home.code_env_lock(name, base))?;
+    let mut spec = settings.environment.clone();
+    let mut refresh = false;
+    if let Some(lock) = &lock {
+        refresh = !settings.hashed && settings.refresh_after.is_some_and(|after| lock.is_older_than(after));
+        spec.generation = lock.generation.saturating_add(u32::from(refresh));
+    }
+    let lock = lock
+        .and_then(|lock| Some(Lock { key: ContentKey::read(&lock.key)?, packages: lock.packages.join("\n") + "\n" }));
+    let file = settings.requirements_file.clone();
+    Ok((settings, Environment { spec, lock, refresh, file }))
+}
+
+/// Writes down what a build got, unless that is written already. Where it can't be written, the next build may get other
+/// versions, which is said and stops nothing.
+pub(crate) async fn write_lock(home: &Home, base: &str, spec: &CodeEnvironment, images: &Images, image: &ReadyImage) {
+    let Some(key) = &image.keys.environment else { return };
+    let path = home.code_env_lock(&spec.name, base);
+    if read(&path).is_ok_and(|lock| lock.is_some_and(|lock| lock.key == key.as_str())) {
+        return;
+    }
+    let packages = match images.locked_packages(image).await {
+        Ok(packages) => packages.unwrap_or_default(),
+        Err(error) => {
+            tracing::warn!(code_env = spec.name, error = %sentence_of(&error), "its packages can't be read back");
+            return;
+        }
+    };
+    let lock = LockFile {
+        key: key.to_string(),
+        generation: spec.generation,
+        resolved_at: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
+        packages: packages.lines().map(str::to_owned).filter(|line| !line.is_empty()).collect(),
+    };
+    if let Err(error) = put(&path, &lock) {
+        tracing::warn!(file = %path.display(), %error, "the lock of a code environment can't be written");
+    }
+}
+
+/// The packages that the last build for a base image got, and when.
+pub(crate) fn locked(home: &Home, name: &str, base: &str) -> Result<Option<(Vec<String>, String)>, Fault> {
+    Ok(read(&home.code_env_lock(name, base))?.map(|lock| (lock.packages, lock.resolved_at)))
+}
+
+impl LockFile {
+    /// A time that can't be read is as old as can be.
+    fn is_older_than(&self, age: Duration) -> bool {
+        match DateTime::parse_from_rfc3339(&self.resolved_at) {
+            Ok(at) => Utc::now().signed_duration_since(at).to_std().is_ok_and(|passed| passed >= age),
+            Err(_) => true,
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Option<LockFile>, Fault> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(bad(path, &error.to_string())),
+    };
+    toml::from_str(&text).map(Some).map_err(|error: toml::de::Error| bad(path, error.message()))
+}
+
+fn bad(path: &Path, reason: &str) -> Fault {
+    Fault::new("code-env-invalid", format!("the lock of a code environment can't be read: {reason}"))
+        .at(path.to_owned(), None)
+        .hint("put back a copy, or remove it: then the packages that aren't pinned are looked at again")
+}
+
+/// Renamed into place, so that a crash leaves either the old one or the new one.
+fn put(path: &Path, lock: &LockFile) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let readable = std::fs::Permissions::from_mode(0o644);
+    let mut file = tempfile::Builder::new().permissions(readable).tempfile_in(folder)?;
+    let text = toml::to_string(lock).map_err(std::io::Error::other)?;
+    file.write_all(format!("{HEADER}{text}").as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(path).map(drop).map_err(|error| error.error)
+}
