@@ -67,30 +67,48 @@ impl Inner {
             BuildTarget::All => self.all_targets()?,
         };
         let mut report = BuildReport::default();
+        // What one daemon can't build, another one may have built by then: so they are tried again at the end.
+        let mut later = Vec::new();
         for target in &targets {
-            let begun = Instant::now();
-            let tell_text = tell.clone();
-            let progress: Progress = Arc::new(move |text| tell_text(BuildProgress::Progress(text)));
-            if targets.len() > 1 {
-                progress(format!("{} on {}", target.what(), target.daemon.host));
+            let image = self.built(target, targets.len() > 1, &tell).await;
+            if image.fault.is_some() && targets.len() > 1 {
+                later.push(target);
+                continue;
             }
-            let mut image = BuiltImage {
-                base: target.base.clone(),
-                code_env: target.code_env.clone(),
-                engine: target.daemon.host.clone(),
-                configurations: target.configurations.clone(),
-                ..BuiltImage::default()
-            };
-            image.fault = self.build_one(target, &progress, &mut image).await.err();
-            image.millis = millis(begun);
-            match &image.fault {
-                Some(_) => report.failed += 1,
-                None => report.ready += 1,
-            }
+            report.count(&image);
+            tell(BuildProgress::Image(Box::new(image)));
+        }
+        for target in later {
+            let image = self.built(target, true, &tell).await;
+            report.count(&image);
             tell(BuildProgress::Image(Box::new(image)));
         }
         report.millis = millis(started);
         Ok(report)
+    }
+
+    async fn built(
+        &self,
+        target: &Target,
+        one_of_many: bool,
+        tell: &(impl Fn(BuildProgress) + Send + Sync + Clone + 'static),
+    ) -> BuiltImage {
+        let begun = Instant::now();
+        let tell = tell.clone();
+        let progress: Progress = Arc::new(move |text| tell(BuildProgress::Progress(text)));
+        if one_of_many {
+            progress(format!("{} on {}", target.what(), target.daemon.host));
+        }
+        let mut image = BuiltImage {
+            base: target.base.clone(),
+            code_env: target.code_env.clone(),
+            engine: target.daemon.host.clone(),
+            configurations: target.configurations.clone(),
+            ..BuiltImage::default()
+        };
+        image.fault = self.build_one(target, &progress, &mut image).await.err();
+        image.millis = millis(begun);
+        image
     }
 
     async fn build_one(&self, target: &Target, progress: &Progress, image: &mut BuiltImage) -> Result<(), Fault> {
@@ -195,6 +213,15 @@ impl Inner {
     fn sound_configurations(&self) -> Result<Vec<ExecutionConfiguration>, Fault> {
         let configurations = self.home().load_configurations()?;
         Ok(configurations.into_iter().filter_map(|(_, configuration)| configuration.ok()).collect())
+    }
+}
+
+impl BuildReport {
+    fn count(&mut self, image: &BuiltImage) {
+        match &image.fault {
+            Some(_) => self.failed += 1,
+            None => self.ready += 1,
+        }
     }
 }
 

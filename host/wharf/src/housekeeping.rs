@@ -244,12 +244,12 @@ fn difference(before: Option<&Ingredients>, after: &Ingredients) -> ImageDiffere
     let new = after.lines.join("\n") + "\n";
     let mut lines = Vec::new();
     if before.is_some() {
-        for (at, group) in TextDiff::from_lines(&old, &new).grouped_ops(CONTEXT).iter().enumerate() {
+        let diff = TextDiff::from_lines(&old, &new);
+        for (at, group) in diff.grouped_ops(CONTEXT).iter().enumerate() {
             if at > 0 {
                 lines.push("...".to_owned());
             }
-            let diff = TextDiff::from_lines(&old, &new);
-            for change in group.iter().flat_map(|op| diff.iter_changes(op).collect::<Vec<_>>()) {
+            for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
                 let sign = match change.tag() {
                     ChangeTag::Delete => '-',
                     ChangeTag::Insert => '+',

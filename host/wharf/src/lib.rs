@@ -22,7 +22,7 @@
 //! # }
 //! ```
 //!
-//! The library never prints and never reads the environment. Whatever it has to say besides its answers goes to `tracing`.
+//! The library never prints, and reads the environment only in [`docker_config`], for who asks for it. Whatever it has to say besides its answers goes to `tracing`.
 //! Dropping a future of it loses nothing: a run goes on until it has ended or [`Access::stop`] is called.
 
 mod access;

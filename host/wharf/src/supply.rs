@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use wharf_images::{Deed, ImageError, ImagePlan, Ledger, Made, Progress, ReadyImage, Registry, Sources, ingredients};
+use wharf_images::{
+    Deed, ImageError, ImagePlan, Images, Ledger, Made, Progress, ReadyImage, Registry, Sources, ingredients,
+};
 use wharf_model::configuration::Daemon;
 
 use crate::conclude::sentence_of;
@@ -21,7 +23,10 @@ impl Inner {
         plan: &ImagePlan,
         progress: &Progress,
     ) -> Result<ReadyImage, ImageError> {
-        let sources = self.sources(daemon, registry);
+        // Nothing is looked for elsewhere while it is here, which is how nearly all runs find it.
+        let here = engine.images.ready(plan).await?.is_some();
+        let others = if here { Vec::new() } else { self.others(daemon) };
+        let sources = Sources { registry: registry.map(|address| self.registry(address)), others };
         let (plan, image) = match engine.images.ensure(plan, &sources, progress).await {
             Ok(image) => (plan.clone(), image),
             Err(error) => {
@@ -40,16 +45,18 @@ impl Inner {
         Ok(image)
     }
 
-    fn sources(&self, daemon: &Daemon, registry: Option<&str>) -> Sources {
-        let registry = registry.map(|address| Registry {
+    fn registry(&self, address: &str) -> Registry {
+        Registry {
             address: address.to_owned(),
             logins: Arc::clone(self.logins()),
             ledger: Arc::clone(self.store()) as Arc<dyn Ledger>,
-        });
+        }
+    }
+
+    /// The other engines of the home.
+    fn others(&self, daemon: &Daemon) -> Vec<(String, Images)> {
         let others = self.daemons().into_iter().filter(|other| other != daemon);
-        let others =
-            others.filter_map(|other| Some((other.host.clone(), self.engines().at(&other).ok()?.images.clone())));
-        Sources { registry, others: others.collect() }
+        others.filter_map(|other| Some((other.host.clone(), self.engines().at(&other).ok()?.images.clone()))).collect()
     }
 
     /// The daemons of all configurations that can be read.
