@@ -16,6 +16,9 @@ use crate::message::{ImageDifference, ImageList, ImageSummary, Prune, PruneRepor
 /// How many lines that are the same are shown beside one that isn't.
 const CONTEXT: usize = 2;
 
+/// What has no tag may be a build's that is under way, until it is so old: in seconds.
+const LEFTOVER: u64 = 3_600;
+
 /// What must stay, whatever its age.
 #[derive(Default)]
 struct Needed {
@@ -225,7 +228,7 @@ fn chosen(
     let mut images = images;
     // Those that were used last first, so that counting keeps them.
     images.sort_by_key(|image| std::cmp::Reverse((image.last_used, image.created_at)));
-    let oldest = now.saturating_sub(prune.older_than.saturating_mul(1_000));
+    let before = |seconds: u64| now.saturating_sub(seconds.saturating_mul(1_000));
     let mut counted: HashMap<(String, String, String), u32> = HashMap::new();
     images.into_iter().partition(|image| {
         let Some(last_used) = image.last_used else { return false };
@@ -235,6 +238,7 @@ fn chosen(
             *newer += 1;
         }
         let counts_out = leftover || *newer > prune.keep;
+        let oldest = before(if leftover { prune.older_than.max(LEFTOVER) } else { prune.older_than });
         image.used_by.is_empty() && !needed.names.contains(&image.name) && counts_out && last_used < oldest
     })
 }
@@ -322,7 +326,10 @@ mod tests {
     fn a_leftover_is_not_one_of_the_newest() {
         let mut leftover = image("ml", Kind::Run, Some(DAY));
         leftover.tags.clear();
-        assert_eq!(gone(vec![leftover], &Needed::default(), 3), [Some(DAY)]);
+        assert_eq!(gone(vec![leftover.clone()], &Needed::default(), 3), [Some(DAY)]);
+        let young = ImageSummary { last_used: Some(100 * DAY - 60_000), ..leftover };
+        let prune = Prune { older_than: 1, keep: 0, dry_run: false };
+        assert_eq!(chosen(vec![young], &Needed::default(), prune, 100 * DAY).0, []);
     }
 
     #[test]
