@@ -469,6 +469,45 @@ async fn every_misdeed_in_every_world() {
     access.shutdown().await;
 }
 
+/// An image recipe is asked twice: the second time for the code environment over its base image.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_recipe_that_is_honest_until_the_code_environment() {
+    let house = House::new();
+    let folder = house.path().join("code-envs/odd");
+    fs::create_dir_all(&folder).unwrap();
+    write(&folder.join("env.toml"), b"language = \"python\"\npackages = [\"six\"]\n");
+    let access = Access::open(&house.path(), HostOptions::default()).await.unwrap();
+    house.needs(Image);
+    let why = async |misdeed: &'static str| {
+        house.put(Image, &Says("environment", misdeed));
+        let activity = Activity { code_env: Some("odd".to_owned()), ..activity() };
+        let explained = tokio::time::timeout(PATIENCE, access.explain(activity)).await;
+        explained.expect("the host answers in time").unwrap().outcome
+    };
+    assert_eq!(why("nothing").await, None);
+    for (misdeed, words) in [
+        ("loop", "took longer than its time limit of 1000 ms"),
+        ("memory", "asked for more memory than its limit of 64 MB"),
+        ("panic", "panicked: no patience"),
+        ("huge-answer", "asked for more memory than its limit of 64 MB"),
+        ("amplify", "handed over more than its limit of 1024 KB at once"),
+        ("too-many", "steps: it has more than 2000 entries"),
+        ("ugly-words", "a b [2Jc  d e"),
+        ("refuse", "odd can't be made"),
+        ("own-label", "labels under `wharf.` are the host's own"),
+        ("dots", "isn't an absolute path"),
+        ("zero-byte", "it has a zero byte"),
+        ("copy-nothing", "\"x\""),
+        ("bootstrap", "a code environment is made over a base image that is there already"),
+    ] {
+        let end = why(misdeed).await.unwrap_or_else(|| panic!("{misdeed} was let pass"));
+        assert_eq!(end.cause, Cause::ImageMissing, "{misdeed}: {}", end.sentence);
+        assert!(end.sentence.contains(words) && end.sentence.contains("hostile"), "{misdeed}: {}", end.sentence);
+    }
+    assert_eq!(why("nothing").await, None);
+    access.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_changes_all_the_time() {
     let house = House::new();

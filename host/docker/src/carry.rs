@@ -12,7 +12,7 @@ use bollard::query_parameters::{
     ListContainersOptionsBuilder, PushImageOptionsBuilder, RemoveContainerOptionsBuilder,
 };
 use futures_util::StreamExt;
-use wharf_images::{ImageError, Login, Progress, Pushed, TarStream};
+use wharf_images::{ImageError, Login, Progress, Pushed, TarStream, registry_of};
 
 use crate::client::{ANSWER, Answer, Client, Failure, no_answer};
 use crate::images::SILENCE;
@@ -274,7 +274,9 @@ pub(crate) fn credentials(login: &Login) -> DockerCredentials {
 /// What the daemon's words about a pull mean.
 pub(crate) fn pull_error(image: &str, login: Option<&Login>, reason: String) -> ImageError {
     let words = reason.to_lowercase();
-    let absent = ["manifest unknown", "name unknown", "repository name not known", "not found: manifest"];
+    // Docker's public registry says the last one of what isn't there.
+    let absent =
+        ["manifest unknown", "name unknown", "repository name not known", "not found: manifest", "pull access denied"];
     if absent.iter().any(|part| words.contains(part)) {
         return ImageError::NotInRegistry { image: image.to_owned(), reason };
     }
@@ -292,14 +294,13 @@ fn push_error(image: &str, login: Option<&Login>, reason: String) -> ImageError 
 }
 
 fn refused_login(image: &str, login: Option<&Login>, words: &str, reason: &str) -> Option<ImageError> {
-    // Docker's public registry says `pull access denied` of what isn't there.
     let refused =
         ["unauthorized", "no basic auth credentials", "authentication required", "incorrect username or password"];
     let denied = words.starts_with("denied") || words.contains(": denied") || words.contains("requested access");
     if !denied && !refused.iter().any(|part| words.contains(part)) {
         return None;
     }
-    let registry = image.split('/').next().unwrap_or(image).to_owned();
+    let registry = registry_of(image).to_owned();
     let who = match login {
         Some(login) if login.user.is_empty() => "the holder of its token".to_owned(),
         Some(login) => login.user.clone(),
@@ -345,6 +346,8 @@ mod tests {
         for absent in [
             "manifest for r.example:5000/a:1 not found: manifest unknown: manifest unknown",
             "name unknown: repository name not known to registry",
+            "pull access denied for nope, repository does not exist or may require 'docker login': denied: requested access to \
+             the resource is denied",
         ] {
             assert!(matches!(error(absent), ImageError::NotInRegistry { .. }), "{absent}");
         }
@@ -359,12 +362,8 @@ mod tests {
                 error.to_string().starts_with("the registry r.example:5000 doesn't let somebody without a login in: ")
             );
         }
-        for other in [
-            "Get \"http://r.example:5000/v2/\": dial tcp 127.0.0.1:5000: connect: connection refused",
-            "pull access denied for nope, repository does not exist or may require 'docker login'",
-        ] {
-            assert!(matches!(error(other), ImageError::PullFailed { .. }), "{other}");
-        }
+        let other = "Get \"http://r.example:5000/v2/\": dial tcp 127.0.0.1:5000: connect: connection refused";
+        assert!(matches!(error(other), ImageError::PullFailed { .. }), "{other}");
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub enum ImageError {
         /// The engine's own words.
         reason: String,
     },
-    /// Its registry answers, and doesn't have it.
+    /// Its registry answers, and doesn't have it, or doesn't say so to somebody who isn't let in.
     #[error("the registry doesn't have the image {image}: {reason}")]
     NotInRegistry {
         /// Which.
@@ -95,6 +95,16 @@ pub enum ImageError {
         /// Which.
         name: String,
         /// What is wrong, with the file and the line where that is known.
+        reason: String,
+        /// The last lines of the step that failed.
+        lines: Vec<String>,
+    },
+    /// The index of packages that a code environment's come from can't be used.
+    #[error("the packages of the code environment {name} can't be had: their index can't be reached: {reason}")]
+    IndexUnreachable {
+        /// The code environment.
+        name: String,
+        /// In the installer's own words.
         reason: String,
         /// The last lines of the step that failed.
         lines: Vec<String>,

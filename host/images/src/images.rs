@@ -310,11 +310,12 @@ impl Images {
             let (inner, reference, sources) = (Arc::clone(&self.inner), reference.to_owned(), sources.clone());
             async move {
                 progress(format!("pulling {reference}"));
-                let login = match (&sources.registry, registry_of(&reference)) {
-                    (Some(registry), host) => registry.logins.login(host).await?,
-                    (None, _) => None,
-                };
-                inner.engine.pull(&reference, login.as_ref(), &progress).await?;
+                let login = sources.login(&reference).await?;
+                inner.engine.pull(&reference, login.as_ref(), &progress).await.map_err(|error| match error {
+                    // Nothing can be built in its place.
+                    ImageError::NotInRegistry { image, reason } => ImageError::PullFailed { image, reason },
+                    error => error,
+                })?;
                 Ok(reference)
             }
         };
@@ -481,7 +482,7 @@ impl Inner {
             }
         };
         // The registry gets the base image, which has all of it.
-        let sources = Sources { registry: None, others: work.sources.others.clone() };
+        let sources = Sources { registry: None, ..work.sources.clone() };
         self.have(&layer, &sources, &work.deeds, progress, build).await
     }
 }
@@ -504,14 +505,6 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 fn labels<'a>(work: &'a Work, name: &'a str, key: &'a ContentKey) -> Labels<'a> {
     Labels { key, name, made_by: &work.plan.made_by, parent: work.keys.parent.as_str() }
-}
-
-/// The registry of a reference; Docker's own when it names none.
-fn registry_of(reference: &str) -> &str {
-    match reference.split_once('/') {
-        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => first,
-        _ => "docker.io",
-    }
 }
 
 /// A name as engines take it in a tag: lower case, digits, single `-`, `_` or `.` between them.

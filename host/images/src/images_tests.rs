@@ -70,6 +70,8 @@ struct Engine {
     calls: Mutex<Vec<String>>,
     fails: Mutex<Option<ImageError>>,
     made: AtomicUsize,
+    /// Its registry says of what it doesn't have that one isn't let in.
+    secretive: bool,
     /// What its registry has, by the reference that it is pulled under.
     registry: Arc<Mutex<HashMap<String, LocalImage>>>,
 }
@@ -117,14 +119,16 @@ impl ImageEngine for Engine {
         Ok(self.images.lock().unwrap().get(reference).cloned())
     }
 
-    async fn pull(&self, reference: &str, _: Option<&Login>, _: &Progress) -> Result<(), ImageError> {
-        self.called(&format!("pull {reference}:"));
+    async fn pull(&self, reference: &str, login: Option<&Login>, _: &Progress) -> Result<(), ImageError> {
+        let by = login.map_or_else(String::new, |login| format!(" by {}", login.user));
+        self.called(&format!("pull {reference}{by}:"));
         tokio::task::yield_now().await;
         let image = if reference.starts_with("registry.example") {
             let found = self.registry.lock().unwrap().get(reference).cloned();
-            found.ok_or_else(|| ImageError::NotInRegistry {
-                image: reference.to_owned(),
-                reason: "unknown".to_owned(),
+            let (image, reason) = (reference.to_owned(), "unknown".to_owned());
+            found.ok_or_else(|| match self.secretive {
+                true => ImageError::LoginRefused { registry: image, who: "ana".to_owned(), reason },
+                false => ImageError::NotInRegistry { image, reason },
             })?
         } else {
             LocalImage { id: "sha256:pulled".to_owned(), ..LocalImage::default() }
@@ -464,8 +468,8 @@ impl Logins for Nobody {
 
 fn through_registry() -> Sources {
     let address = "registry.example:5000/data".to_owned();
-    let registry = Registry { address, logins: Arc::new(Nobody), ledger: Arc::new(Memory::default()) };
-    Sources { registry: Some(registry), others: Vec::new() }
+    let registry = Registry { address, ledger: Arc::new(Memory::default()) };
+    Sources { logins: Some(Arc::new(Nobody)), registry: Some(registry), others: Vec::new() }
 }
 
 #[tokio::test]
@@ -524,14 +528,43 @@ impl Logins for Broken {
 #[tokio::test]
 async fn a_registry_that_fails_is_asked_once_and_keeps_nobody_from_an_image() {
     let engine = Engine::with_debian();
-    let mut sources = through_registry();
-    sources.registry = sources.registry.map(|registry| Registry { logins: Arc::new(Broken), ..registry });
+    let sources = Sources { logins: Some(Arc::new(Broken)), ..through_registry() };
     let ready = Images::new(engine.clone(), LAYER).ensure(&plan(), &sources, &silent()).await.unwrap();
     let failed: Vec<&Made> = ready.made.iter().filter(|made| matches!(made.deed, Deed::NotInRegistry { .. })).collect();
     assert_eq!(failed.len(), 1, "{:?}", ready.made);
     assert!(matches!(&failed[0].deed, Deed::NotInRegistry { reason } if reason.contains("the keyring is locked")));
     assert_eq!(ready.made.iter().filter(|made| made.deed == Deed::Built).count(), 2);
     assert!(engine.images.lock().unwrap().contains_key(&ready.tag));
+}
+
+#[tokio::test]
+async fn a_registry_that_hides_what_it_lacks_gets_the_image() {
+    let engine = Arc::new(Engine { secretive: true, ..Arc::into_inner(Engine::with_debian()).unwrap() });
+    let ready = Images::new(engine, LAYER).ensure(&plan(), &through_registry(), &silent()).await.unwrap();
+    let pushed = ready.made.iter().filter(|made| matches!(made.deed, Deed::Pushed(_))).count();
+    assert_eq!((pushed, ready.made.len()), (2, 4), "{:?}", ready.made);
+}
+
+/// Is the same one everywhere.
+struct Ana;
+
+#[async_trait]
+impl Logins for Ana {
+    async fn login(&self, registry: &str) -> Result<Option<Login>, ImageError> {
+        let (registry, user) = (registry.to_owned(), "ana".to_owned());
+        Ok(Some(Login { registry, user, secret: wharf_model::SecretValue::new("x") }))
+    }
+}
+
+#[tokio::test]
+async fn what_an_image_starts_from_is_pulled_by_whom_its_registry_knows() {
+    let engine = Arc::new(Engine::default());
+    let mut plan = plan();
+    plan.spec.origin = Origin::From("private.example/debian:12".to_owned());
+    // A configuration without a registry.
+    let sources = Sources { logins: Some(Arc::new(Ana)), ..Sources::default() };
+    Images::new(engine.clone(), LAYER).ensure(&plan, &sources, &silent()).await.unwrap();
+    assert_eq!(engine.made()[0], "pull private.example/debian:12 by ana");
 }
 
 #[test]
@@ -552,7 +585,7 @@ async fn an_image_that_another_engine_has_is_copied() {
     let first = Images::new(near.clone(), LAYER).ensure(&plan(), &Sources::default(), &silent()).await.unwrap();
     let far = Engine::with_debian();
     let others = vec![("unix:///near".to_owned(), Images::new(near.clone(), LAYER))];
-    let sources = Sources { registry: None, others };
+    let sources = Sources { others, ..Sources::default() };
     let there = Images::new(far.clone(), LAYER).ensure(&plan(), &sources, &silent()).await.unwrap();
     assert_eq!(there.id, first.id);
     assert_eq!(there.made[0].deed, Deed::Copied { from: "unix:///near".to_owned() });

@@ -159,7 +159,7 @@ impl Inner {
         };
         let begun = Instant::now();
         if let Some(registry) = deeds.registry(sources)
-            && let Err(error) = self.send(layer, &id, registry, deeds, progress).await
+            && let Err(error) = self.send(layer, &id, sources, registry, deeds, progress).await
         {
             // The engine has it, so that a run can begin.
             progress(error.to_string());
@@ -171,7 +171,7 @@ impl Inner {
     async fn get_layer(&self, layer: &Layer, sources: &Sources, deeds: &Deeds, progress: &Progress) -> Option<String> {
         let begun = Instant::now();
         if let Some(registry) = deeds.registry(sources) {
-            match self.pull_layer(layer, registry, progress).await {
+            match self.pull_layer(layer, sources, registry, progress).await {
                 Ok(Some(id)) => {
                     deeds.note(&layer.tag(), Deed::Pulled, begun);
                     return Some(id);
@@ -203,6 +203,7 @@ impl Inner {
     async fn pull_layer(
         &self,
         layer: &Layer,
+        sources: &Sources,
         registry: &Registry,
         progress: &Progress,
     ) -> Result<Option<String>, ImageError> {
@@ -212,7 +213,7 @@ impl Inner {
             Some(digest) => format!("{repository}@{digest}"),
             None => format!("{repository}:{}", layer.key.short()),
         };
-        let login = registry.login().await?;
+        let login = sources.login(&reference).await?;
         match self.engine.pull(&reference, login.as_ref(), progress).await {
             Ok(()) => {}
             Err(ImageError::NotInRegistry { .. }) => {
@@ -221,6 +222,8 @@ impl Inner {
                 }
                 return Ok(None);
             }
+            // Some say this of what isn't there yet. If it is meant, the push will say so.
+            Err(ImageError::LoginRefused { .. }) => return Ok(None),
             Err(error) => return Err(error),
         }
         let Some(image) = self.engine.find(&reference).await? else {
@@ -283,6 +286,7 @@ impl Inner {
         self: &Arc<Self>,
         layer: &Layer,
         id: &str,
+        sources: &Sources,
         registry: &Registry,
         deeds: &Deeds,
         progress: &Progress,
@@ -293,7 +297,8 @@ impl Inner {
         }
         let begin = |progress: Progress| {
             let (inner, layer, id) = (Arc::clone(self), layer.clone(), id.to_owned());
-            let (registry, deeds, repository) = (registry.clone(), deeds.clone(), repository.clone());
+            let (sources, registry) = (sources.clone(), registry.clone());
+            let (deeds, repository) = (deeds.clone(), repository.clone());
             async move {
                 if let Some(digest) = registry.ledger.digest(&repository, &layer.key) {
                     return Ok(digest);
@@ -301,7 +306,7 @@ impl Inner {
                 let begun = Instant::now();
                 let name = format!("{repository}:{}", layer.key.short());
                 inner.engine.tag(&id, &name).await?;
-                let login = registry.login().await?;
+                let login = sources.login(&name).await?;
                 progress(format!("pushing {name}"));
                 let pushed = inner.engine.push(&name, login.as_ref(), &progress).await?;
                 registry.ledger.remember(&repository, &layer.key, &pushed.digest);

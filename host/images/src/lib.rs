@@ -28,13 +28,14 @@ mod sources;
 pub use containerfile::{Labels, Rendered, render, render_environment, render_run};
 pub use engine::{BuildRequest, ImageEngine, ImportRequest, LocalImage, Login, Progress, Pushed, TarStream};
 pub use error::ImageError;
+pub use failure::project_name;
 pub use fragment::{FragmentProblem, check_fragment};
 pub use images::{EnvironmentPlan, ImageKeys, ImagePlan, Images, Lock, ReadyImage, RunnerLayer};
 pub use ingredients::{Ingredients, ingredients};
 pub use key::{Parent, environment_key, key, runner_layer_key};
 pub use layer::Kind;
 pub use logins::{FileLogins, docker_config};
-pub use sources::{Deed, Ledger, Logins, Made, Registry, Sources};
+pub use sources::{Deed, Ledger, Logins, Made, Registry, Sources, registry_of};
 
 /// The label with an image's content key, all 64 digits.
 pub const LABEL_KEY: &str = "wharf.image.key";

@@ -37,18 +37,11 @@ pub trait Ledger: Send + Sync {
 pub struct Registry {
     /// `registry.example.com:5000/data`.
     pub address: String,
-    /// Who one is there.
-    pub logins: Arc<dyn Logins>,
     /// What is there.
     pub ledger: Arc<dyn Ledger>,
 }
 
 impl Registry {
-    pub(crate) async fn login(&self) -> Result<Option<Login>, ImageError> {
-        let host = self.address.split('/').next().unwrap_or(&self.address);
-        self.logins.login(host).await
-    }
-
     pub(crate) fn repository(&self, name: &str) -> String {
         format!("{}/{name}", self.address)
     }
@@ -57,10 +50,31 @@ impl Registry {
 /// Where images come from and go to.
 #[derive(Clone, Default)]
 pub struct Sources {
+    /// Who one is at registries: that of `from` images, and the one below.
+    pub logins: Option<Arc<dyn Logins>>,
     /// Looked into before anything is built; gets what was built.
     pub registry: Option<Registry>,
     /// Other engines, by their addresses. An image that one of them has is copied instead of built again.
     pub others: Vec<(String, Images)>,
+}
+
+impl Sources {
+    /// The login for the registry that a reference names.
+    pub(crate) async fn login(&self, reference: &str) -> Result<Option<Login>, ImageError> {
+        match &self.logins {
+            Some(logins) => logins.login(registry_of(reference)).await,
+            None => Ok(None),
+        }
+    }
+}
+
+/// The registry of a reference; Docker's own when it names none.
+#[must_use]
+pub fn registry_of(reference: &str) -> &str {
+    match reference.split_once('/') {
+        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => first,
+        _ => "docker.io",
+    }
 }
 
 /// What was done for an image.

@@ -17,6 +17,7 @@ use crate::environment::{self, Environment};
 use crate::host::Inner;
 use crate::journal::Journal;
 use crate::message::{BuildProgress, BuildReport, BuildTarget, BuiltImage, MadeImage, Reply};
+use crate::way::image::image_outcome;
 use crate::way::planning::image_plan;
 
 /// The engine of a base image that no configuration uses.
@@ -292,8 +293,12 @@ pub(crate) fn image_fault(error: &ImageError) -> Fault {
     let code = match error {
         ImageError::Unreachable { .. } => "engine-unreachable",
         ImageError::Refused { .. } => "engine-refused",
-        ImageError::BuildFailed { .. } | ImageError::EnvironmentFailed { .. } => "image-build-failed",
+        ImageError::BuildFailed { .. } | ImageError::EnvironmentFailed { .. } | ImageError::IndexUnreachable { .. } => {
+            "image-build-failed"
+        }
+        ImageError::LoginRefused { .. } | ImageError::NoCredentials { .. } => "registry-unusable",
         _ => "image-missing",
     };
-    Fault::new(code, sentence_of(error))
+    // What a run would be told to do about it.
+    Fault { hint: image_outcome(error).advice, ..Fault::new(code, sentence_of(error)) }
 }

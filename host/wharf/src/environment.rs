@@ -127,3 +127,67 @@ fn put(path: &Path, lock: &LockFile) -> std::io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path).map(drop).map_err(|error| error.error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::fixture::Fixture;
+
+    fn lock(days_ago: i64) -> LockFile {
+        LockFile {
+            key: "ab".repeat(32),
+            generation: 4,
+            resolved_at: (Utc::now() - chrono::TimeDelta::days(days_ago)).to_rfc3339(),
+            packages: vec!["pandas==2.2.3".to_owned(), "six==1.17.0".to_owned()],
+        }
+    }
+
+    #[test]
+    fn a_lock_holds_until_it_is_due() {
+        let fixture = Fixture::new();
+        fixture
+            .write("code-envs/ml/env.toml", "language = \"python\"\npackages = [\"six\"]\nrefresh_after = \"30d\"\n");
+        let home = fixture.home();
+        let load = || load(&home, "ml", "python-r").expect("sound").1;
+        let fresh = load();
+        assert_eq!((fresh.spec.generation, fresh.refresh, fresh.lock.is_none()), (0, false, true));
+
+        put(&home.code_env_lock("ml", "python-r"), &lock(29)).expect("written");
+        let held = load();
+        assert_eq!((held.spec.generation, held.refresh), (4, false));
+        let packages = held.lock.expect("it is read back").packages;
+        assert_eq!(packages, "pandas==2.2.3\nsix==1.17.0\n");
+        let shown = locked(&home, "ml", "python-r").expect("readable").expect("there");
+        assert_eq!(shown.0, lock(29).packages);
+
+        put(&home.code_env_lock("ml", "python-r"), &lock(31)).expect("written");
+        let due = load();
+        assert_eq!((due.spec.generation, due.refresh), (5, true));
+        // Another base image has packages of its own.
+        assert_eq!(super::load(&home, "ml", "other").expect("sound").1.spec.generation, 0);
+    }
+
+    #[test]
+    fn what_has_its_hashes_is_never_due() {
+        let fixture = Fixture::new();
+        fixture.write(
+            "code-envs/ml/env.toml",
+            "language = \"python\"\ninstall_core_packages = false\nrefresh_after = \"1d\"\n",
+        );
+        fixture.write("code-envs/ml/requirements.txt", "six==1.17.0 --hash=sha256:00\n");
+        let home = fixture.home();
+        put(&home.code_env_lock("ml", "python-r"), &lock(400)).expect("written");
+        let (_, environment) = load(&home, "ml", "python-r").expect("sound");
+        assert_eq!((environment.spec.generation, environment.refresh), (4, false));
+    }
+
+    #[test]
+    fn a_lock_that_is_damaged_is_named() {
+        let fixture = Fixture::new();
+        fixture.write("code-envs/ml/env.toml", "language = \"python\"\n");
+        fixture.write("code-envs/ml/locks/python-r.toml", "key = 3\n");
+        let fault = load(&fixture.home(), "ml", "python-r").map(drop).expect_err("damaged");
+        assert_eq!(fault.code, "code-env-invalid");
+        assert!(fixture.spell(&fault).starts_with("code-envs/ml/locks/python-r.toml: the lock"), "{fault}");
+    }
+}

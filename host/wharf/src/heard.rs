@@ -37,9 +37,10 @@ struct State {
 }
 
 impl Heard {
-    /// Begins with what an earlier process heard, as far as the log has it.
-    pub(crate) fn new(journal: Journal, log: &Path) -> Self {
-        let heard = Self { journal, state: Mutex::default(), result: Notify::new() };
+    /// Begins with what an earlier process heard, as far as the record and the log have it.
+    pub(crate) fn new(journal: Journal, log: &Path, result: Option<RunnerResult>) -> Self {
+        let state = State { came_up: result.is_some(), result, ..State::default() };
+        let heard = Self { journal, state: Mutex::new(state), result: Notify::new() };
         if let Ok(lines) = LogReader::open(log, 0) {
             let mut state = heard.state();
             for line in lines.map_while(Result::ok) {
@@ -134,6 +135,8 @@ impl SessionSink for Heard {
                 }
             }
             SessionEvent::Result(result) => {
+                // In the record before the answer: a runner that has its answer ends, and doesn't say it again.
+                self.journal.result(&result);
                 state.result = Some(result);
                 drop(state);
                 self.result.notify_waiters();

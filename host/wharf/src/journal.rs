@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
+use wharf_model::protocol::RunnerResult;
 use wharf_model::{Decision, EventKind, Outcome, Phase};
 
 use crate::store::{Store, StoreError};
@@ -60,6 +61,17 @@ impl Journal {
             news.send_modify(|count| *count += 1);
         }
         Ok(())
+    }
+
+    /// Writes the runner's result down: it says it once.
+    ///
+    /// One that can't be stored is told to the host's log; this process still has it.
+    pub(crate) fn result(&self, result: &RunnerResult) {
+        if let Self::Stored { run, store, .. } = self
+            && let Err(error) = store.result(run, result)
+        {
+            tracing::error!(run, error = %crate::conclude::sentence_of(&error), "a result is in memory only");
+        }
     }
 
     /// Tells followers that there are new log lines.

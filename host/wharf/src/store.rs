@@ -10,13 +10,14 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 use wharf_model::configuration::Daemon;
 use wharf_model::launch::LaunchSpec;
+use wharf_model::protocol::RunnerResult;
 use wharf_model::{Activity, Event, EventKind, Limit, Outcome, Plan, UsageEntry, WhenFull};
 
 /// The version of the tables that this library writes.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// What makes the tables of each version out of those of the one before.
-const MIGRATIONS: [&str; VERSION as usize] = [RUNS, IMAGES];
+const MIGRATIONS: [&str; VERSION as usize] = [RUNS, IMAGES, RESULTS];
 
 const RUNS: &str = "
 CREATE TABLE runs (
@@ -66,6 +67,10 @@ CREATE TABLE pushed (
   digest     TEXT NOT NULL,                    -- sha256:...
   PRIMARY KEY (repository, key)
 ) WITHOUT ROWID;
+";
+
+const RESULTS: &str = "
+ALTER TABLE runs ADD COLUMN result TEXT;         -- JSON: what the runner of the last launch said of its recipe's end
 ";
 
 /// Why the store couldn't do something.
@@ -196,6 +201,8 @@ pub struct OpenRun {
     pub launch: Option<LaunchRecord>,
     /// Milliseconds since 1970.
     pub started_at: Option<u64>,
+    /// How the recipe ended, when its runner has said so: it says it once.
+    pub result: Option<RunnerResult>,
 }
 
 /// What admission answered.
@@ -362,7 +369,7 @@ impl Store {
         let body = json("a launch", launch)?;
         self.write("record a launch", true, |transaction| {
             transaction
-                .prepare_cached("UPDATE runs SET state = 'launching', launch = ? WHERE id = ?")?
+                .prepare_cached("UPDATE runs SET state = 'launching', launch = ?, result = NULL WHERE id = ?")?
                 .execute(params![body, run])?;
             Ok(())
         })
@@ -380,6 +387,18 @@ impl Store {
                     "UPDATE runs SET state = 'running', launch = ?, started_at = coalesce(started_at, ?) WHERE id = ?",
                 )?
                 .execute(params![body, at, run])?;
+            Ok(())
+        })
+    }
+
+    /// Records what the runner said of its recipe's end, before it hears that it was heard.
+    ///
+    /// # Errors
+    /// The database refused.
+    pub fn result(&self, run: &str, result: &RunnerResult) -> Result<(), StoreError> {
+        let body = json("a result", result)?;
+        self.write("record a result", false, |transaction| {
+            transaction.prepare_cached("UPDATE runs SET result = ? WHERE id = ?")?.execute(params![body, run])?;
             Ok(())
         })
     }
@@ -566,22 +585,23 @@ impl Store {
     }
 
     fn open_where(&self, condition: &str, parameters: impl rusqlite::Params) -> Result<Vec<OpenRun>, StoreError> {
-        type Raw = (RawSummary, String, Option<String>, Option<String>, Option<u64>);
+        type Raw = (RawSummary, String, Option<String>, Option<String>, Option<u64>, Option<String>);
         let rows: Vec<Raw> = self.rows(
             &format!(
-                "SELECT {SUMMARY}, activity, plan, launch, started_at FROM runs WHERE {condition} ORDER BY submitted_at, id"
+                "SELECT {SUMMARY}, activity, plan, launch, started_at, result FROM runs WHERE {condition} ORDER BY submitted_at, id"
             ),
             parameters,
-            |row| Ok((raw_summary(row)?, row.get(9)?, row.get(10)?, row.get(11)?, row.get(12)?)),
+            |row| Ok((raw_summary(row)?, row.get(9)?, row.get(10)?, row.get(11)?, row.get(12)?, row.get(13)?)),
         )?;
         rows.into_iter()
-            .map(|(summary, activity, plan, launch, started_at)| {
+            .map(|(summary, activity, plan, launch, started_at, result)| {
                 let summary = summary.read()?;
                 Ok(OpenRun {
                     activity: parse(&summary.run, &activity)?,
                     plan: plan.map(|text| parse(&summary.run, &text)).transpose()?,
                     launch: launch.map(|text| parse(&summary.run, &text)).transpose()?,
                     started_at,
+                    result: result.map(|text| parse(&summary.run, &text)).transpose()?,
                     summary,
                 })
             })
@@ -655,6 +675,7 @@ fn parse<T: serde::de::DeserializeOwned>(run: &str, text: &str) -> Result<T, Sto
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wharf_model::configuration::Security;
     use wharf_model::{ActivityKind, Cause, Identity, Phase};
 
     fn store() -> (tempfile::TempDir, Store) {
@@ -680,6 +701,28 @@ mod tests {
             variables: [].into(),
             secrets: [].into(),
             labels: [].into(),
+        }
+    }
+
+    fn launch() -> LaunchRecord {
+        LaunchRecord {
+            spec: LaunchSpec {
+                host: "home".to_owned(),
+                run: "a".to_owned(),
+                attempt: 1,
+                image: "sha256:0".to_owned(),
+                argv: Vec::new(),
+                env: [].into(),
+                secret_env: [].into(),
+                resources: [].into(),
+                security: Security::default(),
+                labels: [].into(),
+                runtime: None,
+                grace_seconds: 1,
+            },
+            engine: Daemon::at("unix:///var/run/docker.sock"),
+            ticket_sha256: String::new(),
+            container: None,
         }
     }
 
@@ -766,6 +809,41 @@ mod tests {
         assert_eq!(open.len(), 1);
         assert_eq!(open[0].activity, activity("ana"));
         assert_eq!(open[0].summary.state, RunState::Preparing);
+    }
+
+    #[test]
+    fn what_a_runner_said_is_kept_until_the_next_launch() {
+        let (dir, store) = store();
+        store.begin("a", 1, &activity("ana"), "small").unwrap();
+        let said = RunnerResult { exit_code: Some(3), ..RunnerResult::default() };
+        store.result("a", &said).unwrap();
+        drop(store);
+        let store = Store::open(&dir.path().join("wharf.db")).unwrap();
+        assert_eq!(store.open_runs().unwrap()[0].result, Some(said));
+        store.launching("a", &launch()).unwrap();
+        assert_eq!(store.open_runs().unwrap()[0].result, None);
+    }
+
+    #[test]
+    fn a_file_of_the_first_version_keeps_its_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("wharf.db");
+        let old = Connection::open(&file).unwrap();
+        old.execute_batch(RUNS).unwrap();
+        old.execute(
+            "INSERT INTO runs (id, submitted_at, user, kind, configuration, state, activity) \
+             VALUES ('a', 1, 'ana', 'python', 'small', 'running', ?)",
+            [serde_json::to_string(&activity("ana")).unwrap()],
+        )
+        .unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        drop(old);
+        let store = Store::open(&file).unwrap();
+        let open = store.open_runs().unwrap();
+        assert_eq!((open.len(), open[0].summary.state), (1, RunState::Running));
+        assert_eq!(open[0].activity, activity("ana"));
+        assert_eq!(store.connection().query_row("PRAGMA user_version", [], |row| row.get(0)), Ok(VERSION));
+        assert_eq!(store.connection().query_row("SELECT count(*) FROM images", [], |row| row.get(0)), Ok(0));
     }
 
     #[test]

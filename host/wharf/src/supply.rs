@@ -26,7 +26,8 @@ impl Inner {
         // Nothing is looked for elsewhere while it is here, which is how nearly all runs find it.
         let here = engine.images.ready(plan).await?.is_some();
         let others = if here { Vec::new() } else { self.others(daemon) };
-        let sources = Sources { registry: registry.map(|address| self.registry(address)), others };
+        let logins = Some(Arc::clone(self.logins()));
+        let sources = Sources { logins, registry: registry.map(|address| self.registry(address)), others };
         let (plan, image) = match engine.images.ensure(plan, &sources, progress).await {
             Ok(image) => (plan.clone(), image),
             Err(error) => {
@@ -46,11 +47,7 @@ impl Inner {
     }
 
     fn registry(&self, address: &str) -> Registry {
-        Registry {
-            address: address.to_owned(),
-            logins: Arc::clone(self.logins()),
-            ledger: Arc::clone(self.store()) as Arc<dyn Ledger>,
-        }
+        Registry { address: address.to_owned(), ledger: Arc::clone(self.store()) as Arc<dyn Ledger> }
     }
 
     /// The other engines of the home.

@@ -12,8 +12,6 @@ use wharf_plugin_sdk::base::{self, TrustStore};
 use wharf_plugin_sdk::image::{ImageMaker, ImageRecipe};
 use wharf_plugin_sdk::{CodeEnvironment, ImageSpec, environment};
 
-use crate::packages::Packages;
-
 /// The `[settings]` table.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -83,7 +81,7 @@ fn generate(settings: &Settings, spec: &ImageSpec) -> Result<ImageRecipe, String
         _ => return Err(format!("the origin \"{}\" is neither from:IMAGE nor bootstrap:SUITE", spec.origin)),
     };
     let languages = base::languages(spec)?;
-    let mut packages = Packages::new(&spec.system_packages)?;
+    let mut packages = packages::named(&spec.system_packages)?;
     let mut language_steps = Vec::new();
     for language in languages {
         match language.name.as_str() {
@@ -101,7 +99,7 @@ fn generate(settings: &Settings, spec: &ImageSpec) -> Result<ImageRecipe, String
     let mut bootstrap_packages = Vec::new();
     match origin {
         Origin::Bootstrap(_) => bootstrap_packages = packages.all(),
-        Origin::Image => steps.extend(packages.steps()),
+        Origin::Image => steps.extend(packages.steps(packages::install)),
     }
     steps.extend(language_steps);
     steps.extend(base::labels(spec)?);

@@ -5,8 +5,8 @@ use wharf_plugin_sdk::image::Step;
 use wharf_plugin_sdk::pip::Index;
 use wharf_plugin_sdk::{Language, Mirrors};
 
-use crate::packages::Packages;
 use crate::{Origin, check_suite, names};
+use wharf_plugin_sdk::packages::Packages;
 
 /// What `get_dataframe` needs, pip for what comes on top, and what code environments are made with.
 const PACKAGES: [&str; 4] = ["python3", "python3-pandas", "python3-pip", "python3-venv"];

@@ -5,8 +5,9 @@ use wharf_plugin_sdk::cran::{self, Cran};
 use wharf_plugin_sdk::image::Step;
 use wharf_plugin_sdk::{CodeEnvironment, ImageSpec, Language, Mirrors, environment};
 
-use crate::packages::{self, Packages};
+use crate::packages;
 use crate::{Origin, check_suite, names};
+use wharf_plugin_sdk::packages::Packages;
 
 /// jsonlite is what the R library reads the host's answers with.
 const PACKAGES: [&str; 2] = ["r-base-core", "r-cran-jsonlite"];

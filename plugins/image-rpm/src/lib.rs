@@ -12,8 +12,6 @@ use wharf_plugin_sdk::base::{self, TrustStore};
 use wharf_plugin_sdk::image::{ImageMaker, ImageRecipe};
 use wharf_plugin_sdk::{CodeEnvironment, ImageSpec, environment};
 
-use crate::packages::Packages;
-
 /// The `[settings]` table.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -70,7 +68,7 @@ fn generate(settings: &Settings, spec: &ImageSpec) -> Result<ImageRecipe, String
         _ => return Err(format!("the origin \"{}\" isn't from:IMAGE", spec.origin)),
     }
     let languages = base::languages(spec)?;
-    let mut packages = Packages::new(&spec.system_packages)?;
+    let mut packages = packages::named(&spec.system_packages)?;
     let mut has_r = false;
     let mut language_steps = Vec::new();
     for language in languages {
@@ -94,7 +92,7 @@ fn generate(settings: &Settings, spec: &ImageSpec) -> Result<ImageRecipe, String
     if has_r {
         steps.push(packages::epel_step(settings.epel_mirror.as_deref(), mirror.is_some())?);
     }
-    steps.extend(packages.steps());
+    steps.extend(packages.steps(packages::install));
     steps.extend(language_steps);
     steps.extend(base::labels(spec)?);
     Ok(ImageRecipe { steps, files: Vec::new(), bootstrap_packages: Vec::new() })

@@ -6,7 +6,8 @@ use wharf_plugin_sdk::pip::Index;
 use wharf_plugin_sdk::{Language, Mirrors};
 
 use crate::names;
-use crate::packages::{Packages, install_or};
+use crate::packages::install_or;
+use wharf_plugin_sdk::packages::Packages;
 
 /// pip brings pandas, which not all of these distributions have a package of, and what comes on top. `venv` is in `python3`.
 const PACKAGES: [&str; 2] = ["python3", "python3-pip"];

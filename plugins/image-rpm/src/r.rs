@@ -6,7 +6,8 @@ use wharf_plugin_sdk::image::Step;
 use wharf_plugin_sdk::{CodeEnvironment, ImageSpec, Language, Mirrors, environment};
 
 use crate::names;
-use crate::packages::{self, Packages};
+use crate::packages;
+use wharf_plugin_sdk::packages::Packages;
 
 /// With compilers: few packages of R are in these distributions, and CRAN has sources.
 const PACKAGES: [&str; 2] = ["R-core", "R-core-devel"];

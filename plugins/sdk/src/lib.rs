@@ -86,6 +86,7 @@ pub mod guest;
 pub mod image;
 pub mod log;
 pub mod names;
+pub mod packages;
 pub mod permission;
 pub mod pip;
 pub mod policy;

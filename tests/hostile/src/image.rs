@@ -22,16 +22,17 @@ crate::metadata!(bindings, Hostile);
 
 impl Guest for Hostile {
     fn generate(spec: ImageSpec) -> Result<ImageRecipe, String> {
-        answer(&spec.base_image)
+        answer("do", &spec.base_image)
     }
 
     fn generate_environment(_: ImageSpec, environment: CodeEnvironment) -> Result<ImageRecipe, String> {
-        answer(&environment.name)
+        answer("environment", &environment.name)
     }
 }
 
-fn answer(name: &str) -> Result<ImageRecipe, String> {
-    let wanted = crate::setting(&settings::get(), "do");
+/// Does what this key of the settings says.
+fn answer(key: &str, name: &str) -> Result<ImageRecipe, String> {
+    let wanted = crate::setting(&settings::get(), key);
     misdeed::misbehave(&wanted);
     if let Some(message) = misdeed::sentence(&wanted) {
         return Err(message);
@@ -40,6 +41,10 @@ fn answer(name: &str) -> Result<ImageRecipe, String> {
         let run = |script| Step::Run(RunStep { title: "x".to_owned(), script });
         let steps = words.into_iter().map(run).collect();
         return Ok(ImageRecipe { steps, files: Vec::new(), bootstrap_packages: Vec::new() });
+    }
+    if wanted == "bootstrap" {
+        let packages = vec!["r-base".to_owned()];
+        return Ok(ImageRecipe { steps: Vec::new(), files: Vec::new(), bootstrap_packages: packages });
     }
     let pair = |key: &str| KeyValue { key: key.to_owned(), value: "x".to_owned() };
     let step = match wanted.as_str() {

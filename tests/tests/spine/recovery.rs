@@ -153,6 +153,30 @@ fn a_host_killed_at_any_moment_leaves_all_or_nothing() {
     }
 }
 
+/// Between the recipe's last word and its outcome: the runner says its result once, and ends when it was heard.
+#[test]
+#[ignore = "needs docker (runs containers)"]
+fn a_host_killed_around_the_end_loses_no_result() {
+    let home = Home::demo();
+    let code = "import dataiku, pandas\n\
+                dataiku.Dataset('out').write_with_schema(pandas.DataFrame({'n': range(1000)}))\n\
+                print('over', flush=True)\n";
+    let bindings = ["--output", &home.bind("out", "out.csv")];
+    for millis in (0..300).step_by(20) {
+        let mut first = home.start(home.python(code, &bindings));
+        first.until_log("over");
+        std::thread::sleep(Duration::from_millis(millis));
+        first.signal(Signal::KILL);
+        let _ = first.finish();
+        let end = home.call(["--json", "logs", "-f", "last"]).exits(0).outcome();
+        assert_eq!(end.cause, Cause::Succeeded, "{millis} ms: {}", end.sentence);
+        assert_eq!(home.read_data("out.csv").lines().count(), 1001, "{millis} ms");
+        home.left_only(&["out.csv", "out.csv.schema.json"]);
+        std::fs::remove_dir_all(home.data("")).unwrap();
+        std::fs::create_dir(home.data("")).unwrap();
+    }
+}
+
 #[test]
 #[ignore = "needs docker (runs containers)"]
 fn a_container_whose_removal_was_cut_off_goes_with_the_next_call() {

@@ -10,7 +10,7 @@ mod byte_size;
 mod code_env;
 mod configuration;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 #[cfg(test)]
 mod guide;
 mod home;

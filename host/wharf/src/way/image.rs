@@ -13,6 +13,13 @@ use crate::engines::Engine;
 use crate::last_words;
 use crate::supply::describe;
 
+/// What to do about an index of packages that a build doesn't reach.
+pub(crate) const INDEX_AWAY: &str = "a build uses the network of the daemon's machine: look at `[mirrors] pip` and `extra_ca` of the base \
+                                     image, and try again when the index answers";
+/// What to do about a registry that doesn't let the host in.
+pub(crate) const LOGIN: &str = "write who the host is there into registries.json of the home, or `docker login` as the user that runs \
+                                wharf";
+
 /// A run whose image is at its engine. Only [`resolve`] makes one.
 pub(crate) struct Resolved {
     admitted: Admitted,
@@ -72,13 +79,24 @@ pub(crate) fn image_outcome(error: &ImageError) -> Outcome {
             let end = outcome(Cause::ImageBuildFailed, format!("building {image} failed at {step}: {said}"));
             Outcome { error_tail: lines.clone(), ..with_refusal(end, &lines.join("\n")) }
         }
-        ImageError::EnvironmentFailed { lines, .. } => {
-            let end = Outcome { whose: Whose::Configuration, ..outcome(Cause::ImageBuildFailed, sentence) };
-            Outcome { error_tail: lines.clone(), ..end }
-        }
-        ImageError::NoCredentials { .. } => {
-            Outcome { whose: Whose::Configuration, ..outcome(Cause::ImageMissing, sentence) }
-        }
+        ImageError::EnvironmentFailed { name, lines, .. } => Outcome {
+            whose: Whose::Configuration,
+            advice: Some(format!("correct its requirements, and try them with `wharf env build {name}`")),
+            error_tail: lines.clone(),
+            ..outcome(Cause::ImageBuildFailed, sentence)
+        },
+        ImageError::IndexUnreachable { lines, .. } => Outcome {
+            whose: Whose::Network,
+            retry_helps: true,
+            advice: Some(INDEX_AWAY.to_owned()),
+            error_tail: lines.clone(),
+            ..outcome(Cause::ImageBuildFailed, sentence)
+        },
+        ImageError::NoCredentials { .. } | ImageError::LoginRefused { .. } => Outcome {
+            whose: Whose::Configuration,
+            advice: Some(LOGIN.to_owned()),
+            ..outcome(Cause::ImageMissing, sentence)
+        },
         ImageError::BootstrapFailed { suite, mirror, status, lines } => {
             let said = last_words::reason(lines).unwrap_or("it says nothing");
             let sentence = format!("making a root file system of {suite} from {mirror} failed ({status}): {said}");
@@ -100,6 +118,25 @@ mod tests {
         assert_eq!(end.cause, Cause::ImageBuildFailed);
         assert_eq!(end.sentence, "building python-r failed at step 3 of 7: E: Unable to locate package nope");
         assert_eq!(end.error_tail.len(), 3);
+    }
+
+    #[test]
+    fn each_end_of_an_environment_says_whose_it_is_and_what_to_do() {
+        let name = "ml".to_owned();
+        let end = image_outcome(&ImageError::EnvironmentFailed {
+            name: name.clone(),
+            reason: "code-envs/ml/requirements.txt:1: the index has no package sixx".to_owned(),
+            lines: vec!["x".to_owned()],
+        });
+        assert_eq!((end.whose, end.retry_helps), (Whose::Configuration, false));
+        assert!(end.advice.is_some_and(|advice| advice.contains("wharf env build ml")));
+        let lines = vec!["x".to_owned()];
+        let end = image_outcome(&ImageError::IndexUnreachable { name, reason: "refused".to_owned(), lines });
+        assert_eq!((end.cause, end.whose, end.retry_helps), (Cause::ImageBuildFailed, Whose::Network, true));
+        assert!(end.advice.is_some_and(|advice| advice.contains("extra_ca")));
+        let (registry, who) = ("r.example".to_owned(), "ana".to_owned());
+        let end = image_outcome(&ImageError::LoginRefused { registry, who, reason: "denied".to_owned() });
+        assert!(end.advice.is_some_and(|advice| advice.contains("registries.json")));
     }
 
     #[test]

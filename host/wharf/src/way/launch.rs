@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use wharf_exchange::{LogFile, Session, SessionSpec, Ticket, Token};
 use wharf_model::launch::BackendError;
-use wharf_model::protocol::{Context, ContextBinding, Task, TaskFile};
+use wharf_model::protocol::{Context, ContextBinding, RunnerResult, Task, TaskFile};
 use wharf_model::{Activity, Binding, Cause, Phase, Plan, SecretValue};
 
 use super::carrier::Carrier;
@@ -54,7 +54,7 @@ pub(crate) async fn launch(way: &Way, mut resolved: Resolved) -> Step<Launched> 
     let values =
         secrets::resolve(way.host.secrets(), &plan).await.map_err(|error| Box::new(secrets::secret_outcome(&error)))?;
     let task = task(&plan, &way.activity, values, attempt, way.grace_seconds());
-    let (session, heard) = open_session(way, &plan, Ok(task), attempt, ticket.sha256())?;
+    let (session, heard) = open_session(way, &plan, Ok(task), attempt, ticket.sha256(), None)?;
     let mut retried = false;
     loop {
         let ticket_hex = ticket.to_hex();
@@ -123,7 +123,7 @@ pub(crate) async fn find_again(way: &Way, run: &OpenRun, record: &LaunchRecord) 
         sentence
     });
     let task = values.map(|values| task(&plan, &way.activity, values, record.spec.attempt, way.grace_seconds()));
-    let (session, heard) = open_session(way, &plan, task, record.spec.attempt, ticket)?;
+    let (session, heard) = open_session(way, &plan, task, record.spec.attempt, ticket, run.result.clone())?;
     let started_at = run.started_at.unwrap_or_else(now);
     let record = LaunchRecord { container: Some(found.id.clone()), ..record.clone() };
     way.host.check(way.host.store().running(&way.run, started_at, &record))?;
@@ -145,12 +145,13 @@ fn open_session(
     task: Result<Task, String>,
     attempt: u32,
     ticket_sha256: [u8; 32],
+    result: Option<RunnerResult>,
 ) -> Step<(Session, Arc<Heard>)> {
     let log = LogFile::open(way.host.log_path(&way.run)).map_err(|error| {
         Box::new(outcome(Cause::HostFault, format!("the run's log can't be kept: {}", sentence_of(&error))))
     })?;
     let log = log.limited_to(plan.configuration.logs.limit);
-    let heard = Arc::new(Heard::new(way.journal.clone(), log.path()));
+    let heard = Arc::new(Heard::new(way.journal.clone(), log.path(), result));
     let session = way.host.exchange().open(SessionSpec {
         run: way.run.clone(),
         attempt,
