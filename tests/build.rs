@@ -19,7 +19,15 @@ const GUESTS: [(&str, &str); 8] = [
 ];
 
 fn main() {
-    for path in ["hostile", "hostile-runner", "../wit", "../host/model/src/protocol.rs", "../Cargo.lock"] {
+    for path in [
+        "hostile",
+        "hostile-runner",
+        "script-plugin",
+        "../plugins/sdk/src",
+        "../wit",
+        "../host/model/src/protocol.rs",
+        "../Cargo.lock",
+    ] {
         println!("cargo::rerun-if-changed={path}");
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
@@ -30,6 +38,15 @@ fn main() {
         build(cargo, GUEST_TARGET, &out.join("guests").join(GUEST_TARGET).join("guest/wharf_hostile.wasm"), &wasm);
         println!("cargo::rustc-env=WHARF_HOSTILE_{}={}", name.to_uppercase(), wasm.display());
     }
+    let wasm = out.join("script-plugin.wasm");
+    let folder = out.join("guests");
+    build(
+        cargo("script-plugin", "guest", GUEST_TARGET, &folder),
+        GUEST_TARGET,
+        &folder.join(GUEST_TARGET).join("guest/script_plugin.wasm"),
+        &wasm,
+    );
+    println!("cargo::rustc-env=WHARF_SCRIPT_PLUGIN={}", wasm.display());
     let target = format!("{}-unknown-linux-musl", env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets it"));
     // Not where the real runner is built: each would make the other's build scripts run anew.
     let folder = out.join("runner");

@@ -332,6 +332,17 @@ impl Drop for Home {
     }
 }
 
+/// Makes a base image trust what this machine trusts: a site's own proxy may stand between.
+///
+/// # Panics
+/// There is no such base image.
+pub fn trust(home: &Home, base: &str) {
+    let Some(bundle) = std::env::var_os("SSL_CERT_FILE").filter(|bundle| Path::new(bundle).is_file()) else { return };
+    let name = format!("base-images/{base}.toml");
+    let text = std::fs::read_to_string(home.path().join(&name)).expect("the base image is there");
+    home.write(&name, format!("extra_ca = [{:?}]\n{text}", bundle.to_string_lossy()));
+}
+
 /// The image that base images start from; none when they are made from Debian's packages.
 fn from() -> Option<String> {
     std::env::var("WHARF_TEST_FROM").ok().filter(|image| !image.is_empty())

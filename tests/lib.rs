@@ -18,7 +18,7 @@ pub use call::{Finished, Started};
 pub use certificates::Certificates;
 pub use daemon::{Container, Daemon, Watch};
 pub use far::{Alone, Far, Setup};
-pub use home::{GROUP, Home, USER};
+pub use home::{GROUP, Home, USER, trust};
 pub use machine::Machine;
 pub use measure::{Times, machine};
 pub use proxy::{Fault, Proxy, Request};

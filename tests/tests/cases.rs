@@ -2,7 +2,7 @@
 //!
 //! A case is a folder `cases/NAME` beside the component's `Cargo.toml`, with:
 //! - what is asked: `request.json` (permission), `plan.json` and perhaps `usage.json` (policy), `activity.json` (recipe
-//!   adapter) or `spec.json` and perhaps `environment.json` (image recipe), each as the types of `wharf-model` are written. They only say what differs
+//!   adapter), `plugin.json` (the folder of a plugin, for an adapter that reads them; those of `tests/plugins` are granted) or `spec.json` and perhaps `environment.json` (image recipe), each as the types of `wharf-model` are written. They only say what differs
 //!   from an ordinary run, which is [`activity`], [`configuration`] and [`image`];
 //! - perhaps `settings.toml`, the component's TOML file;
 //! - `expected.json`, the answer. With `WHARF_UPDATE_CASES=1` it is written anew: read the difference before you keep it.
@@ -106,6 +106,7 @@ fn every_shipped_toml_loads() {
 fn load(engine: &Engine, component: &ShippedComponent, home: &Path, toml: Option<&str>) -> ComponentSet {
     let folder = home.join(component.folder);
     fs::create_dir_all(&folder).unwrap();
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins"), &home.join("dss-plugins"));
     fs::write(folder.join(component.name).with_extension("wasm"), component.wasm).unwrap();
     if let Some(toml) = toml {
         fs::write(folder.join(component.name).with_extension("toml"), toml).unwrap();
@@ -117,7 +118,7 @@ fn load(engine: &Engine, component: &ShippedComponent, home: &Path, toml: Option
 async fn answer(engine: &Engine, component: &ShippedComponent, case: &Path) -> Value {
     let home = tempfile::tempdir().unwrap();
     let toml = fs::read_to_string(case.join("settings.toml")).ok();
-    let set = load(engine, component, home.path(), toml.as_deref());
+    let set = load(engine, component, home.path(), toml.as_deref().or(component.toml));
     if let Some(failure) = set.failures().first() {
         return json!({ "not-loaded": { "code": failure.fault.code, "message": failure.fault.message } });
     }
@@ -149,8 +150,7 @@ async fn policy(set: &ComponentSet, name: &str, case: &Path, usage: &[UsageEntry
     let job = Job {
         argv: vec!["python3".to_owned(), "recipe.py".to_owned()],
         env: [("PYTHONPATH".to_owned(), "/opt/wharf/python".to_owned())].into(),
-        files: Vec::new(),
-        languages: Vec::new(),
+        ..Job::default()
     };
     let key = ContentKey::of([("cases", b"".as_slice())]);
     let base =
@@ -177,6 +177,13 @@ async fn policy(set: &ComponentSet, name: &str, case: &Path, usage: &[UsageEntry
 }
 
 async fn adapter(set: &ComponentSet, case: &Path) -> Value {
+    if case.join("plugin.json").is_file() {
+        let folder: String = take(case, read(case, "plugin.json", Value::Null));
+        return match set.adapter_for("plugin").unwrap().read_plugin(&folder).await.answer {
+            Ok(plugin) => json!({ "plugin": plugin }),
+            Err(error) => json!({ "error": error.to_string() }),
+        };
+    }
     let activity: Activity = take(case, read(case, "activity.json", activity()));
     let Some(adapter) = set.adapter_for(activity.kind.as_str()) else {
         return json!({ "no-adapter-for": activity.kind });
@@ -221,6 +228,19 @@ fn merge(base: &mut Value, own: Value) {
             }
         }
         (base, own) => *base = own,
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
     }
 }
 

@@ -222,6 +222,16 @@ fn table() -> Vec<Row> {
             changes("to a configuration that can't be used", Never, Never),
         ),
         ("gives no command", Does("no-command"), [Never, Never, Never, Never, No("there is no command in it")]),
+        (
+            "calls its code environment `../../../etc`",
+            Does("odd-environment"),
+            [Never, Never, Never, Never, No("\"../../../etc\" isn't a name")],
+        ),
+        (
+            "puts the folder `../secrets` into an image",
+            Does("odd-folder"),
+            [Never, Never, Never, Never, No("isn't a plain path below the folder")],
+        ),
         ("logs 100,000 lines", Does("flood"), [GoesOn(flood); 5]),
         ("prints 20 MB", Does("print"), [GoesOn("goes on; the last 8 KB are kept"); 5]),
         (
@@ -606,8 +616,7 @@ fn plan() -> wharf_model::Plan {
         "extra_ca": [], "labels": {}, "made_by": "hostile"
     }))
     .unwrap();
-    let job =
-        wharf_model::Job { argv: vec!["python3".to_owned()], env: [].into(), files: Vec::new(), languages: Vec::new() };
+    let job = wharf_model::Job { argv: vec!["python3".to_owned()], ..Default::default() };
     wharf_model::Plan::new("run-1", &activity(), job, configuration, image, None)
 }
 

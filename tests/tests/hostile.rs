@@ -100,7 +100,7 @@ fn image() -> ImageSpec {
 }
 
 fn plan() -> Plan {
-    let job = Job { argv: vec!["python3".to_owned()], env: [].into(), files: Vec::new(), languages: Vec::new() };
+    let job = Job { argv: vec!["python3".to_owned()], ..Default::default() };
     Plan::new("run-1", &activity(), job, configuration(), image(), None)
 }
 

@@ -61,6 +61,9 @@ pub(crate) enum Command {
     /// List, compare and remove the images that wharf made.
     #[command(subcommand, arg_required_else_help = true)]
     Image(ImageCommand),
+    /// List, install and remove plugins, whose recipes activities name.
+    #[command(subcommand, arg_required_else_help = true)]
+    Plugin(PluginCommand),
     /// List and check components.
     #[command(subcommand, arg_required_else_help = true)]
     Component(ComponentCommand),
@@ -109,12 +112,27 @@ pub(crate) struct ActivityArguments {
     #[arg(long, value_name = "NAME")]
     pub(crate) code_env: Option<String>,
     /// Run this Python file.
-    #[arg(long, value_name = "FILE", conflicts_with = "r")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["r", "plugin"])]
     pub(crate) python: Option<PathBuf>,
     /// Run this R file.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "plugin")]
     pub(crate) r: Option<PathBuf>,
+    /// Run a recipe of this plugin.
+    #[arg(long, value_name = "PLUGIN", requires = "recipe")]
+    pub(crate) plugin: Option<String>,
+    /// Which recipe of the plugin.
+    #[arg(long, value_name = "NAME", requires = "plugin")]
+    pub(crate) recipe: Option<String>,
+    /// A parameter of the recipe: a text, or JSON where the recipe takes more than a text. A secret is given as
+    /// NAME={"secret":"SECRET"}. Can be repeated.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) param: Vec<String>,
+    /// A file with the recipe's parameters, a JSON object. `--param` goes before it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) params: Option<PathBuf>,
     /// What the recipe reads: a .csv or .parquet file, or a folder if the path ends in /. Can be repeated.
+    ///
+    /// For a plugin's recipe the name is that of a role, and the dataset has the name of its file; `ROLE:NAME=PATH` gives another.
     #[arg(long, value_name = "NAME=PATH")]
     pub(crate) input: Vec<String>,
     /// What the recipe writes: a .csv or .parquet file, or a folder if the path ends in /. Can be repeated.
@@ -252,6 +270,34 @@ pub(crate) enum ImageCommand {
     },
 }
 
+/// What to do with plugins.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginCommand {
+    /// List the plugins of the home.
+    List,
+    /// Show the recipes of a plugin, their roles and parameters, and what is wrong with its files.
+    Show {
+        /// The plugin.
+        #[arg(value_name = "PLUGIN")]
+        name: String,
+    },
+    /// Install a plugin: a copy of its files goes to the folder of the recipe adapter that knows it.
+    Install {
+        /// A folder or a zip file with a plugin.
+        #[arg(value_name = "FOLDER|ZIP")]
+        source: PathBuf,
+        /// Put it in the place of the one that is there.
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Remove a plugin. Runs that have begun go on.
+    Remove {
+        /// The plugin.
+        #[arg(value_name = "PLUGIN")]
+        name: String,
+    },
+}
+
 /// What to do with components.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ComponentCommand {
@@ -328,6 +374,9 @@ mod tests {
     fn contradictions_are_refused() {
         for line in [
             "wharf run --python a.py --r b.R",
+            "wharf run --python a.py --plugin geo --recipe buffer",
+            "wharf run --plugin geo",
+            "wharf plugin install",
             "wharf init --from debian",
             "wharf init --demo --from debian --bootstrap",
             "wharf runs --limit 0",

@@ -5,7 +5,7 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use wharf::settings::{Direction, Home, binding, resource_argument, secret_argument};
+use wharf::settings::{Direction, Home, binding, resource_argument, role_binding, secret_argument};
 use wharf_model::{Activity, ActivityKind, Binding, Fault, Identity, Resources};
 
 use crate::arguments::ActivityArguments;
@@ -80,10 +80,9 @@ pub(crate) fn activity(home: &Home, file: Option<&Path>, flags: &ActivityArgumen
     let requester = requester(flags.user.as_deref(), &flags.group)?;
     let mut activity = match file {
         Some(file) => home.load_activity(file, requester)?,
-        None if flags.python.is_none() && flags.r.is_none() => {
-            return Err(
-                Fault::new("usage", "there is nothing to run").hint("give an activity file, --python FILE or --r FILE")
-            );
+        None if flags.python.is_none() && flags.r.is_none() && flags.plugin.is_none() => {
+            return Err(Fault::new("usage", "there is nothing to run")
+                .hint("give an activity file, --python FILE, --r FILE, or --plugin PLUGIN --recipe NAME"));
         }
         None => bare(requester),
     };
@@ -105,6 +104,8 @@ fn bare(requester: Identity) -> Activity {
         code_env: None,
         code: None,
         code_name: None,
+        plugin: None,
+        recipe: None,
         parameters: serde_json::Map::new(),
         inputs: Vec::new(),
         outputs: Vec::new(),
@@ -129,6 +130,20 @@ fn apply(activity: &mut Activity, flags: &ActivityArguments, base: &Path) -> Res
         activity.kind = kind;
         activity.code = Some(text);
         activity.code_name = file.file_name().map(|name| name.to_string_lossy().into_owned());
+        (activity.plugin, activity.recipe) = (None, None);
+    }
+    if let (Some(plugin), Some(recipe)) = (&flags.plugin, &flags.recipe) {
+        activity.kind = ActivityKind::Plugin;
+        (activity.code, activity.code_name) = (None, None);
+        activity.plugin = Some(plugin.clone());
+        activity.recipe = Some(recipe.clone());
+    }
+    if let Some(file) = &flags.params {
+        activity.parameters = parameters(file)?;
+    }
+    for argument in &flags.param {
+        let (name, value) = pair("parameter", argument)?;
+        activity.parameters.insert(name, parameter(value));
     }
     if let Some(code_env) = &flags.code_env {
         activity.code_env = Some(code_env.clone());
@@ -143,10 +158,12 @@ fn apply(activity: &mut Activity, flags: &ActivityArguments, base: &Path) -> Res
         activity.time_limit = Some(timeout.seconds());
     }
     for argument in &flags.input {
-        put(&mut activity.inputs, bound(Direction::Input, argument, base)?);
+        let bound = bound(Direction::Input, activity.kind, argument, base)?;
+        put(&mut activity.inputs, bound);
     }
     for argument in &flags.output {
-        put(&mut activity.outputs, bound(Direction::Output, argument, base)?);
+        let bound = bound(Direction::Output, activity.kind, argument, base)?;
+        put(&mut activity.outputs, bound);
     }
     check_places(activity)?;
     for argument in &flags.resource {
@@ -172,9 +189,29 @@ fn apply(activity: &mut Activity, flags: &ActivityArguments, base: &Path) -> Res
     Ok(())
 }
 
-fn bound(direction: Direction, argument: &str, base: &Path) -> Result<Binding, Fault> {
+/// The parameters of a file.
+fn parameters(file: &Path) -> Result<serde_json::Map<String, serde_json::Value>, Fault> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Fault::new("usage", format!("the parameters in {} can't be read: {error}", file.display())))?;
+    serde_json::from_str(&text).map_err(|error| {
+        Fault::new("usage", format!("the parameters aren't a JSON object: {error}"))
+            .at(file, u32::try_from(error.line()).ok())
+    })
+}
+
+/// A text as it is, since only the recipe's declaration says what it means; JSON where it can't be but that.
+fn parameter(value: String) -> serde_json::Value {
+    let structured = value.starts_with(['{', '[']).then(|| serde_json::from_str(&value).ok()).flatten();
+    structured.unwrap_or(serde_json::Value::String(value))
+}
+
+fn bound(direction: Direction, kind: ActivityKind, argument: &str, base: &Path) -> Result<Binding, Fault> {
     let word = if direction == Direction::Input { "input" } else { "output" };
     let (name, path) = pair(word, argument)?;
+    if kind == ActivityKind::Plugin {
+        let (role, name) = name.split_once(':').map_or((name.as_str(), None), |(role, name)| (role, Some(name)));
+        return role_binding(direction, role, name, &path, base);
+    }
     binding(direction, &name, &path, base)
 }
 
@@ -260,6 +297,30 @@ mod tests {
         assert_eq!(activity.time_limit, Some(1_800));
         assert_eq!(activity.variables.get("a").map(String::as_str), Some("b=c"));
         assert_eq!(activity.secrets.get("TOKEN").map(String::as_str), Some("warehouse"));
+    }
+
+    #[test]
+    fn a_plugins_recipe_has_roles_and_parameters() {
+        let folder = folder();
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        std::fs::write(folder.path().join("p.json"), r#"{"distance": 3, "unit": "km"}"#).unwrap();
+        let flags = ActivityArguments {
+            plugin: Some("geo".to_owned()),
+            recipe: Some("buffer".to_owned()),
+            input: vec![format!("places={}", at("a.csv")), format!("places:more={}", at("b.csv"))],
+            output: vec![format!("areas={}", at("o.csv"))],
+            params: Some(folder.path().join("p.json")),
+            param: vec!["unit=m".to_owned(), "columns=[\"x\"]".to_owned(), "text={x".to_owned()],
+            ..ana()
+        };
+        let activity = activity(&Home::at(folder.path()), None, &flags).unwrap();
+        assert_eq!(activity.kind, ActivityKind::Plugin);
+        assert_eq!((activity.plugin.as_deref(), activity.recipe.as_deref()), (Some("geo"), Some("buffer")));
+        let inputs: Vec<_> = activity.inputs.iter().map(|b| (b.role.as_str(), b.name.as_str())).collect();
+        assert_eq!(inputs, [("places", "a"), ("places", "more")]);
+        assert_eq!((activity.outputs[0].role.as_str(), activity.outputs[0].name.as_str()), ("areas", "o"));
+        let expected = serde_json::json!({ "distance": 3, "unit": "m", "columns": ["x"], "text": "{x" });
+        assert_eq!(serde_json::Value::Object(activity.parameters), expected);
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Components that turn activities into commands.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use wharf_model::{Activity, Job, JobFile};
+use wharf_model::image::{CodeEnvironment, PLUGIN_FOLDER};
+use wharf_model::{Activity, Job, JobEnvironment, JobFile, JobFolder, Plugin};
 
 use crate::answer;
 use crate::bindings::recipe_adaptation::{self, FileContents, GuestIndices};
@@ -12,6 +14,7 @@ use crate::call::{Call, within};
 use crate::call_error::{CallError, cut};
 use crate::folder::{FolderError, GrantedFolder};
 use crate::loaded::{Loaded, Offer};
+use crate::tree::{Tree, TreeError};
 use crate::view;
 
 /// The most files that a job has.
@@ -58,8 +61,47 @@ impl Adapter {
         };
         match session.finish(job)? {
             Ok(job) => self.check(job).await,
+            Err(problems) => Err(CallError::Refused { message: answer::problems(&problems)? }),
+        }
+    }
+
+    /// Reads the plugin in a folder below the granted one. `None` when it is none of this component's.
+    ///
+    /// [`CallError::Refused`] is the component's own sentence about a plugin that nothing can be made of.
+    pub async fn read_plugin(&self, folder: &str) -> Call<Option<Plugin>> {
+        let started = Instant::now();
+        let answer = self.plugin_answer(folder).await;
+        Call { by: self.loaded.attribution(started), answer }
+    }
+
+    async fn plugin_answer(&self, folder: &str) -> Result<Option<Plugin>, CallError> {
+        let mut session = self.loaded.session().await?;
+        let guest = self.indices.load(&mut session.store, &session.instance);
+        let plugin = match guest {
+            Ok(guest) => within(session.deadline(), guest.call_read_plugin(&mut session.store, folder)).await,
+            Err(error) => Err(error),
+        };
+        match session.finish(plugin)? {
+            Ok(plugin) => plugin.map(answer::plugin).transpose(),
             Err(message) => Err(CallError::Refused { message: cut(message.trim()) }),
         }
+    }
+
+    /// The folder that it was granted, where its plugins are.
+    #[must_use]
+    pub fn granted_folder(&self) -> Option<&Path> {
+        self.loaded.folder.as_ref().map(GrantedFolder::path)
+    }
+
+    /// A folder below the granted one, to be read file by file.
+    ///
+    /// # Errors
+    /// It has links in it, or more than an image should get; or it can't be read.
+    pub async fn tree(&self, path: &str) -> Result<Tree, TreeError> {
+        let folder = self.loaded.folder.clone().ok_or(TreeError::NotGranted)?;
+        let path = path.to_owned();
+        let look = tokio::task::spawn_blocking(move || Tree::look(&folder, &path));
+        look.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 
     async fn check(&self, job: recipe_adaptation::Job) -> Result<Job, CallError> {
@@ -93,7 +135,30 @@ impl Adapter {
             }
             files.push(JobFile { path, contents, executable: file.executable });
         }
-        Ok(Job { argv: job.argv, env, files, languages })
+        let parameters = job.parameters.map(|json| answer::object("parameters", &json)).transpose()?;
+        let secrets = answer::variables("secrets", job.secrets)?.into_iter().collect();
+        let environment = job.environment.map(environment).transpose()?;
+        let mut folders: Vec<JobFolder> = Vec::new();
+        for folder in answer::list("folders", job.folders, |_, folder| Ok(folder))? {
+            let at = format!("folders[{}]", folders.len());
+            let folder = self.folder(&at, folder).await?;
+            if folders.iter().any(|other| overlaps(&other.target, &folder.target)) {
+                return Err(CallError::invalid(
+                    format!("{at}.target"),
+                    format!("\"{}\" is there twice", folder.target),
+                ));
+            }
+            folders.push(folder);
+        }
+        Ok(Job { argv: job.argv, env, files, languages, parameters, secrets, environment, folders })
+    }
+
+    async fn folder(&self, at: &str, folder: recipe_adaptation::ImageFolder) -> Result<JobFolder, CallError> {
+        let source = answer::relative_path(&format!("{at}.source"), folder.source)?;
+        let target = answer::relative_path(&format!("{at}.target"), folder.target)?;
+        let tree =
+            self.tree(&source).await.map_err(|error| CallError::invalid(format!("{at}.source"), error.to_string()))?;
+        Ok(JobFolder { source, target: format!("{PLUGIN_FOLDER}/{target}"), digest: tree.digest().to_owned() })
     }
 
     async fn granted(&self, at: &str, path: String) -> Result<Vec<u8>, CallError> {
@@ -112,6 +177,26 @@ impl Adapter {
         };
         read.map_err(|error| CallError::invalid(at, format!("can't read \"{shown}\" of its folder: {error}")))
     }
+}
+
+/// A code environment, as `code-envs` would have it.
+fn environment(asked: recipe_adaptation::Environment) -> Result<JobEnvironment, CallError> {
+    let name = |at: &str, text| answer::name(at, text);
+    Ok(JobEnvironment {
+        file: asked
+            .requirements_file
+            .map_or_else(|| Ok(asked.name.clone()), |file| name("environment.requirements-file", file))?,
+        environment: CodeEnvironment {
+            name: answer::word("environment.name", asked.name, "")?,
+            language: name("environment.language", asked.language)?,
+            interpreters: answer::list("environment.interpreters", asked.interpreters, |at, text| {
+                answer::word(at, text, ".")
+            })?,
+            packages: answer::list("environment.packages", asked.packages, answer::package)?,
+            requirements: asked.requirements.map(|text| answer::text("environment.requirements", text)).transpose()?,
+            generation: 0,
+        },
+    })
 }
 
 /// Whether two paths can't both be files: the same, or one below the other.

@@ -6,14 +6,17 @@ use wharf_model::decision::{Limit, Reason, WhenFull};
 use wharf_model::image::{CONSTRAINTS, ContextFile, ImageRecipe, ImageSpec, Language, REQUIREMENTS, Step};
 use wharf_model::plan::{Change, Edit};
 use wharf_model::quantity::{DOCKER_KEYS, Quantity, Unit};
+use wharf_model::{BindingKind, Plugin, PluginNote, PluginRecipe, RecipeParameter, RecipeRole};
 
-use crate::bindings::{image_recipe_generation as image, policy_evaluation as policy, types};
+use crate::bindings::{image_recipe_generation as image, policy_evaluation as policy, recipe_adaptation, types};
 use crate::call_error::{CallError, cut};
 
 type Checked<T> = Result<T, CallError>;
 
 /// The most entries in any list of an answer.
 const MAX_ENTRIES: usize = 2_000;
+/// The most sentences of a refusal that are shown.
+const MAX_PROBLEMS: usize = 50;
 /// The longest name, key or path.
 const MAX_NAME: usize = 1_024;
 
@@ -161,6 +164,99 @@ pub(crate) fn languages(at: &str, languages: Vec<types::Language>) -> Checked<Ve
     })
 }
 
+/// All that is wrong with an activity, as one text.
+pub(crate) fn problems(problems: &[String]) -> Checked<String> {
+    match problems {
+        [] => Err(CallError::invalid("problems", "a refusal needs at least one")),
+        [one] => Ok(cut(one.trim())),
+        _ => {
+            let shown: Vec<String> = problems.iter().take(MAX_PROBLEMS).map(|problem| cut(problem.trim())).collect();
+            let more = match problems.len() - shown.len() {
+                0 => String::new(),
+                more => format!("; and {more} more"),
+            };
+            Ok(format!("{} things are wrong: {}{more}", problems.len(), shown.join("; ")))
+        }
+    }
+}
+
+/// A JSON object.
+pub(crate) fn object(at: &str, json: &str) -> Checked<serde_json::Map<String, serde_json::Value>> {
+    serde_json::from_str(json).map_err(|error| CallError::invalid(at, format!("it isn't a JSON object: {error}")))
+}
+
+/// What is installed by its name: it must not be read as an option there.
+pub(crate) fn package(at: &str, package: String) -> Checked<String> {
+    let package = name(at, package)?;
+    if package.starts_with('-') || package.trim().is_empty() {
+        return Err(CallError::invalid(at, format!("\"{package}\" can't be the name of a package")));
+    }
+    Ok(package)
+}
+
+pub(crate) fn plugin(plugin: recipe_adaptation::Plugin) -> Checked<Plugin> {
+    Ok(Plugin {
+        id: name("id", plugin.id)?,
+        version: plugin.version.map(|version| name("version", version)).transpose()?,
+        label: cut(&plugin.label),
+        description: cut(&plugin.description),
+        recipes: list("recipes", plugin.recipes, plugin_recipe)?,
+        faults: list("faults", plugin.faults, plugin_note)?,
+        unknown: list("unknown", plugin.unknown, plugin_note)?,
+    })
+}
+
+fn plugin_note(at: &str, note: recipe_adaptation::PluginNote) -> Checked<PluginNote> {
+    Ok(PluginNote {
+        file: name(&format!("{at}.file"), note.file)?,
+        line: note.line,
+        message: sentence(&format!("{at}.message"), &note.message)?,
+    })
+}
+
+fn plugin_recipe(at: &str, recipe: recipe_adaptation::PluginRecipe) -> Checked<PluginRecipe> {
+    Ok(PluginRecipe {
+        name: name(&format!("{at}.name"), recipe.name)?,
+        label: cut(&recipe.label),
+        description: cut(&recipe.description),
+        language: name(&format!("{at}.language"), recipe.language)?,
+        inputs: list(&format!("{at}.inputs"), recipe.inputs, role)?,
+        outputs: list(&format!("{at}.outputs"), recipe.outputs, role)?,
+        parameters: list(&format!("{at}.parameters"), recipe.parameters, |at, parameter| {
+            let default = parameter.default.map(|json| {
+                serde_json::from_str(&json)
+                    .map_err(|error| CallError::invalid(format!("{at}.default"), format!("it isn't JSON: {error}")))
+            });
+            Ok(RecipeParameter {
+                name: name(&format!("{at}.name"), parameter.name)?,
+                label: cut(&parameter.label),
+                kind: name(&format!("{at}.kind"), parameter.kind)?,
+                required: parameter.required,
+                default: default.transpose()?,
+                choices: list(&format!("{at}.choices"), parameter.choices, |_, choice| Ok(cut(&choice)))?,
+                secret: parameter.secret,
+            })
+        })?,
+    })
+}
+
+fn role(at: &str, role: recipe_adaptation::RecipeRole) -> Checked<RecipeRole> {
+    Ok(RecipeRole {
+        name: name(&format!("{at}.name"), role.name)?,
+        label: cut(&role.label),
+        required: role.required,
+        many: role.many,
+        accepts: role
+            .accepts
+            .into_iter()
+            .map(|kind| match kind {
+                types::BindingKind::Dataset => BindingKind::Dataset,
+                types::BindingKind::Folder => BindingKind::Folder,
+            })
+            .collect(),
+    })
+}
+
 pub(crate) fn image_recipe(recipe: image::ImageRecipe, spec: &ImageSpec) -> Checked<ImageRecipe> {
     recipe_with(recipe, &spec.extra_ca, &[])
 }
@@ -284,7 +380,7 @@ pub(crate) fn name(at: &str, name: String) -> Checked<String> {
 }
 
 /// A name of letters, digits, `.`, `_`, `-` and a few more, that begins with a letter or a digit.
-fn word(at: &str, word: String, more: &str) -> Checked<String> {
+pub(crate) fn word(at: &str, word: String, more: &str) -> Checked<String> {
     let word = name(at, word)?;
     let good = word.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '.' || c == '_')
         && word != "."
@@ -294,7 +390,7 @@ fn word(at: &str, word: String, more: &str) -> Checked<String> {
 }
 
 /// A text of several lines.
-fn text(at: &str, text: String) -> Checked<String> {
+pub(crate) fn text(at: &str, text: String) -> Checked<String> {
     if text.contains('\0') { Err(CallError::invalid(at, "it has a zero byte")) } else { Ok(text) }
 }
 

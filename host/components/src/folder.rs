@@ -7,6 +7,8 @@ use std::sync::Arc;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 
+use crate::tree::Digests;
+
 /// The largest file that can be read through a grant.
 pub(crate) const MAX_FILE: u64 = 8 * 1024 * 1024;
 /// The most names that a listing gives.
@@ -16,6 +18,8 @@ const MAX_ENTRIES: usize = 10_000;
 #[derive(Clone, Debug)]
 pub(crate) struct GrantedFolder {
     dir: Arc<Dir>,
+    digests: Arc<Digests>,
+    path: Arc<Path>,
 }
 
 /// Why something couldn't be read.
@@ -44,7 +48,20 @@ impl From<io::Error> for FolderError {
 
 impl GrantedFolder {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { dir: Arc::new(Dir::open_ambient_dir(path, ambient_authority())?) })
+        let dir = Arc::new(Dir::open_ambient_dir(path, ambient_authority())?);
+        Ok(Self { dir, digests: Arc::default(), path: path.into() })
+    }
+
+    pub(crate) fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn digests(&self) -> &Digests {
+        &self.digests
     }
 
     /// Reads a whole file. Blocks.

@@ -34,6 +34,7 @@ mod settings_file;
 mod source;
 mod state;
 mod ticker;
+mod tree;
 mod view;
 mod world;
 
@@ -48,4 +49,5 @@ pub use policy::{Policy, PolicyAnswer, PolicyRole};
 pub use request::Request;
 pub use set::{ComponentSet, LoadFailure};
 pub use settings_file::{CallLimits, ComponentSettingsFile, Grants, OnError};
+pub use tree::{Tree, TreeError, TreeFile};
 pub use world::World;

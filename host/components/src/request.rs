@@ -1,11 +1,12 @@
 //! What a permission component is asked.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use wharf_model::{Activity, ActivityKind, Binding, ExecutionConfiguration, Identity, Plan, Resources};
 
 /// What was asked, before anything is decided.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Request<'a> {
     /// The run.
     pub run: &'a str,
@@ -21,8 +22,8 @@ pub struct Request<'a> {
     pub code_env: Option<&'a str>,
     /// Resources that are asked for instead of the configuration's.
     pub resources: &'a Resources,
-    /// Secrets that are asked for besides the configuration's, by variable.
-    pub secrets: &'a BTreeMap<String, String>,
+    /// Secrets that are asked for besides the configuration's, by variable or by their place in the parameters.
+    pub secrets: Cow<'a, BTreeMap<String, String>>,
     /// What it reads.
     pub inputs: &'a [Binding],
     /// What it writes.
@@ -43,7 +44,7 @@ impl<'a> Request<'a> {
             configuration,
             code_env: activity.code_env.as_deref(),
             resources: &activity.resources,
-            secrets: &activity.secrets,
+            secrets: Cow::Owned(activity.named_secrets()),
             inputs: &activity.inputs,
             outputs: &activity.outputs,
             labels: &activity.labels,
@@ -61,7 +62,7 @@ impl<'a> Request<'a> {
             configuration: &plan.configuration,
             code_env: plan.code_env.as_ref().map(|environment| environment.name.as_str()),
             resources: &plan.resources,
-            secrets: &plan.secrets,
+            secrets: Cow::Borrowed(&plan.secrets),
             inputs: &plan.inputs,
             outputs: &plan.outputs,
             labels: &plan.labels,
@@ -71,7 +72,7 @@ impl<'a> Request<'a> {
     /// All secrets that the recipe would get, by variable.
     pub(crate) fn secrets(&self) -> BTreeMap<String, String> {
         let mut secrets = self.configuration.secrets.clone();
-        secrets.extend(self.secrets.clone());
+        secrets.extend(self.secrets.iter().map(|(place, name)| (place.clone(), name.clone())));
         secrets
     }
 }

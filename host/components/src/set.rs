@@ -197,7 +197,12 @@ impl ComponentSet {
     /// The adapter for a kind of activity: of several, the first by order and name.
     #[must_use]
     pub fn adapter_for(&self, kind: &str) -> Option<&Adapter> {
-        self.adapters.iter().find(|adapter| adapter.offers().iter().any(|offer| offer.kind == kind))
+        self.adapters_for(kind).next()
+    }
+
+    /// All adapters that prepare activities of a kind, in their order.
+    pub fn adapters_for(&self, kind: &str) -> impl Iterator<Item = &Adapter> {
+        self.adapters.iter().filter(move |adapter| adapter.offers().iter().any(|offer| offer.kind == kind))
     }
 
     /// The image-recipe component of this name.

@@ -97,9 +97,8 @@ pub(crate) fn activity(activity: &Activity) -> recipe_adaptation::Activity {
         kind: activity.kind.as_str().to_owned(),
         code: activity.code.clone(),
         code_name: activity.code_name.clone(),
-        // Activities don't name plugins yet.
-        plugin_id: None,
-        recipe_name: None,
+        plugin: activity.plugin.clone(),
+        recipe: activity.recipe.clone(),
         parameters: serde_json::Value::Object(activity.parameters.clone()).to_string(),
         project: activity.project.clone(),
         requester: identity(&activity.requester),

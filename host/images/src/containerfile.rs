@@ -100,6 +100,17 @@ fn environment_files(environment: &CodeEnvironment, constraints: &str) -> Vec<Co
     requirements.chain([file(CONSTRAINTS, constraints)]).collect()
 }
 
+/// Renders folders over what they belong to: the build context's `root` folder, which nobody but root can change.
+///
+/// Pure.
+#[must_use]
+pub fn render_folders(under: &str, labels: Labels<'_>) -> Rendered {
+    let mut lines = Lines::start(under);
+    lines.add("add the folders", &format!("COPY [\"{ROOT}/\",\"/\"]"));
+    lines.labels(labels);
+    lines.rendered
+}
+
 /// Renders a run image over a base image: the build context's `root` folder, and nothing of the base image's own start.
 ///
 /// Pure.

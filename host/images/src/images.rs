@@ -1,6 +1,7 @@
 //! From a plan to an image that a run can use.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use crate::engine::{BuildRequest, ImageEngine, ImportRequest, LocalImage, Progre
 use crate::error::ImageError;
 use crate::failure;
 use crate::flights::Flights;
+use crate::folders::FoldersPlan;
 use crate::key::{self, Parent};
 use crate::layer::{Kind, Layer};
 use crate::sources::{Deeds, Made, Sources};
@@ -45,6 +47,8 @@ pub struct ImagePlan {
     pub made_by: String,
     /// The code environment over it.
     pub environment: Option<EnvironmentPlan>,
+    /// Folders over those.
+    pub folders: Option<FoldersPlan>,
 }
 
 /// A code environment and how it is made.
@@ -60,6 +64,8 @@ pub struct EnvironmentPlan {
     pub refresh: bool,
     /// The file with its requirements, as people know it: `code-envs/ml/requirements.txt`.
     pub file: String,
+    /// Where the host keeps the lock, for the host.
+    pub lock_file: PathBuf,
 }
 
 /// What a build of a code environment got.
@@ -79,13 +85,15 @@ impl EnvironmentPlan {
 }
 
 impl ImagePlan {
-    /// What people call the run image: the base image's name, and the code environment's.
+    /// What people call the run image: the base image's name, the code environment's, and the plugin's.
     #[must_use]
     pub fn run_name(&self) -> String {
-        match &self.environment {
-            Some(environment) => format!("{}-{}", self.spec.name, environment.spec.name),
-            None => self.spec.name.clone(),
-        }
+        let environment = self.environment.as_ref().map(|environment| environment.spec.name.as_str());
+        // A plugin's own code environment has its name already.
+        let folders = self.folders.as_ref().map(|folders| folders.name.as_str());
+        let folders = folders.filter(|name| environment != Some(*name));
+        let parts: Vec<&str> = [Some(self.spec.name.as_str()), environment, folders].into_iter().flatten().collect();
+        parts.join("-")
     }
 
     /// The same with the code environment of the generation before, where this one only looks at packages again.
@@ -120,6 +128,8 @@ pub struct ImageKeys {
     pub base: ContentKey,
     /// The code environment over it.
     pub environment: Option<ContentKey>,
+    /// Folders over those.
+    pub folders: Option<ContentKey>,
     /// The runner and its libraries alone.
     pub runner: ContentKey,
     /// All together: what a run uses.
@@ -130,7 +140,7 @@ impl ImageKeys {
     /// The key of what the run image is built on: all that the home's files say.
     #[must_use]
     pub fn content(&self) -> &ContentKey {
-        self.environment.as_ref().unwrap_or(&self.base)
+        self.folders.as_ref().or(self.environment.as_ref()).unwrap_or(&self.base)
     }
 }
 
@@ -371,21 +381,20 @@ impl Inner {
             .environment
             .as_ref()
             .map(|environment| key::environment_key(&environment.spec, &environment.recipe, &base));
-        let content = environment.as_ref().unwrap_or(&base);
+        let under = environment.as_ref().unwrap_or(&base);
+        let folders = plan.folders.as_ref().map(|folders| key::folders_key(under, &folders.folders));
+        let content = folders.as_ref().unwrap_or(under);
         let run = locked(&self.run_keys)
             .entry(content.clone())
             .or_insert_with(|| key::runner_layer_key(content, runner, self.layer.in_container))
             .clone();
         let runner = self.runner_key.get_or_init(|| key::runner_key(runner, self.layer.in_container)).clone();
-        Ok(ImageKeys { parent, base, environment, runner, run })
+        Ok(ImageKeys { parent, base, environment, folders, runner, run })
     }
 
-    /// Builds the run image: the base image or the code environment with the runner and its libraries.
+    /// Builds the run image: the runner and its libraries over all the rest.
     async fn build_run(self: Arc<Self>, work: Work, tag: String, progress: Progress) -> Result<String, ImageError> {
-        let content = match work.plan.environment {
-            Some(_) => self.environment(&work, &progress).await?,
-            None => self.base(&work, &progress).await?,
-        };
+        let content = self.folders(&work, &progress).await?;
         let name = work.plan.run_name();
         progress(format!("adding the runner to {name}"));
         let rendered = containerfile::render_run(&content, labels(&work, &name, &work.keys.run));
@@ -394,7 +403,31 @@ impl Inner {
         self.engine.build(request, &progress).await
     }
 
-    /// The code environment over its base image.
+    /// A plugin's folders over its code environment or its base image.
+    async fn folders(self: &Arc<Self>, work: &Work, progress: &Progress) -> Result<String, ImageError> {
+        let (Some(folders), Some(key)) = (&work.plan.folders, &work.keys.folders) else {
+            return self.environment(work, progress).await;
+        };
+        let layer = Layer::new(Kind::Plugin, &folders.name, key);
+        let build = |progress: Progress| {
+            let (inner, work, folders) = (Arc::clone(self), work.clone(), folders.clone());
+            let layer = layer.clone();
+            async move {
+                let content = inner.environment(&work, &progress).await?;
+                let image = format!("the folders of {}", folders.name);
+                progress(format!("adding {image}"));
+                let rendered = containerfile::render_folders(&content, labels(&work, &folders.name, &layer.key));
+                let titles = rendered.titles.clone();
+                let read = tokio::task::spawn_blocking(move || context::of_folders(&rendered, &folders.folders));
+                let context = read.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+                let request = BuildRequest { image, tag: layer.tag(), context, titles };
+                inner.engine.build(request, &progress).await
+            }
+        };
+        self.have(&layer, &work.sources, &work.deeds, progress, build).await
+    }
+
+    /// The code environment over its base image; the base image where there is none.
     async fn environment(self: &Arc<Self>, work: &Work, progress: &Progress) -> Result<String, ImageError> {
         let (Some(environment), Some(key)) = (&work.plan.environment, &work.keys.environment) else {
             return self.base(work, progress).await;

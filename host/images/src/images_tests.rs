@@ -55,7 +55,13 @@ pub(crate) fn recipe() -> ImageRecipe {
 }
 
 fn plan() -> ImagePlan {
-    ImagePlan { spec: spec(), recipe: recipe(), made_by: "image-debian@12ab".to_owned(), environment: None }
+    ImagePlan {
+        spec: spec(),
+        recipe: recipe(),
+        made_by: "image-debian@12ab".to_owned(),
+        environment: None,
+        folders: None,
+    }
 }
 
 const LAYER: RunnerLayer = RunnerLayer {
@@ -410,7 +416,17 @@ fn environment_plan(requirements: &str) -> ImagePlan {
         bootstrap_packages: vec![],
     };
     let file = "code-envs/ml/requirements.txt".to_owned();
-    ImagePlan { environment: Some(EnvironmentPlan { spec, recipe, lock: None, refresh: false, file }), ..plan() }
+    ImagePlan {
+        environment: Some(EnvironmentPlan {
+            spec,
+            recipe,
+            lock: None,
+            refresh: false,
+            file,
+            lock_file: "lock.toml".into(),
+        }),
+        ..plan()
+    }
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ pub struct Ingredients {
     pub lines: Vec<String>,
 }
 
-/// What the bootstrap, the base image, the code environment and the run image of a plan are made of.
+/// What the bootstrap, the base image, the code environment, a plugin's folders and the run image of a plan are made of.
 #[must_use]
 pub fn ingredients(plan: &ImagePlan, keys: &ImageKeys) -> Vec<Ingredients> {
     let mut all = Vec::new();
@@ -45,6 +45,13 @@ pub fn ingredients(plan: &ImagePlan, keys: &ImageKeys) -> Vec<Ingredients> {
         let name = environment.spec.name.clone();
         under = format!("code environment {name} {}", key.short());
         all.push(Ingredients { kind: Kind::CodeEnv, name, key: key.clone(), lines });
+    }
+    if let (Some(folders), Some(key)) = (&plan.folders, &keys.folders) {
+        let mut lines = vec![under];
+        lines.extend(folders.folders.iter().map(|folder| format!("folder {} sha256:{}", folder.target, folder.digest)));
+        let name = folders.name.clone();
+        under = format!("plugin {name} {}", key.short());
+        all.push(Ingredients { kind: Kind::Plugin, name, key: key.clone(), lines });
     }
     let lines = vec![under, format!("runner and libraries {}", keys.runner.short())];
     all.push(Ingredients { kind: Kind::Run, name: plan.run_name(), key: keys.run.clone(), lines });

@@ -4,6 +4,8 @@ use std::fmt;
 
 use wharf_model::image::{CodeEnvironment, ContentKey, ImageRecipe, ImageSpec, Origin};
 
+use crate::folders::ImageFolder;
+
 /// What a base image starts from, locked: as much of it as goes into the content key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parent(String);
@@ -92,6 +94,19 @@ pub fn environment_key(environment: &CodeEnvironment, recipe: &ImageRecipe, base
     for file in &recipe.files {
         parts.push(("file name", file.name.as_bytes()));
         parts.push(("file", &file.contents));
+    }
+    ContentKey::of(parts)
+}
+
+/// The content key of folders over a code environment or a base image. Their order doesn't matter.
+#[must_use]
+pub fn folders_key(content: &ContentKey, folders: &[ImageFolder]) -> ContentKey {
+    let mut folders: Vec<(&str, &str)> = folders.iter().map(|folder| (&*folder.target, &*folder.digest)).collect();
+    folders.sort_unstable();
+    let mut parts: Vec<(&str, &[u8])> = vec![("wharf folders", b"1"), ("base", content.as_str().as_bytes())];
+    for (target, digest) in folders {
+        parts.push(("target", target.as_bytes()));
+        parts.push(("digest", digest.as_bytes()));
     }
     ContentKey::of(parts)
 }

@@ -24,13 +24,15 @@ pub enum Kind {
     Base,
     /// The code environment over it.
     CodeEnv,
+    /// A plugin's folders over those.
+    Plugin,
     /// The runner and its libraries over those: what a run uses.
     Run,
 }
 
 impl Kind {
     /// All of them, each before what is built on it.
-    pub const ALL: [Self; 4] = [Self::Bootstrap, Self::Base, Self::CodeEnv, Self::Run];
+    pub const ALL: [Self; 5] = [Self::Bootstrap, Self::Base, Self::CodeEnv, Self::Plugin, Self::Run];
 
     /// As people and records spell it.
     #[must_use]
@@ -39,6 +41,7 @@ impl Kind {
             Self::Bootstrap => "bootstrap",
             Self::Base => "base",
             Self::CodeEnv => "env",
+            Self::Plugin => "plugin",
             Self::Run => "run",
         }
     }
@@ -54,6 +57,7 @@ impl Kind {
             Self::Bootstrap => "wharf-bootstrap",
             Self::Base => "wharf-base",
             Self::CodeEnv => "wharf-env",
+            Self::Plugin => "wharf-plugin",
             Self::Run => "wharf-run",
         }
     }

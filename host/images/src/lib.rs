@@ -1,8 +1,8 @@
 //! Base images, their content keys, and the way from a plan to an image that a run can use.
 //!
-//! An image has three layers of ours: what it *starts from* (an image of somebody else's, or a bootstrap from the
-//! distribution's packages), the *base image* (the steps of an image recipe over that), and the *run image* (the runner
-//! and the libraries that recipes import, over that). Each of the last two has a content key, which is known before
+//! An image has up to five layers of ours: what it *starts from* (an image of somebody else's, or a bootstrap from the
+//! distribution's packages), the *base image* (the steps of an image recipe over that), a *code environment*, the *folders of a
+//! plugin*, and the *run image* (the runner and the libraries that recipes import). Each has a content key, which is known before
 //! anything is built; an image is built only when no image with its key is there.
 //!
 //! Nothing here knows an engine: it is behind [`ImageEngine`].
@@ -17,6 +17,7 @@ mod engine;
 mod error;
 mod failure;
 mod flights;
+mod folders;
 mod fragment;
 mod images;
 mod ingredients;
@@ -25,14 +26,15 @@ mod layer;
 mod logins;
 mod sources;
 
-pub use containerfile::{Labels, Rendered, render, render_environment, render_run};
+pub use containerfile::{Labels, Rendered, render, render_environment, render_folders, render_run};
 pub use engine::{BuildRequest, ImageEngine, ImportRequest, LocalImage, Login, Progress, Pushed, TarStream};
 pub use error::ImageError;
 pub use failure::project_name;
+pub use folders::{FolderFile, FolderSource, FoldersPlan, ImageFolder};
 pub use fragment::{FragmentProblem, check_fragment};
 pub use images::{EnvironmentPlan, ImageKeys, ImagePlan, Images, Lock, ReadyImage, RunnerLayer};
 pub use ingredients::{Ingredients, ingredients};
-pub use key::{Parent, environment_key, key, runner_layer_key};
+pub use key::{Parent, environment_key, folders_key, key, runner_layer_key};
 pub use layer::Kind;
 pub use logins::{FileLogins, docker_config};
 pub use sources::{Deed, Ledger, Logins, Made, Registry, Sources, registry_of};

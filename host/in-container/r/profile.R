@@ -2,10 +2,12 @@
 
 local({
   # Beside this file when it says where it is, else where images have it.
-  file <- file.path(dirname(Sys.getenv("R_PROFILE_USER", "/opt/wharf/r/profile.R")), "dataiku.R")
+  folder <- dirname(Sys.getenv("R_PROFILE_USER", "/opt/wharf/r/profile.R"))
   space <- new.env(parent = .BaseNamespaceEnv)
-  sys.source(file, envir = space, keep.source = FALSE)
-  exports <- ls(space, pattern = "^dku")
+  for (file in c("dataiku.R", "rows.R", "datasets.R", "folders.R", "elsewhere.R")) {
+    sys.source(file.path(folder, file), envir = space, keep.source = FALSE)
+  }
+  exports <- ls(space, pattern = "^dku[A-Z]|[.]sampling$|^(read|write)[.]dataset")
 
   # What `dataiku::name`, `requireNamespace` and `loadNamespace` ask for.
   info <- new.env(parent = baseenv())
@@ -15,11 +17,20 @@ local({
   info$dynlibs <- NULL
   info$S3methods <- matrix(NA_character_, 0L, 4L)
   info$imports <- list(base = TRUE)
-  info$path <- dirname(file)
+  info$path <- folder
   assign(".__NAMESPACE__.", info, envir = space)
   assign(".packageName", "dataiku", envir = space)
   # R has no public way to register a namespace that isn't installed. Without it only `dataiku::` is missing.
   tryCatch(.Internal(registerNamespace("dataiku", space)), error = function(e) NULL)
+
+  # Some plugins look for these. An adapter may have set them already.
+  if (nzchar(Sys.getenv("WHARF_RECIPE_RESOURCE")) && !nzchar(Sys.getenv("DKU_CUSTOM_RESOURCE_FOLDER"))) {
+    Sys.setenv(DKU_CUSTOM_RESOURCE_FOLDER = Sys.getenv("WHARF_RECIPE_RESOURCE"))
+  }
+
+  if (nzchar(Sys.getenv("WHARF_SOCKET")) && !nzchar(Sys.getenv("DKUFLOW_VARIABLES"))) {
+    tryCatch(Sys.setenv(DKUFLOW_VARIABLES = space$.wharf_variables_json()), error = function(e) NULL)
+  }
 
   # `library` and `require` take a package that is attached already as it is.
   attached <- attach(NULL, name = "package:dataiku")

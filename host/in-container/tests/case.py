@@ -11,6 +11,7 @@ from unittest import mock
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PYTHON = os.path.join(os.path.dirname(HERE), "python")
+R = os.path.join(os.path.dirname(HERE), "r")
 sys.path[:0] = [HERE, PYTHON]
 
 from dataiku.core import at_exit, context  # noqa: E402
@@ -74,8 +75,8 @@ class RunnerCase(unittest.TestCase):
 
         return Want()
 
-    def recipe(self, code, **environment):
-        """Runs a Python recipe as a run would."""
+    def recipe(self, code, limit=60, **environment):
+        """Runs a Python recipe as a run would, for so many seconds at most."""
         env = dict(os.environ, PYTHONPATH=PYTHON, PYTHONDONTWRITEBYTECODE="1", **environment)
         return subprocess.run(
             [sys.executable, "-c", textwrap.dedent(code)],
@@ -83,5 +84,39 @@ class RunnerCase(unittest.TestCase):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             universal_newlines=True,
-            timeout=60,
+            timeout=limit,
         )
+
+
+@unittest.skipUnless(shutil.which("Rscript"), "Rscript isn't installed")
+class RCase(RunnerCase):
+    """Runs recipes in R, through a stand-in for the runner's program."""
+
+    def runner_program(self):
+        """The stand-in, run by this very Python; a recipe starts it for every call."""
+        if "WHARF_TEST_RUNNER" in os.environ:
+            return os.environ["WHARF_TEST_RUNNER"]
+        program = os.path.join(os.environ["TMPDIR"], "fake_call")
+        if not os.path.exists(program):
+            with open(program, "w") as stream:
+                stream.write('#!/bin/sh\nexec "%s" -I -S "%s" "$@"\n' % (sys.executable, os.path.join(HERE, "fake_call")))
+            os.chmod(program, 0o755)
+        return program
+
+    def r(self, code, ok=True, **environment):
+        """Runs an R recipe as a run would; gives what it printed."""
+        file = os.path.join(self.runner.directory, "recipe.R")
+        with open(file, "w", encoding="utf-8") as stream:
+            stream.write("library(dataiku)\n" + code)
+        self.addCleanup(lambda: os.path.exists(file) and os.unlink(file))
+        env = dict(os.environ, R_PROFILE_USER=os.path.join(R, "profile.R"), WHARF_RUNNER=self.runner_program())
+        env.update(environment)
+        result = subprocess.run(
+            ["Rscript", file], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", timeout=600
+        )
+        os.unlink(file)
+        if ok:
+            self.assertEqual((result.returncode, result.stderr), (0, ""), result.stdout)
+            return result.stdout
+        self.assertNotEqual(result.returncode, 0, result.stdout)
+        return result.stderr

@@ -1,7 +1,9 @@
 """Datasets without dataframes: names, schemas, rows, text."""
 
 import datetime
+import io
 import unittest
+from unittest import mock
 
 from case import RunnerCase
 
@@ -113,6 +115,34 @@ class Schemas(RunnerCase):
         self.assertEqual(dataiku.Dataset("out").get_config()["schema"], {"columns": []})
         self.assertEqual(dataiku.Dataset("odd").get_location_info()["info"], {})
 
+    def test_what_is_not_known_is_said(self):
+        self.runner.input("odd", ODD, ODD_TEXT)
+        dataset = dataiku.Dataset("odd")
+        for ask, word in (
+            (lambda: dataset.get_location_info()["info"]["table"], "'table'"),
+            (lambda: dataset.get_config()["params"]["connection"], "'connection'"),
+            (lambda: dataset.get_config()["formatType"], "'formatType'"),
+            (lambda: dataset.get_files_info(), "get_files_info"),
+        ):
+            with self.fails(word, "a container d"):
+                ask()
+        self.assertIsNone(dataset.get_config().get("params").get("connection"))
+        self.assertEqual(dataset.get_location_info()["info"].get("table", "t"), "t")
+        with self.assertRaises(KeyError):
+            dataset.get_config()["nope"]
+
+    def test_appending_is_refused(self):
+        self.runner.output("out")
+        with self.fails("appendMode"):
+            dataiku.Dataset("out").spec_item["appendMode"] = True
+        dataiku.Dataset("out").spec_item["appendMode"] = False
+
+    def test_unknown_arguments_are_errors(self):
+        self.runner.input("odd", ODD, ODD_TEXT)
+        for call in (dataiku.Dataset("odd").get_dataframe, dataiku.Dataset("odd").write_with_schema):
+            with self.assertRaisesRegex(TypeError, "infer_with_panda"):
+                call(infer_with_panda=False)
+
 
 class Rows(RunnerCase):
     def setUp(self):
@@ -163,16 +193,50 @@ class Rows(RunnerCase):
         self.assertTrue(300 < len(list(dataset.iter_tuples(sampling="random", ratio=0.5))) < 700)
         with self.fails("random"):
             list(dataset.iter_tuples(sampling="random"))
+        with self.fails("'head'", "no ratio"):
+            list(dataset.iter_tuples(ratio=0.5))
         with self.fails("stratified"):
             list(dataset.iter_tuples(sampling="stratified"))
+
+    def test_rows_of_random_values(self):
+        text = "".join("%d,%d\n" % (n % 100, n) for n in range(3000))
+        self.runner.input("users", [("user", "int"), ("n", "int")], "user,n\n" + text)
+        dataset = dataiku.Dataset("users")
+        rows = list(dataset.iter_tuples(sampling="random-column", sampling_column="user", ratio=0.5))
+        users = {user for user, _ in rows}
+        self.assertTrue(20 < len(users) < 80, users)
+        # All rows of each value that was chosen.
+        self.assertEqual(len(rows), 30 * len(users))
+        with self.fails("sampling_column"):
+            list(dataset.iter_tuples(sampling="random-column", ratio=0.5))
+        with self.fails("'user'", "n"):
+            list(dataset.iter_tuples(sampling="random-column", sampling_column="user", ratio=0.5, columns=["n"]))
+
+    def test_log_every(self):
+        result = self.recipe(
+            "import dataiku; print(len(list(dataiku.Dataset('odd').iter_rows(log_every=2, columns=['id']))))"
+        )
+        self.assertEqual(result.stdout, "odd: 2 rows read\n3\n")
 
     def test_a_long_field(self):
         self.runner.input("long", [("t", "string")], "t\n" + "x" * 500000 + "\n")
         self.assertEqual(len(next(dataiku.Dataset("long").iter_tuples())[0]), 500000)
 
+    def test_null_and_the_empty_text(self):
+        self.runner.input("two", [("t", "string"), ("n", "int"), ("m", "map")], 't,n,m\n"",1,\n,,""\n"a""b,\n""",2,{}\n')
+        self.assertEqual(
+            list(dataiku.Dataset("two").iter_tuples()), [("", 1, None), (None, None, None), ('a"b,\n"', 2, "{}")]
+        )
+
+    def test_csv_that_is_not_valid(self):
+        for text in ('t,n\n"a,1\n', 't,n\n"a"b,1\n', "t,n\na\n"):
+            self.runner.input("bad", [("t", "string"), ("n", "int")], text)
+            with self.subTest(text), self.fails("bad"):
+                list(dataiku.Dataset("bad").iter_tuples())
+
     def test_one_column_of_nulls(self):
         self.runner.input("one", [("t", "string")], 't\n\n""\nx\n')
-        self.assertEqual(list(dataiku.Dataset("one").iter_tuples()), [(None,), (None,), ("x",)])
+        self.assertEqual(list(dataiku.Dataset("one").iter_tuples()), [(None,), ("",), ("x",)])
 
     def test_raw_data(self):
         dataset = dataiku.Dataset("odd")
@@ -277,14 +341,22 @@ class Writer(RunnerCase):
         writer = self.dataset.get_writer()
         with self.fails("3 values", "2 columns"):
             writer.write_tuple([1, 2, 3])
-        with self.fails("'z'", "n, m"):
-            writer.write_row_dict({"z": 1})
         with self.fails("1.5"):
             writer.write_tuple([1.5, 1])
         writer.close()
         writer.close()
         with self.fails("closed"):
             writer.write_tuple([1, 2])
+
+    def test_keys_that_are_no_columns_are_left_out(self):
+        self.schema(("n", "int"), ("m", "int"))
+        with mock.patch("sys.stderr", io.StringIO()) as said:
+            with self.dataset.get_writer() as writer:
+                for n in range(3):
+                    writer.write_row_dict({"z": 1, "n": n})
+        self.assertEqual(self.rows("out"), [["0", None], ["1", None], ["2", None]])
+        self.assertEqual(said.getvalue().count("\n"), 1)
+        self.assertIn("'z' isn't a column of PROJ.out and isn't written; it has: n, m", said.getvalue())
 
     def test_without_a_schema(self):
         with self.fails("write_schema"):

@@ -54,6 +54,30 @@ class Reading(RunnerCase):
         self.assertEqual(len(self.folder.get_path_details()["children"]), 2)
         self.assertFalse(self.folder.get_path_details("/nope")["exists"])
 
+    def test_an_input_is_listed_once_for_all_details(self):
+        for _ in range(3):
+            self.folder.get_path_details("a.txt")
+        self.assertEqual(len([path for _, path in self.runner.requests if path.endswith("/files")]), 1)
+
+    def test_details_of_an_output_are_new_each_time(self):
+        self.runner.output("out", kind="folder")
+        out = dataiku.Folder("out")
+        self.assertFalse(out.get_path_details("a")["exists"])
+        out.upload_data("a", b"x")
+        self.assertTrue(out.get_path_details("a")["exists"])
+
+    def test_a_local_path(self):
+        with open(self.folder.file_path("/sub/b c.json"), "rb") as stream:
+            self.assertEqual(stream.read(), FILES["sub/b c.json"])
+        with self.fails("isn't a path"):
+            self.folder.file_path("../x")
+
+    def test_what_is_not_known_is_said(self):
+        with self.fails("'path'", "get_path()"):
+            self.folder.get_info()["path"]
+        with self.fails("'bucket'"):
+            self.folder.get_info()["accessInfo"]["bucket"]
+
     def test_a_path_cannot_leave(self):
         for path in ("../x", "/sub/../../x", "./x"):
             with self.fails("isn't a path"):

@@ -111,6 +111,30 @@ class Reading(RunnerCase):
         frame = self.read("in", override_dtypes={"zip": "object", "i": "float64"})
         self.assertEqual((frame["zip"][0], str(frame["i"].dtype)), ("01234", "float64"))
 
+    def test_integers_as_asked(self):
+        for name, infer in (("in", True), ("in", False), ("nulls", True), ("nulls", False)):
+            frame = self.read(name, infer_with_pandas=infer, use_nullable_integers=True)
+            self.assertEqual([str(frame[n].dtype) for n in ("t", "i", "big")], ["Int8", "Int32", "Int64"])
+            frame = self.read(name, infer_with_pandas=infer, int_as_float=True)
+            self.assertEqual([str(frame[n].dtype) for n in ("t", "i", "big")], ["float64"] * 3)
+        # Not a digit is lost, which it is as soon as they are floats.
+        self.assertEqual(self.read("nulls", use_nullable_integers=True)["big"][0], 9007199254740993)
+        with self.fails("int_as_float"):
+            self.read("in", int_as_float=True, use_nullable_integers=True)
+        import inspect
+
+        # Some plugins look whether the argument is there.
+        self.assertIn("use_nullable_integers", inspect.signature(dataiku.Dataset("in").get_dataframe).parameters)
+
+    def test_categoricals(self):
+        frame = self.read("in", categoricals=["zip"])
+        self.assertEqual(str(frame["zip"].dtype), "category")
+        self.assertEqual(list(frame["zip"]), ["01234", "00001", "9"])
+        frame = self.read("in", infer_with_pandas=False, categoricals="all_strings")
+        self.assertEqual([n for n in frame if str(frame[n].dtype) == "category"], ["s", "zip"])
+        with self.fails("categoricals", "'nope'"):
+            self.read("in", categoricals=["nope"])
+
     def test_names_of_any_text(self):
         columns = [("a", "int"), ("a", "string"), ("a.1", "int"), ('q,"é', "string"), ("", "int")]
         self.runner.input("names", columns, 'a,a,a.1,"q,""é",""\n1,x,2,y,3\n')
@@ -161,6 +185,16 @@ class Reading(RunnerCase):
             self.assertEqual(list(frame["n"]), sorted(frame["n"]))
         self.assertTrue(1000 < len(dataset.get_dataframe(sampling="random", ratio=0.5)) < 2000)
         self.assertTrue(1000 < sum(map(len, dataset.iter_dataframes(sampling="random", ratio=0.5))) < 2000)
+        text = "".join("%s,%d\n" % (n % 50 or "", n) for n in range(3000))
+        self.runner.input("users", [("user", "int"), ("n", "int")], "user,n\n" + text)
+        asked = {"sampling": "random-column", "sampling_column": "user", "ratio": 0.5}
+        for frame in (
+            dataiku.Dataset("users").get_dataframe(**asked),
+            # In some parts the column is of whole numbers, in others it has nulls.
+            pd.concat(dataiku.Dataset("users").iter_dataframes(chunksize=7, **asked)),
+        ):
+            self.assertEqual(len(frame), 60 * len(set(frame["user"].fillna(0))))
+            self.assertTrue(8 < len(set(frame["user"].fillna(0))) < 42)
 
     def test_a_body_that_breaks_off_is_an_error(self):
         self.runner.input("many", [("n", "int")], "n\n" + "".join("%d\n" % n for n in range(100000)))

@@ -1,15 +1,9 @@
 """The R file, through a stand-in for the runner's program."""
 
-import os
-import shutil
-import subprocess
 import unittest
 
-from case import HERE, RunnerCase
+from case import RCase
 
-R = os.path.join(os.path.dirname(HERE), "r")
-# The runner's own program can take the part of the stand-in.
-RUNNER = os.environ.get("WHARF_TEST_RUNNER", os.path.join(HERE, "fake_call"))
 COLUMNS = [("id", "bigint"), ("x y", "double"), ("s", "string"), ("when", "date"), ("ok", "boolean"), ("zip", "string")]
 TEXT = (
     "id,x y,s,when,ok,zip\n"
@@ -19,26 +13,7 @@ TEXT = (
 )
 
 
-@unittest.skipUnless(shutil.which("Rscript"), "Rscript isn't installed")
-class RecipeInR(RunnerCase):
-    def r(self, code, ok=True, **environment):
-        """Runs an R recipe as a run would; gives what it printed."""
-        file = os.path.join(self.runner.directory, "recipe.R")
-        with open(file, "w", encoding="utf-8") as stream:
-            stream.write("library(dataiku)\n" + code)
-        self.addCleanup(lambda: os.path.exists(file) and os.unlink(file))
-        env = dict(os.environ, R_PROFILE_USER=os.path.join(R, "profile.R"), WHARF_RUNNER=RUNNER)
-        env.update(environment)
-        result = subprocess.run(
-            ["Rscript", file], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", timeout=120
-        )
-        os.unlink(file)
-        if ok:
-            self.assertEqual((result.returncode, result.stderr), (0, ""), result.stdout)
-            return result.stdout
-        self.assertNotEqual(result.returncode, 0, result.stdout)
-        return result.stderr
-
+class RecipeInR(RCase):
     def setUp(self):
         super().setUp()
         self.runner.input("in", COLUMNS, TEXT)
@@ -187,6 +162,123 @@ class RecipeInR(RunnerCase):
         )
         self.assertEqual(out, "PROJ.b PROJ.out 0 3 1 ana 42 /res 5")
         self.assertIn("threshold", self.r('dkuFlowVariable("nope")', ok=False))
+
+    def test_parameters(self):
+        self.runner.parameters = {"n": 3, "list": ["a", "b"], "empty": [], "map": {"k": "1"}, "pw": None, "preset": {"url": "u", "token": None}}
+        names = '{"/pw": "PW", "/preset/token": "TOKEN"}'
+        self.r(
+            """
+            config <- dkuCustomRecipeConfig()
+            stopifnot(identical(config[["list"]], c("a", "b")), length(config[["empty"]]) == 0, config$n == 3)
+            stopifnot(identical(config$map, list(k = "1")))
+            stopifnot(identical(config$pw, "p\u00e4ss"), identical(config$preset, list(url = "u", token = "")))
+            stopifnot(identical(dkuPluginConfig()$a, c(1L, 2L)))
+            stopifnot(identical(Sys.getenv("DKU_CUSTOM_RESOURCE_FOLDER"), "/res"))
+            stopifnot(identical(jsonlite::fromJSON(Sys.getenv("DKUFLOW_VARIABLES"))$who, "ana"))
+            """,
+            WHARF_SECRET_PARAMETERS=names,
+            PW="p\u00e4ss",
+            TOKEN="",
+            WHARF_PLUGIN_CONFIG='{"a": [1, 2]}',
+            WHARF_RECIPE_RESOURCE="/res",
+        )
+        said = self.r("dkuCustomRecipeConfig()", ok=False, WHARF_SECRET_PARAMETERS=names, TOKEN="")
+        self.assertIn("/pw", said)
+        self.assertIn("PW isn't set", said)
+        said = self.r("dkuCustomRecipeConfig()", ok=False, WHARF_SECRET_PARAMETERS="s3cret")
+        self.assertIn("WHARF_SECRET_PARAMETERS isn't valid JSON", said)
+        self.assertNotIn("s3cret", said)
+
+    def test_null_and_the_empty_text(self):
+        self.runner.input("texts", [("s", "string"), ("n", "int")], 's,n\n"",1\n,\n"a\r\nb",-2147483648\nNA,3\n')
+        self.r(
+            """
+            d <- dkuReadDataset("texts", convertEmptyStrings = FALSE, na.strings = character())
+            stopifnot(identical(d$s, c("", NA, "a\\r\\nb", "NA")), identical(d$n, c(1, NA, -2147483648, 3)))
+            d <- dkuReadDataset("texts", inferColClassesFromData = FALSE)
+            stopifnot(identical(d$s, c(NA, NA, "a\\r\\nb", NA)), identical(d$n, c(1, NA, -2147483648, 3)))
+            d <- dkuReadDataset("texts", colClasses = c("factor", "NULL"))
+            stopifnot(identical(names(d), "s"), is.factor(d$s))
+            """
+        )
+        self.assertIn("isn't of the class integer", self.r('dkuReadDataset("in", colClasses = c(s = "integer"))', ok=False))
+
+    def test_chunks(self):
+        rows = "".join("%d,t%d\n" % (n, n) for n in range(2500))
+        self.runner.input("many", [("n", "int"), ("s", "string")], "n,s\n" + rows)
+        self.r(
+            """
+            sizes <- integer()
+            writer <- dkuDatasetWriter("out")
+            total <- dkuReadDatasetByChunks("many", function(d) {
+              sizes <<- c(sizes, nrow(d))
+              stopifnot(identical(rownames(d)[1], "1"), is.integer(d$n))
+              writer$write(d)
+            }, chunkSize = 600)
+            stopifnot(identical(sizes, c(600L, 600L, 600L, 600L, 100L)), total == 2500)
+            # Nobody closes the writer: that is done at the end.
+            dkuReadDatasetByChunks("in", function(d) stopifnot(inherits(d$when, "POSIXct"), is.character(d$id)),
+                                   colClasses = c(id = "character"))
+            """
+        )
+        self.assertEqual(self.rows("out"), [[str(n), "t%d" % n] for n in range(2500)])
+        said = self.r('dkuReadDatasetByChunks("many", function(d) stop("mine"))', ok=False)
+        self.assertIn("mine", said)
+        said = self.r('w <- dkuDatasetWriter("out"); w$write(data.frame(a = 1)); w$write(data.frame(b = 1))', ok=False)
+        self.assertIn("columns of the schema of out: a", said)
+
+    def test_schemas_and_old_names(self):
+        self.r('dkuWriteDatasetSchema(data.frame(a = 1L, b = "x"), "PROJ.out")')
+        self.assertEqual(self.types("out"), {"a": "int", "b": "string"})
+        self.r(
+            """
+            d <- read.dataset("in", sampling = head.sampling(2), columns = c("zip", "ok"))
+            stopifnot(identical(dim(d), c(2L, 2L)))
+            write.dataset_with_schema(d, "out")
+            write.dataset(d, "out")
+            stopifnot(nrow(read.dataset("in", sampling = fixed.sampling(1))) == 1L)
+            """
+        )
+        self.assertEqual(self.rows("out"), [["1234", "true"], ["1", "false"]])
+
+    def test_what_nothing_is_partitioned_means(self):
+        self.runner.output("model", kind="folder")
+        self.r(
+            """
+            stopifnot(dkuListDatasetPartitions("in") == "NP", !dkuManagedFolderDirectoryBasedPartitioning("model"))
+            full <- dataiku:::dku__resolve_smart_name("out")
+            stopifnot(full == "PROJ.out", dataiku:::dku__ref_to_name(full) == "out")
+            stopifnot(dkuGetDatasetLocationInfo("out")[["locationInfoType"]] != "SQL")
+            stopifnot(identical(dkuListDatasets(), "in"))
+            """
+        )
+        for call in ('dkuReadDataset("in", partitions = "2024")', 'dkuManagedFolderPartitionPaths("model", "2024")'):
+            self.assertIn("no partitions here", self.r(call, ok=False))
+        self.assertIn("dkuSaveInsight isn't available here: insights", self.r('dkuSaveInsight("x", 1, "t")', ok=False))
+
+    def test_folders_are_copied_both_ways(self):
+        self.runner.output("model", kind="folder")
+        there = self.runner.folders["model"]
+        there["old"] = b"1"
+        self.r(
+            """
+            base <- file.path(tempdir(), "mine")
+            dir.create(file.path(base, "deep"), recursive = TRUE)
+            writeBin(as.raw(0:255), file.path(base, "deep", "b c.bin"))
+            writeLines("x", file.path(base, ".hidden"))
+            dkuManagedFolderCopyFromLocal("model", base)
+            dkuManagedFolderCopyToLocal("model", file.path(tempdir(), "new", "place"))
+            stopifnot(file.exists(file.path(tempdir(), "new", "place", "deep", "b c.bin")))
+            # What is uploaded is also in the copy of the whole folder.
+            path <- dkuManagedFolderPath("model")
+            connection <- file(file.path(base, "deep", "b c.bin"), "rb")
+            dkuManagedFolderUploadPath("model", "again", connection)
+            stopifnot(file.exists(file.path(path, "again")))
+            """
+        )
+        self.assertEqual(sorted(there), [".hidden", "again", "deep/b c.bin", "old"])
+        self.assertEqual((there["again"], there["deep/b c.bin"]), (bytes(range(256)), bytes(range(256))))
+        self.assertIn("isn't a directory", self.r('dkuManagedFolderCopyFromLocal("model", "/nope")', ok=False))
 
     def test_folders(self):
         self.runner.folder("files", {"a.txt": "é\n".encode(), "sub/b c.json": b'{"k": [1]}', "bin": bytes(range(256))})

@@ -1,8 +1,11 @@
 """The module as a whole: what a recipe knows of its run, what isn't there, and how a process ends."""
 
+import datetime
+import json
 import os
 import subprocess
 import unittest
+from unittest import mock
 
 from case import PYTHON, RunnerCase, needs_pandas
 
@@ -30,13 +33,43 @@ class Context(RunnerCase):
     def test_star_import(self):
         names = {}
         exec("from dataiku.customrecipe import *", names)
-        self.assertTrue(callable(names["get_recipe_config"]))
+        for name in (
+            "get_recipe_config", "get_plugin_config", "get_recipe_resource", "get_input_names", "get_output_names",
+            "get_input_names_for_role", "get_output_names_for_role",
+        ):  # fmt: skip
+            self.assertTrue(callable(names[name]))
+        # Some recipes take these from there as well.
+        self.assertEqual(names["json"].loads("[]"), [])
+        self.assertTrue(names["os"].getcwd())
+
+    def test_secret_parameters(self):
+        self.runner.parameters = {
+            "user": "ana", "password": None, "preset": {"url": "u", "token": None}, "a/b~": None, "list": [{"key": None}],
+        }  # fmt: skip
+        names = {"/password": "PW", "/preset/token": "TOKEN", "/a~1b~0": "PW", "/list/0/key": "PW"}
+        environment = {"WHARF_SECRET_PARAMETERS": json.dumps(names), "PW": "p\u00e4ss", "TOKEN": ""}
+        with mock.patch.dict(os.environ, environment):
+            config = customrecipe.get_recipe_config()
+        want = {
+            "user": "ana", "password": "p\u00e4ss", "preset": {"url": "u", "token": ""}, "a/b~": "p\u00e4ss",
+            "list": [{"key": "p\u00e4ss"}],
+        }  # fmt: skip
+        self.assertEqual(config, want)
+        with mock.patch.dict(os.environ, WHARF_SECRET_PARAMETERS='{"/password": "NOPE"}'):
+            with self.fails("/password", "NOPE", "isn't set"):
+                customrecipe.get_recipe_config()
+        with mock.patch.dict(os.environ, WHARF_SECRET_PARAMETERS="s3cret"):
+            with self.assertRaises(dataiku.DataikuException) as caught:
+                customrecipe.get_recipe_config()
+        self.assertIn("WHARF_SECRET_PARAMETERS isn't valid JSON", str(caught.exception))
+        self.assertNotIn("s3cret", str(caught.exception))
 
     def test_variables(self):
         self.assertEqual(dataiku.get_custom_variables()["threshold"], "42")
         typed = dataiku.get_custom_variables(typed=True)
         self.assertEqual((typed["threshold"], typed["who"], typed["list"]), (42, "ana", [1, 2]))
         self.assertEqual(dataiku.dku_flow_variables["who"], "ana")
+        self.assertEqual(dataiku.dku_custom_variables["who"], "ana")
         self.assertEqual(dataiku.get_flow_variables()["who"], "ana")
         self.assertEqual(dataiku.default_project_key(), "PROJ")
         with self.fails("OTHER"):
@@ -55,19 +88,70 @@ class Context(RunnerCase):
 
 class NotHere(RunnerCase):
     def test_it_is_said_at_the_call(self):
-        from dataiku import Model, SQLExecutor2, api_client
+        import dataiku.insights
+        import dataikuapi
+        from dataiku import ComputedMetrics, HiveExecutor, Model, SQLExecutor2, api_client
+        from dataiku.base.utils import safe_exception
+        from dataiku.core.intercom import backend_json_call
         from dataiku.core.sql import SQLExecutor2 as Same
+        from dataiku.doctor.prediction import common
+        from dataiku.runnables import Runnable
+        from dataiku.sql import Column
+
+        class Mine(Runnable):
+            pass
 
         for call, word in (
             (api_client, "DSS"),
             (lambda: SQLExecutor2(connection="x"), "SQL"),
             (lambda: Same(dataset="x"), "SQL"),
             (lambda: SQLExecutor2.exec_recipe_fragment("x"), "exec_recipe_fragment"),
-            (lambda: Model("m"), "saved models"),
+            (lambda: HiveExecutor(), "SQL"),
+            (lambda: Model("m").get_predictor(), "Model.get_predictor"),
+            (lambda: Model("m").list_versions(), "saved models come with machine learning"),
+            (lambda: Model.list_models(), "Model.list_models"),
+            (lambda: ComputedMetrics.get_value_from_data(1), "metrics"),
+            (lambda: dataiku.Dataset("d").get_last_metric_values(), "metrics"),
+            (lambda: dataiku.Folder("d").get_last_metric_values(), "metrics"),
+            (lambda: Column("a"), "dataiku.sql.Column"),
+            (lambda: common.make_lift_score(), "dataiku.doctor.prediction"),
+            (lambda: backend_json_call("x"), "dataiku.core.intercom.backend_json_call"),
+            (lambda: dataiku.insights.save_figure("x"), "insights.save_figure"),
+            (lambda: dataikuapi.DSSClient("x", "y"), "dataikuapi.DSSClient isn't"),
+            (lambda: dataikuapi.dss.project.DSSProject(), "dataikuapi.dss"),
+            (lambda: Mine(), "only recipes run here"),
+            (lambda: dataiku.get_dss_settings(), "DSS"),
             (lambda: pdu.split_dates(None), "pandasutils.split_dates"),
         ):
             with self.fails("isn't available here", word):
                 call()
+        self.assertIsInstance(safe_exception(ValueError, "no"), ValueError)
+
+    def test_the_real_package_of_the_api_is_taken_where_it_is(self):
+        with open(os.path.join(self.runner.directory, "dataikuapi.py"), "w") as stream:
+            stream.write("DSSClient = 'real'\n")
+        code = "import dataiku, dataikuapi; print(dataikuapi.DSSClient)"
+        result = self.recipe("import sys; sys.path.append(%r); %s" % (self.runner.directory, code))
+        os.unlink(os.path.join(self.runner.directory, "dataikuapi.py"))
+        self.assertEqual(result.stdout, "real\n", result.stderr)
+
+    def test_other_ways_to_the_same(self):
+        from dataiku.core import default_project_key, dkujson, flow
+        from dataiku.core.dataset import Dataset, Schema
+        from dataiku.core.dataset_write import DatasetWriter
+        from dataiku.core.managed_folder import Folder
+        from dataikuapi.utils import DataikuException
+
+        self.runner.input("a", [("x", "int")], "x\n", role="left")
+        self.assertIs(Dataset, dataiku.Dataset)
+        self.assertIs(Schema, dataiku.Schema)
+        self.assertIs(DatasetWriter, dataiku.DatasetWriter)
+        self.assertIs(Folder, dataiku.Folder)
+        self.assertIs(DataikuException, dataiku.DataikuException)
+        self.assertEqual(default_project_key(), "PROJ")
+        self.assertEqual([each["fullName"] for each in flow.FLOW["in"]], ["PROJ.a"])
+        self.assertEqual(flow.FLOW["in"][0]["partitions"], ["NP"])
+        self.assertEqual(dkujson.loads(dkujson.dumps({"a": [1, {"b": datetime.date(2024, 1, 2)}]}))["a"][1]["b"], "2024-01-02")
 
     def test_unknown_names_are_unknown(self):
         with self.assertRaises(AttributeError):

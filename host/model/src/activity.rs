@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::plugin::SECRET_REFERENCE;
 use crate::quantity::Resources;
 
 /// What kind of work an activity is.
@@ -116,7 +117,13 @@ pub struct Activity {
     /// The name of the code's file, for tracebacks; `recipe.py` when not said.
     #[serde(default)]
     pub code_name: Option<String>,
-    /// The parameters of a recipe, a JSON object.
+    /// The plugin whose recipe it is, for the kind `plugin`.
+    #[serde(default)]
+    pub plugin: Option<String>,
+    /// Which of the plugin's recipes.
+    #[serde(default)]
+    pub recipe: Option<String>,
+    /// The parameters of a recipe, a JSON object. The value of a secret is given as `{"secret": "NAME"}`.
     #[serde(default)]
     pub parameters: serde_json::Map<String, serde_json::Value>,
     /// What it reads.
@@ -140,4 +147,62 @@ pub struct Activity {
     /// Labels for the record and for the engine's object.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+}
+
+/// The secret that a parameter's value refers to: `{"secret": "NAME"}`.
+fn reference(value: &serde_json::Value) -> Option<&str> {
+    let object = value.as_object().filter(|object| object.len() == 1)?;
+    object.get(SECRET_REFERENCE)?.as_str()
+}
+
+/// Collects the secrets that values refer to, each by its place: `parameters.connection.password`.
+fn collect_references(place: &str, value: &serde_json::Value, found: &mut BTreeMap<String, String>) {
+    if let Some(name) = reference(value) {
+        found.insert(place.to_owned(), name.to_owned());
+        return;
+    }
+    match value {
+        serde_json::Value::Object(object) => {
+            object.iter().for_each(|(key, value)| collect_references(&format!("{place}.{key}"), value, found));
+        }
+        serde_json::Value::Array(list) => {
+            let numbered = list.iter().enumerate();
+            numbered.for_each(|(at, value)| collect_references(&format!("{place}.{at}"), value, found));
+        }
+        _ => {}
+    }
+}
+
+impl Activity {
+    /// All secrets that it names: by the variable that gets them, and by their places in the parameters.
+    #[must_use]
+    pub fn named_secrets(&self) -> BTreeMap<String, String> {
+        let mut found = self.secrets.clone();
+        self.parameters
+            .iter()
+            .for_each(|(key, value)| collect_references(&format!("parameters.{key}"), value, &mut found));
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_found_wherever_parameters_have_them() {
+        let activity: Activity = serde_json::from_value(serde_json::json!({
+            "kind": "plugin",
+            "requester": { "user": "ana", "groups": [] },
+            "secrets": { "TOKEN": "a" },
+            "parameters": {
+                "password": { "secret": "b" },
+                "connection": { "keys": [{ "secret": "c" }, "d"], "secret": "e", "name": "f" },
+                "odd": { "secret": 3 },
+            },
+        }))
+        .unwrap();
+        let expected = [("TOKEN", "a"), ("parameters.connection.keys.0", "c"), ("parameters.password", "b")];
+        assert_eq!(activity.named_secrets(), expected.map(|(key, name)| (key.to_owned(), name.to_owned())).into());
+    }
 }

@@ -115,6 +115,9 @@ pub const CONSTRAINTS: &str = "constraints.txt";
 /// Where an image has the list of what its code environment got: `name==version` lines.
 pub const LOCK: &str = "/opt/code-env/lock.txt";
 
+/// Where an image has the folders of plugins.
+pub const PLUGIN_FOLDER: &str = "/opt/plugin";
+
 /// What a code environment is made from: packages of one language over a base image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CodeEnvironment {

@@ -17,6 +17,7 @@ pub mod job;
 pub mod launch;
 pub mod outcome;
 pub mod plan;
+pub mod plugin;
 pub mod protocol;
 pub mod quantity;
 pub mod secret;
@@ -27,11 +28,12 @@ pub use decision::{Decision, Judgement, Limit, Reason, UsageEntry, WhenFull};
 pub use event::{Event, EventKind, Phase};
 pub use fault::Fault;
 pub use image::{ContentKey, ImageRecipe, ImageSpec, Step};
-pub use job::{Job, JobFile};
+pub use job::{Job, JobEnvironment, JobFile, JobFolder};
 #[cfg(feature = "launch")]
 pub use launch::{Backend, LaunchSpec};
 pub use outcome::{Cause, Outcome};
 pub use plan::{Change, Edit, Plan};
+pub use plugin::{Plugin, PluginNote, PluginRecipe, RecipeParameter, RecipeRole};
 pub use quantity::{Quantity, Resources};
 pub use secret::SecretValue;
 

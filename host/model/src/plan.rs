@@ -46,6 +46,9 @@ pub struct Plan {
     pub labels: BTreeMap<String, String>,
     /// Seconds.
     pub time_limit: Option<u64>,
+    /// The recipe's parameters, as it gets them.
+    #[serde(default)]
+    pub parameters: serde_json::Map<String, serde_json::Value>,
     /// What it reads.
     pub inputs: Vec<Binding>,
     /// What it writes.
@@ -133,6 +136,8 @@ impl Plan {
         env.extend(job.env.clone());
         let mut secrets = configuration.secrets.clone();
         secrets.extend(activity.secrets.clone());
+        secrets.extend(job.secrets.clone());
+        let parameters = job.parameters.clone().unwrap_or_else(|| activity.parameters.clone());
         let mut resources = configuration.resources.clone();
         resources.extend(activity.resources.clone());
         let mut labels = configuration.labels.clone();
@@ -157,6 +162,7 @@ impl Plan {
             resources,
             labels,
             time_limit,
+            parameters,
             inputs: activity.inputs.clone(),
             outputs: activity.outputs.clone(),
         }
@@ -258,7 +264,7 @@ mod tests {
             "name": "base", "origin": { "from": "debian:12" }, "languages": [], "system_packages": [], "mirrors": {},
             "extra_ca": [], "labels": {}, "made_by": "image-debian"
         });
-        let job = Job { argv: Vec::new(), env: BTreeMap::new(), files: Vec::new(), languages: Vec::new() };
+        let job = Job::default();
         Plan::new(
             "r1",
             &serde_json::from_value(activity).unwrap(),

@@ -1,6 +1,6 @@
 //! One way to a home, whether this process owns it or another one does.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use futures_util::stream::BoxStream;
@@ -12,7 +12,7 @@ use crate::client::{Client, NotFound};
 use crate::host::{Host, HostOptions};
 use crate::message::{
     BaseSummary, BuildProgress, BuildTarget, CodeEnvSummary, ComponentReport, Explanation, Finding, ImageDifference,
-    ImageList, Prune, PruneReport, Reply, Request,
+    ImageList, InstalledPlugin, Prune, PruneReport, Reply, Request,
 };
 use crate::store::RunSummary;
 
@@ -164,6 +164,30 @@ impl Access {
     /// The owner is gone.
     pub async fn code_envs(&self) -> Result<Vec<CodeEnvSummary>, Fault> {
         self.value(Request::CodeEnvs).await
+    }
+
+    /// The plugins of the home.
+    ///
+    /// # Errors
+    /// The owner is gone.
+    pub async fn plugins(&self) -> Result<Vec<InstalledPlugin>, Fault> {
+        self.value(Request::Plugins).await
+    }
+
+    /// Installs the plugin of a folder or a zip file. With `replace`, one of the same name goes.
+    ///
+    /// # Errors
+    /// It is no plugin, has something in it that leads out of its folder, or is there already.
+    pub async fn install_plugin(&self, source: &Path, replace: bool) -> Result<InstalledPlugin, Fault> {
+        self.value(Request::InstallPlugin { source: source.to_owned(), replace }).await
+    }
+
+    /// Removes a plugin, and says which folder is gone. Runs that have begun go on.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub async fn remove_plugin(&self, name: &str) -> Result<PathBuf, Fault> {
+        self.value(Request::RemovePlugin { name: name.to_owned() }).await
     }
 
     /// The images that wharf made, on all engines of the home.

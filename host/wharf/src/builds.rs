@@ -153,7 +153,7 @@ impl Inner {
     async fn plan_with(&self, spec: &ImageSpec, environment: Option<Environment>) -> Result<ImagePlan, Fault> {
         let (journal, _) = Journal::collected();
         let set = self.set().await;
-        image_plan(&set, &journal, spec, environment).await.map_err(|end| {
+        image_plan(&set, &journal, spec, environment, None).await.map_err(|end| {
             let Outcome { sentence, advice, .. } = *end;
             Fault { hint: advice, ..Fault::new("image-missing", sentence) }
         })

@@ -12,6 +12,7 @@ use wharf_model::Fault;
 
 use crate::host::{Inner, no_such_run, store_fault};
 use crate::message::{ComponentFailure, ComponentReport, Hello, Reply, Request};
+use crate::plugins;
 
 /// Answers one message.
 pub(crate) fn call(host: Arc<Inner>, request: Request) -> BoxStream<'static, Reply> {
@@ -35,6 +36,11 @@ pub(crate) fn call(host: Arc<Inner>, request: Request) -> BoxStream<'static, Rep
         Request::Build { target } => crate::builds::build(host, target),
         Request::Bases => one(async move { host.bases().await }),
         Request::CodeEnvs => one(async move { host.code_envs().await }),
+        Request::Plugins => one(async move { Ok(plugins::list(&*host.set().await).await) }),
+        Request::InstallPlugin { source, replace } => {
+            one(async move { plugins::install(&*host.set().await, &source, replace).await })
+        }
+        Request::RemovePlugin { name } => one(async move { plugins::remove(&*host.set().await, &name).await }),
         Request::Images => one(async move { host.images().await }),
         Request::CompareImages { name, with } => one(async move { host.compare_images(&name, with.as_deref()).await }),
         Request::PruneImages(prune) => one(async move { host.prune_images(prune).await }),

@@ -2,14 +2,14 @@
 
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
-use wharf_images::{Images, Lock, ReadyImage};
+use wharf_images::{EnvironmentPlan, Images, Lock, ReadyImage};
 use wharf_model::image::CodeEnvironment;
-use wharf_model::{ContentKey, Fault};
+use wharf_model::{Activity, ContentKey, Fault, Job, JobEnvironment};
 
 use crate::conclude::sentence_of;
 use crate::settings::{CodeEnvSettings, Home};
@@ -26,6 +26,8 @@ pub(crate) struct Environment {
     pub(crate) refresh: bool,
     /// The file with its requirements, as people know it.
     pub(crate) file: String,
+    /// Where its lock is.
+    pub(crate) lock_file: PathBuf,
 }
 
 /// `code-envs/NAME/locks/BASE.toml`.
@@ -47,25 +49,44 @@ struct LockFile {
 /// again, as the next generation.
 pub(crate) fn load(home: &Home, name: &str, base: &str) -> Result<(CodeEnvSettings, Environment), Fault> {
     let settings = home.load_code_env(name)?;
-    let lock = read(&home.code_env_lock(name, base))?;
+    let lock_file = home.code_env_lock(name, base);
+    let lock = read(&lock_file)?;
     let mut spec = settings.environment.clone();
     let mut refresh = false;
     if let Some(lock) = &lock {
         refresh = !settings.hashed && settings.refresh_after.is_some_and(|after| lock.is_older_than(after));
         spec.generation = lock.generation.saturating_add(u32::from(refresh));
     }
-    let lock = lock
-        .and_then(|lock| Some(Lock { key: ContentKey::read(&lock.key)?, packages: lock.packages.join("\n") + "\n" }));
+    let lock = lock.and_then(LockFile::known);
     let file = settings.requirements_file.clone();
-    Ok((settings, Environment { spec, lock, refresh, file }))
+    Ok((settings, Environment { spec, lock, refresh, file, lock_file }))
+}
+
+/// The code environment of a run: the one that its activity names, else the one that its recipe brings along.
+pub(crate) fn of_run(home: &Home, activity: &Activity, job: &Job, base: &str) -> Result<Option<Environment>, Fault> {
+    match (&activity.code_env, &job.environment) {
+        (Some(name), _) => load(home, name, base).map(|(_, environment)| Some(environment)),
+        (None, Some(asked)) => of_job(home, asked, base).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+/// The code environment that a recipe brings along, for a base image. It keeps the versions of its last build.
+fn of_job(home: &Home, asked: &JobEnvironment, base: &str) -> Result<Environment, Fault> {
+    let mut spec = asked.environment.clone();
+    let lock_file = home.plugin_lock(&spec.name, base);
+    let lock = read(&lock_file)?;
+    spec.generation = lock.as_ref().map_or(0, |lock| lock.generation);
+    let lock = lock.and_then(LockFile::known);
+    Ok(Environment { spec, lock, refresh: false, file: asked.file.clone(), lock_file })
 }
 
 /// Writes down what a build got, unless that is written already. Where it can't be written, the next build may get other
 /// versions, which is said and stops nothing.
-pub(crate) async fn write_lock(home: &Home, base: &str, spec: &CodeEnvironment, images: &Images, image: &ReadyImage) {
+pub(crate) async fn write_lock(environment: &EnvironmentPlan, images: &Images, image: &ReadyImage) {
     let Some(key) = &image.keys.environment else { return };
-    let path = home.code_env_lock(&spec.name, base);
-    if read(&path).is_ok_and(|lock| lock.is_some_and(|lock| lock.key == key.as_str())) {
+    let (spec, path) = (&environment.spec, &environment.lock_file);
+    if read(path).is_ok_and(|lock| lock.is_some_and(|lock| lock.key == key.as_str())) {
         return;
     }
     let packages = match images.locked_packages(image).await {
@@ -81,7 +102,7 @@ pub(crate) async fn write_lock(home: &Home, base: &str, spec: &CodeEnvironment, 
         resolved_at: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
         packages: packages.lines().map(str::to_owned).filter(|line| !line.is_empty()).collect(),
     };
-    if let Err(error) = put(&path, &lock) {
+    if let Err(error) = put(path, &lock) {
         tracing::warn!(file = %path.display(), %error, "the lock of a code environment can't be written");
     }
 }
@@ -92,6 +113,10 @@ pub(crate) fn locked(home: &Home, name: &str, base: &str) -> Result<Option<(Vec<
 }
 
 impl LockFile {
+    fn known(self) -> Option<Lock> {
+        Some(Lock { key: ContentKey::read(&self.key)?, packages: self.packages.join("\n") + "\n" })
+    }
+
     /// A time that can't be read is as old as can be.
     fn is_older_than(&self, age: Duration) -> bool {
         match DateTime::parse_from_rfc3339(&self.resolved_at) {

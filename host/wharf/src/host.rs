@@ -1,5 +1,6 @@
 //! A home that this process owns, and the runs in it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
@@ -21,7 +22,7 @@ use wharf_images::{FileLogins, Logins};
 use wharf_model::configuration::ExchangeMode;
 use wharf_model::launch::{Backend, BackendError};
 use wharf_model::protocol::ATTACH;
-use wharf_model::{Activity, Binding, Cause, EventKind, Fault, Outcome, Plan, UsageEntry};
+use wharf_model::{Activity, ActivityKind, Binding, Cause, EventKind, Fault, Outcome, Plan, UsageEntry};
 
 use crate::conclude::{outcome, sentence_of};
 use crate::engines::Engines;
@@ -284,7 +285,9 @@ impl Inner {
         self.check_activity(&activity).await?;
         let set = self.set().await;
         let run = uuid::Uuid::new_v4().simple().to_string();
-        self.store.begin(&run, now(), &activity, &configuration.name).map_err(|error| store_fault(&error))?;
+        self.store
+            .begin(&run, now(), &recordable(&activity), &configuration.name)
+            .map_err(|error| store_fault(&error))?;
         let live = Arc::new(Live::new());
         self.live().insert(run.clone(), Arc::clone(&live));
         let journal =
@@ -353,6 +356,15 @@ impl Inner {
         for (variable, name) in &activity.secrets {
             check_reference("activity-invalid", variable, name)?;
         }
+        let recipe =
+            (activity.kind == ActivityKind::Plugin) == (activity.plugin.is_some() && activity.recipe.is_some());
+        if !recipe {
+            return Err(Fault::new(
+                "activity-invalid",
+                "a recipe of a plugin needs the kind `plugin`, a plugin and a recipe",
+            )
+            .hint("name all three, or none"));
+        }
         let check = async |binding: &Binding, access| {
             self.datasets.check(binding, access).await.map_err(|error| data_fault(binding, access, &error))
         };
@@ -404,6 +416,15 @@ impl Inner {
 impl Way {
     pub(crate) fn grace_seconds(&self) -> u32 {
         u32::try_from(self.site.runs.grace.as_secs()).unwrap_or(u32::MAX)
+    }
+}
+
+/// An activity as it may be written down before its adapter has seen it: a secret may stand in its parameters by mistake. The
+/// plan has them as the adapter accepted them.
+fn recordable(activity: &Activity) -> Cow<'_, Activity> {
+    match activity.kind {
+        ActivityKind::Plugin => Cow::Owned(Activity { parameters: serde_json::Map::new(), ..activity.clone() }),
+        _ => Cow::Borrowed(activity),
     }
 }
 

@@ -81,6 +81,7 @@ fn init_with(home: &Path, demo: Option<&DemoOptions>, components: &[ShippedCompo
         home.base_images_dir(),
         home.policies_dir(),
         home.plugins_dir(),
+        home.dss_plugins_dir(),
         home.activities_dir(),
         home.certs_dir(),
     ] {

@@ -92,15 +92,37 @@ fn find(patterns: &[Pattern], tail: &[String]) -> Option<Hint> {
     })
 }
 
-/// The line that says why: the last one that isn't R's "that was it".
+/// The line that says why: the last one, or the exception's own when the rest of its message is indented below it.
 pub(crate) fn reason(tail: &[String]) -> Option<&str> {
-    lines(tail).next()
+    let is_indented = |line: &str| line.starts_with([' ', '\t']);
+    let last = said(tail).next()?;
+    let head = said(tail).find(|line| !is_indented(line)).filter(|head| is_indented(last) && is_exception(head));
+    Some(head.unwrap_or(last).trim())
+}
+
+/// `ValueError: ...`, `some.package.Problem: ...`, with something to say. R has its message below.
+fn is_exception(line: &str) -> bool {
+    let Some((name, message)) = line.split_once(": ") else { return false };
+    let is_name = |part: &str| {
+        part.starts_with(|c: char| c.is_alphabetic() || c == '_')
+            && part.chars().all(|c| c.is_alphanumeric() || c == '_')
+    };
+    !message.trim().is_empty() && name.split('.').all(is_name)
 }
 
 /// The lines that say something, the last first.
 fn lines(tail: &[String]) -> impl Iterator<Item = &str> {
-    let empty = |line: &&str| !line.is_empty() && *line != "Execution halted" && !line.starts_with("Calls: ");
-    tail.iter().rev().map(|line| line.trim()).filter(empty)
+    said(tail).map(str::trim)
+}
+
+/// The same with what they begin with.
+fn said(tail: &[String]) -> impl Iterator<Item = &str> {
+    let says_something = |line: &&str| {
+        let line = line.trim();
+        // R's "that was it".
+        !line.is_empty() && line != "Execution halted" && !line.starts_with("Calls: ")
+    };
+    tail.iter().rev().map(String::as_str).filter(says_something)
 }
 
 #[cfg(test)]
@@ -117,6 +139,10 @@ mod tests {
         let r = tail("Error in library(nope) : there is no package called ‘nope’\nCalls: f -> g\nExecution halted\n");
         assert_eq!(reason(&r), Some("Error in library(nope) : there is no package called ‘nope’"));
         assert_eq!(of_recipe(&r).map(|hint| hint.advice), Some(PACKAGE));
+        let wrapped = tail("  File \"a.py\", line 1\npatsy.PatsyError: no scipy\n    bs(train, 3)\n    ^^^^^^^^^^^^\n");
+        assert_eq!(reason(&wrapped), Some("patsy.PatsyError: no scipy"));
+        let r = tail("Error in f(x) : \n  there is no column\nExecution halted\n");
+        assert_eq!(reason(&r), Some("there is no column"));
         assert_eq!(reason(&[]), None);
     }
 

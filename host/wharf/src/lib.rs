@@ -51,6 +51,7 @@ mod journal;
 mod last_words;
 mod live;
 pub mod message;
+mod plugins;
 mod recover;
 pub mod secrets;
 mod server;

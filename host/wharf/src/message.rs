@@ -2,6 +2,9 @@
 //!
 //! A caller sends one [`Request`] and reads [`Reply`] lines until `end` or `fault`.
 
+use std::path::PathBuf;
+
+pub use crate::plugins::InstalledPlugin;
 use serde::{Deserialize, Serialize};
 use wharf_model::{Activity, Decision, Event, Fault, Limit, Outcome, Plan};
 
@@ -69,6 +72,21 @@ pub enum Request {
     Bases,
     /// The code environments. Answers a list of [`CodeEnvSummary`].
     CodeEnvs,
+    /// The plugins. Answers a list of [`InstalledPlugin`].
+    Plugins,
+    /// Install a plugin. Answers an [`InstalledPlugin`].
+    InstallPlugin {
+        /// A folder or a zip file.
+        source: PathBuf,
+        /// Put it in the place of one that is there.
+        #[serde(default)]
+        replace: bool,
+    },
+    /// Remove a plugin. Answers the folder that is gone.
+    RemovePlugin {
+        /// Its name.
+        name: String,
+    },
     /// The images that wharf made, on all engines. Answers an [`ImageList`].
     Images,
     /// What an image is made of, against another one. Answers a list of [`ImageDifference`].

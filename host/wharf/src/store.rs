@@ -693,6 +693,8 @@ mod tests {
             configuration: None,
             code: Some("pass".to_owned()),
             code_name: None,
+            plugin: None,
+            recipe: None,
             parameters: serde_json::Map::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),

@@ -41,7 +41,7 @@ impl Inner {
             tracing::warn!(image = image.tag, error = %sentence_of(&error), "the use of an image isn't recorded");
         }
         if let Some(environment) = &plan.environment {
-            environment::write_lock(self.home(), &plan.spec.name, &environment.spec, &engine.images, &image).await;
+            environment::write_lock(environment, &engine.images, &image).await;
         }
         Ok(image)
     }

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use wharf_plugin_sdk::adapter::{Activity, Job, JobFile, Offer, RecipeAdapter};
+use wharf_plugin_sdk::adapter::{Activity, Job, JobFile, Offer, Problems, RecipeAdapter};
 use wharf_plugin_sdk::{KeyValue, Language};
 
 /// Where an image has the package `dataiku`.
@@ -49,14 +49,12 @@ impl RecipeAdapter for RecipePython {
         ]
     }
 
-    fn prepare(settings: &Settings, activity: &Activity) -> Result<Job, String> {
+    fn prepare(settings: &Settings, activity: &Activity) -> Result<Job, Problems> {
         let code = match (activity.code.as_deref(), activity.kind.as_str()) {
             (Some(code), _) if !code.trim().is_empty() => code,
             (_, "test") => TEST_CODE,
             _ => {
-                return Err(
-                    "the activity has no Python code; give it some with --python FILE or the key code".to_owned()
-                );
+                return Err("the activity has no Python code; give it some with --python FILE or the key code".into());
             }
         };
         let name = file_name(activity.code_name.as_deref());
@@ -64,12 +62,13 @@ impl RecipeAdapter for RecipePython {
         if let Some(project) = &activity.project {
             env.push(KeyValue::new("DKU_CURRENT_PROJECT_KEY", project));
         }
+        // -u: a line is in the log when it was printed, not when a buffer is full.
+        let argv = vec![settings.interpreter.clone(), "-u".to_owned(), name.to_owned()];
         Ok(Job {
-            // -u: a line is in the log when it was printed, not when a buffer is full.
-            argv: vec![settings.interpreter.clone(), "-u".to_owned(), name.to_owned()],
             env,
             files: vec![JobFile::text(name, code)],
             languages: vec![Language { name: "python".to_owned(), version: None, packages: Vec::new() }],
+            ..Job::of(argv)
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use wharf_plugin_sdk::adapter::{Activity, Job, JobFile, Offer, RecipeAdapter};
+use wharf_plugin_sdk::adapter::{Activity, Job, JobFile, Offer, Problems, RecipeAdapter};
 use wharf_plugin_sdk::{KeyValue, Language};
 
 /// The profile in an image that makes `library(dataiku)` work.
@@ -38,9 +38,9 @@ impl RecipeAdapter for RecipeR {
         vec![Offer::new("r", "R recipe", "Runs R code that reads and writes datasets and folders.")]
     }
 
-    fn prepare(settings: &Settings, activity: &Activity) -> Result<Job, String> {
+    fn prepare(settings: &Settings, activity: &Activity) -> Result<Job, Problems> {
         let Some(code) = activity.code.as_deref().filter(|code| !code.trim().is_empty()) else {
-            return Err("the activity has no R code; give it some with --r FILE or the key code".to_owned());
+            return Err("the activity has no R code; give it some with --r FILE or the key code".into());
         };
         let name = file_name(activity.code_name.as_deref());
         let mut env = vec![
@@ -52,17 +52,14 @@ impl RecipeAdapter for RecipeR {
         if let Some(project) = &activity.project {
             env.push(KeyValue::new("DKU_CURRENT_PROJECT_KEY", project));
         }
+        // Not --vanilla, which would leave the profile out.
+        let argv =
+            vec![settings.interpreter.clone(), "--no-save".to_owned(), "--no-restore".to_owned(), name.to_owned()];
         Ok(Job {
-            // Not --vanilla, which would leave the profile out.
-            argv: vec![
-                settings.interpreter.clone(),
-                "--no-save".to_owned(),
-                "--no-restore".to_owned(),
-                name.to_owned(),
-            ],
             env,
             files: vec![JobFile::text(name, code)],
             languages: vec![Language { name: "r".to_owned(), version: None, packages: Vec::new() }],
+            ..Job::of(argv)
         })
     }
 }

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 pub use crate::bindings::adapter::exports::wharf::plugin::recipe_adaptation::{
-    Activity, FileContents, Job, JobFile, Offer,
+    Activity, Environment, FileContents, ImageFolder, Job, JobFile, Offer, Plugin, PluginNote, PluginRecipe,
+    RecipeParameter, RecipeRole,
 };
 
 /// A component that turns activities of some kinds into commands. Export it with
@@ -24,11 +25,59 @@ pub trait RecipeAdapter {
     /// The kinds of activity that it prepares. Called once, when the component is loaded.
     fn offers() -> Vec<Offer>;
 
+    /// Reads the plugin in a folder below the granted one; `None` when that is none of this component's. Asked only of
+    /// components that offer the kind `plugin`.
+    ///
+    /// # Errors
+    /// One sentence: it is meant for this component, and nothing can be made of it.
+    fn read_plugin(_settings: &Self::Settings, _folder: &str) -> Result<Option<Plugin>, String> {
+        Ok(None)
+    }
+
     /// Turns an activity into a job.
     ///
     /// # Errors
-    /// One sentence for the person who started it.
-    fn prepare(settings: &Self::Settings, activity: &Activity) -> Result<Job, String>;
+    /// All that is wrong with the activity, for the person who started it. It must not repeat the values of secrets.
+    fn prepare(settings: &Self::Settings, activity: &Activity) -> Result<Job, Problems>;
+}
+
+/// What is wrong with an activity: a sentence each. One alone is made of a text by `?` or `into`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problems(pub Vec<String>);
+
+impl From<String> for Problems {
+    fn from(sentence: String) -> Self {
+        Self(vec![sentence])
+    }
+}
+
+impl From<&str> for Problems {
+    fn from(sentence: &str) -> Self {
+        sentence.to_owned().into()
+    }
+}
+
+impl From<Vec<String>> for Problems {
+    fn from(sentences: Vec<String>) -> Self {
+        Self(sentences)
+    }
+}
+
+impl Job {
+    /// A job that needs nothing but its command; for `..` behind what another one needs.
+    #[must_use]
+    pub fn of(argv: Vec<String>) -> Self {
+        Self {
+            argv,
+            env: Vec::new(),
+            files: Vec::new(),
+            languages: Vec::new(),
+            parameters: None,
+            secrets: Vec::new(),
+            environment: None,
+            folders: Vec::new(),
+        }
+    }
 }
 
 impl Offer {
@@ -57,9 +106,14 @@ macro_rules! recipe_adapter {
                 fn offers() -> Vec<$crate::adapter::Offer> {
                     <$component as $crate::adapter::RecipeAdapter>::offers()
                 }
-                fn prepare(activity: $crate::adapter::Activity) -> Result<$crate::adapter::Job, String> {
+                fn read_plugin(folder: String) -> Result<Option<$crate::adapter::Plugin>, String> {
+                    let settings = $crate::guest::settings();
+                    <$component as $crate::adapter::RecipeAdapter>::read_plugin(&settings, &folder)
+                }
+                fn prepare(activity: $crate::adapter::Activity) -> Result<$crate::adapter::Job, Vec<String>> {
                     let settings = $crate::guest::settings();
                     <$component as $crate::adapter::RecipeAdapter>::prepare(&settings, &activity)
+                        .map_err(|problems| problems.0)
                 }
             }
             #[cfg(target_family = "wasm")]
@@ -69,6 +123,7 @@ macro_rules! recipe_adapter {
             const _: fn() = || {
                 use $crate::bindings::adapter::exports::wharf::plugin::recipe_adaptation::Guest;
                 let _ = <Exported as Guest>::offers;
+                let _ = <Exported as Guest>::read_plugin;
                 let _ = <Exported as Guest>::prepare;
             };
         };

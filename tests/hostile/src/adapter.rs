@@ -6,7 +6,9 @@ mod bindings {
     export!(Hostile);
 }
 
-use bindings::exports::wharf::plugin::recipe_adaptation::{Activity, FileContents, Guest, Job, JobFile, Offer};
+use bindings::exports::wharf::plugin::recipe_adaptation::{
+    Activity, Environment, FileContents, Guest, ImageFolder, Job, JobFile, Offer, Plugin,
+};
 use bindings::wharf::plugin::types::KeyValue;
 use bindings::wharf::plugin::{log, settings};
 
@@ -16,16 +18,37 @@ struct Hostile;
 
 crate::metadata!(bindings, Hostile);
 
+/// Its lock would be written far from all others.
+fn odd_environment() -> Environment {
+    Environment {
+        name: "../../../etc".to_owned(),
+        language: "python".to_owned(),
+        interpreters: Vec::new(),
+        packages: Vec::new(),
+        requirements: None,
+        requirements_file: None,
+    }
+}
+
+fn odd_folder() -> ImageFolder {
+    ImageFolder { source: "../secrets".to_owned(), target: "x".to_owned() }
+}
+
 impl Guest for Hostile {
     fn offers() -> Vec<Offer> {
         vec![Offer { kind: "python".to_owned(), label: "Python".to_owned(), description: "Hostile".to_owned() }]
     }
 
-    fn prepare(activity: Activity) -> Result<Job, String> {
+    fn read_plugin(folder: String) -> Result<Option<Plugin>, String> {
+        let _ = folder;
+        Ok(None)
+    }
+
+    fn prepare(activity: Activity) -> Result<Job, Vec<String>> {
         let wanted = crate::setting(&settings::get(), "do");
         misdeed::misbehave(&wanted);
         if let Some(message) = misdeed::sentence(&wanted) {
-            return Err(message);
+            return Err(vec![message]);
         }
         let mut env = Vec::new();
         let mut argv = misdeed::words(&wanted).unwrap_or_else(|| vec!["python3".to_owned()]);
@@ -46,12 +69,12 @@ impl Guest for Hostile {
             }
             "dots" => ("a/../../etc/cron.d/x".to_owned(), FileContents::Inline(Vec::new())),
             #[cfg(feature = "clock")]
-            "clock" => return Err(bindings::wharf::plugin::clock::now().to_string()),
+            "clock" => return Err(vec![bindings::wharf::plugin::clock::now().to_string()]),
             "no-command" => {
                 argv.clear();
                 ("recipe.py".to_owned(), FileContents::Inline(Vec::new()))
             }
-            "refuse" => return Err("there is no code in it".to_owned()),
+            "refuse" => return Err(vec!["there is no code in it".to_owned()]),
             "escape" => ("../../etc/cron.d/x".to_owned(), FileContents::Inline(Vec::new())),
             "granted" => ("lib.py".to_owned(), FileContents::Granted("lib.py".to_owned())),
             "granted-escape" => ("lib.py".to_owned(), FileContents::Granted("../secret".to_owned())),
@@ -61,6 +84,15 @@ impl Guest for Hostile {
             }
         };
         let files = vec![JobFile { path, contents, executable: false }];
-        Ok(Job { argv, env, files, languages: Vec::new() })
+        Ok(Job {
+            argv,
+            env,
+            files,
+            languages: Vec::new(),
+            parameters: None,
+            secrets: Vec::new(),
+            environment: (wanted == "odd-environment").then(odd_environment),
+            folders: (wanted == "odd-folder").then(odd_folder).into_iter().collect(),
+        })
     }
 }

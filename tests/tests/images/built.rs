@@ -1,11 +1,11 @@
 //! What these tests do often: a home whose builds reach the index of packages, and a look at what a build did.
 
 use std::ops::Deref;
-use std::path::Path;
 use std::time::Duration;
 
 use wharf::message::{BuildProgress, BuiltImage};
 use wharf_model::{Event, EventKind};
+pub(crate) use wharf_tests::trust;
 use wharf_tests::{Finished, Home};
 
 /// A home whose images of code environments go with it.
@@ -42,14 +42,6 @@ pub(crate) fn home() -> Tidy {
     let home = Home::demo();
     trust(&home, "python-r");
     Tidy(home)
-}
-
-/// Makes a base image trust what this machine trusts.
-pub(crate) fn trust(home: &Home, base: &str) {
-    let Some(bundle) = std::env::var_os("SSL_CERT_FILE").filter(|bundle| Path::new(bundle).is_file()) else { return };
-    let name = format!("base-images/{base}.toml");
-    let text = std::fs::read_to_string(home.path().join(&name)).unwrap();
-    home.write(&name, format!("extra_ca = [{:?}]\n{text}", bundle.to_string_lossy()));
 }
 
 /// Writes a code environment of Python, without anything but what it asks for.

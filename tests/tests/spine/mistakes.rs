@@ -118,6 +118,7 @@ fn the_tools_that_look_for_mistakes_find_none_in_a_fresh_home() {
         "defaults-and-labels",
         "recipe-python",
         "recipe-r",
+        "dss-plugin",
         "image-debian",
         "image-rpm",
     ] {

@@ -12,6 +12,7 @@ mod explain;
 mod image;
 mod init;
 mod logs;
+mod plugin;
 mod run;
 mod runs;
 mod stop;
@@ -23,7 +24,7 @@ use wharf::{Access, HostOptions};
 
 use crate::arguments::{
     Arguments, BaseCommand, Command, ComponentCommand, ConfigCommand, DocsCommand, EnvCommand, GlobalArguments,
-    ImageCommand,
+    ImageCommand, PluginCommand,
 };
 use crate::console::Console;
 use crate::failure::Failure;
@@ -62,6 +63,12 @@ pub(crate) async fn execute(arguments: Arguments, console: &mut Console) -> Endi
             let prune = Prune { older_than: older_than.seconds(), keep: *keep, dry_run: *dry_run };
             image::prune(&global, prune, console).await
         }
+        Command::Plugin(PluginCommand::List) => plugin::list(&global, console).await,
+        Command::Plugin(PluginCommand::Show { name }) => plugin::show(&global, name, console).await,
+        Command::Plugin(PluginCommand::Install { source, replace }) => {
+            plugin::install(&global, source, *replace, console).await
+        }
+        Command::Plugin(PluginCommand::Remove { name }) => plugin::remove(&global, name, console).await,
         Command::Component(ComponentCommand::List) => component::list(&global, console).await,
         Command::Component(ComponentCommand::Check { files }) => component::check(files, console),
         Command::Runs(arguments) => runs::execute(&global, arguments, console).await,

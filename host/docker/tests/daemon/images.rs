@@ -38,6 +38,7 @@ fn plan(fixture: &Fixture, name: &str, steps: Vec<Step>) -> ImagePlan {
         },
         made_by: "image-test@12ab".to_owned(),
         environment: None,
+        folders: None,
     }
 }
 

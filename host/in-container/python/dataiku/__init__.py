@@ -4,7 +4,7 @@ Everything here asks the runner of this run over the Unix socket in ``WHARF_SOCK
 nothing but Python itself; the functions that give or take dataframes need pandas, and use pyarrow when it is there.
 
 What DSS has and a run doesn't (its public API, SQL connections, saved models) can be imported, and says at the call
-that it isn't available here.
+that it isn't available here. ``python -m dataiku.recipe FILE`` runs a recipe and says in one sentence how it failed.
 """
 
 import sys
@@ -25,7 +25,10 @@ from dataiku.core.context import (  # noqa: E402
 from dataiku.core.dataset import Dataset, DatasetCursor, Schema  # noqa: E402
 from dataiku.core.dataset_write import DatasetWriter  # noqa: E402
 from dataiku.core.managed_folder import Folder, ManagedFolderWriter  # noqa: E402
-from dataiku.core.unavailable import NAMES as _UNAVAILABLE, unavailable as _unavailable  # noqa: E402
+from dataiku.core.saved_model import Model  # noqa: E402
+from dataiku.core.unavailable import NAMES as _UNAVAILABLE, install as _install, unavailable as _unavailable  # noqa: E402
+
+_install()
 
 __all__ = [
     "DataikuException",
@@ -34,6 +37,7 @@ __all__ = [
     "DatasetWriter",
     "Folder",
     "ManagedFolderWriter",
+    "Model",
     "Schema",
     "default_project_key",
     "get_custom_variables",
@@ -45,6 +49,8 @@ def __getattr__(name):
     # Looked up only when asked for: `import dataiku` must not need a runner.
     if name == "dku_flow_variables":
         return get_flow_variables()
+    if name == "dku_custom_variables":
+        return get_custom_variables()
     if name in _UNAVAILABLE:
         return _unavailable(name)
     raise AttributeError("module 'dataiku' has no attribute %r" % name)

@@ -1,12 +1,19 @@
 """What a plugin's recipe asks about itself: its roles, its parameters, its resources."""
 
 import json
+import logging
 import os
+import sys
 
 from dataiku.core.connection import DataikuException
-from dataiku.core.context import context, full_name
+from dataiku.core.context import context, environment_json, full_name, parameters, put_secrets
 
 __all__ = [
+    # Some recipes use these modules and import them with `from dataiku.customrecipe import *` only.
+    "json",
+    "logging",
+    "os",
+    "sys",
     "get_input_names",
     "get_input_names_for_role",
     "get_output_names",
@@ -41,14 +48,15 @@ def get_output_names_for_role(role, full=True):
 
 
 def get_recipe_config():
-    """Parameters of the recipe: a new dict at each call."""
-    return json.loads(json.dumps(context().get("parameters") or {}))
+    """Parameters of the recipe, with the values of those that are secrets: a new dict at each call."""
+    return parameters()
 
 
 def get_plugin_config():
     """Settings of the plugin, from ``WHARF_PLUGIN_CONFIG`` (JSON), which the recipe's adapter sets; else empty."""
-    text = os.environ.get("WHARF_PLUGIN_CONFIG")
-    return json.loads(text) if text else {}
+    settings = environment_json("WHARF_PLUGIN_CONFIG") or {}
+    put_secrets(settings, "WHARF_SECRET_PLUGIN_CONFIG")
+    return settings
 
 
 def get_recipe_resource():

@@ -14,18 +14,28 @@ use super::secret::check_secrets;
 use super::source::{Source, unreadable};
 use super::time_span::TimeSpan;
 
-/// The shape of an activity's file. It has either `code` or `script`. Who asks isn't in it: the caller says that.
+/// The shape of an activity's file. It has either `code` or `script`, or it names a plugin's recipe. Who asks isn't in it: the
+/// caller says that.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ActivityFile {
-    /// What the code is written in.
-    pub kind: CodeKind,
+    /// What the code is written in; `plugin` for a plugin's recipe.
+    pub kind: RecipeKind,
     /// The file with the code, relative to this one.
     #[serde(default)]
     pub code: Option<String>,
     /// The code itself.
     #[serde(default)]
     pub script: Option<String>,
+    /// The plugin whose recipe it is.
+    #[serde(default)]
+    pub plugin: Option<String>,
+    /// Which of the plugin's recipes.
+    #[serde(default)]
+    pub recipe: Option<String>,
+    /// The recipe's parameters. The value of a secret is `{ secret = "NAME" }`.
+    #[serde(default)]
+    pub parameters: serde_json::Map<String, serde_json::Value>,
     /// The execution configuration. By default the project's, else the site's.
     #[serde(default)]
     pub configuration: Option<String>,
@@ -39,12 +49,13 @@ pub struct ActivityFile {
     #[serde(default)]
     pub time_limit: Option<TimeSpan>,
     /// What it reads: names as the code has them, and paths relative to this file. A `.csv` or `.parquet` file is a
-    /// dataset; a path that ends in `/` is a folder.
+    /// dataset; a path that ends in `/` is a folder. For a plugin's recipe roles instead of names, each with a path, a list of paths,
+    /// or a table of names and paths.
     #[serde(default)]
-    pub inputs: BTreeMap<String, String>,
+    pub inputs: BTreeMap<String, Places>,
     /// What it writes, as `inputs`.
     #[serde(default)]
-    pub outputs: BTreeMap<String, String>,
+    pub outputs: BTreeMap<String, Places>,
     /// Resources that it asks for instead of its configuration's.
     #[serde(default)]
     pub resources: ResourcesTable,
@@ -59,28 +70,47 @@ pub struct ActivityFile {
     pub labels: BTreeMap<String, String>,
 }
 
-/// The language of an activity's code.
+/// What an activity's recipe is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum CodeKind {
+pub enum RecipeKind {
     /// Python.
     Python,
     /// R.
     R,
+    /// A plugin's recipe, in its own language.
+    Plugin,
 }
 
-impl CodeKind {
+/// One path, or several, some with names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected a path, a list of paths, or a table of names and paths")]
+pub enum Places {
+    /// None.
+    #[default]
+    #[serde(skip)]
+    None,
+    /// One path.
+    One(String),
+    /// Several paths.
+    Several(Vec<String>),
+    /// Names and their paths.
+    Named(BTreeMap<String, String>),
+}
+
+impl RecipeKind {
     fn kind(self) -> ActivityKind {
         match self {
             Self::Python => ActivityKind::Python,
             Self::R => ActivityKind::R,
+            Self::Plugin => ActivityKind::Plugin,
         }
     }
 
     /// The name of a file with code that has none of its own.
     fn file_name(self) -> &'static str {
         match self {
-            Self::Python => "recipe.py",
+            Self::Python | Self::Plugin => "recipe.py",
             Self::R => "recipe.R",
         }
     }
@@ -158,7 +188,14 @@ pub fn binding(direction: Direction, name: &str, path: &str, base: &Path) -> Res
 /// Checks a parsed file and reads the code that it names.
 pub(super) fn resolve(source: &Source<'_>, file: ActivityFile, requester: Identity) -> Result<Activity, Fault> {
     let base = source.file.parent().unwrap_or(Path::new("")).to_owned();
-    let (code, code_name) = code(source, &base, &file)?;
+    let code = match file.kind {
+        RecipeKind::Plugin => {
+            check_plugin(source, &file)?;
+            None
+        }
+        _ => Some(code(source, &base, &file)?),
+    };
+    let (code, code_name) = code.unzip();
     if let Some(configuration) = &file.configuration
         && !is_name(configuration)
     {
@@ -172,8 +209,8 @@ pub(super) fn resolve(source: &Source<'_>, file: ActivityFile, requester: Identi
     if file.project.as_deref().is_some_and(|project| project.trim().is_empty()) {
         return Err(source.fault(&["project"], "`project` is empty"));
     }
-    let inputs = bindings(source, Direction::Input, &file.inputs, &base)?;
-    let outputs = bindings(source, Direction::Output, &file.outputs, &base)?;
+    let inputs = bindings(source, Direction::Input, &file, &base)?;
+    let outputs = bindings(source, Direction::Output, &file, &base)?;
     check_outputs(source, &inputs, &outputs)?;
     check_labels(source, &file.labels)?;
     check_secrets(source, &file.secrets, &BTreeMap::new())?;
@@ -183,9 +220,11 @@ pub(super) fn resolve(source: &Source<'_>, file: ActivityFile, requester: Identi
         project: file.project,
         configuration: file.configuration,
         code_env: file.code_env,
-        code: Some(code),
-        code_name: Some(code_name),
-        parameters: serde_json::Map::new(),
+        code,
+        code_name,
+        plugin: file.plugin,
+        recipe: file.recipe,
+        parameters: file.parameters,
         inputs,
         outputs,
         resources: file.resources.check(source)?,
@@ -196,8 +235,32 @@ pub(super) fn resolve(source: &Source<'_>, file: ActivityFile, requester: Identi
     })
 }
 
+/// A plugin's recipe is named, and has no code; a code recipe is no plugin's.
+fn check_plugin(source: &Source<'_>, file: &ActivityFile) -> Result<(), Fault> {
+    for (key, there) in [("code", file.code.is_some()), ("script", file.script.is_some())] {
+        if there {
+            return Err(
+                source.fault(&[key], format!("`{key}` can't be used with kind = \"plugin\": the plugin has the code"))
+            );
+        }
+    }
+    for (key, value) in [("plugin", &file.plugin), ("recipe", &file.recipe)] {
+        if value.as_deref().is_none_or(|value| value.trim().is_empty()) {
+            return Err(source
+                .fault(&[key], format!("`{key}` is missing: it says which recipe of which plugin"))
+                .hint("`wharf plugin list` and `wharf plugin show PLUGIN` say what there is"));
+        }
+    }
+    Ok(())
+}
+
 /// The code and the name of its file.
 fn code(source: &Source<'_>, base: &Path, file: &ActivityFile) -> Result<(String, String), Fault> {
+    for (key, value) in [("plugin", &file.plugin), ("recipe", &file.recipe)] {
+        if value.is_some() {
+            return Err(source.fault(&[key], format!("`{key}` needs kind = \"plugin\"")));
+        }
+    }
     let (key, code, name) = match (&file.code, &file.script) {
         (Some(path), None) => {
             let path: PathBuf = base.join(path);
@@ -231,17 +294,57 @@ fn code_name_checked(name: &str) -> String {
 fn bindings(
     source: &Source<'_>,
     direction: Direction,
-    table: &BTreeMap<String, String>,
+    file: &ActivityFile,
     base: &Path,
 ) -> Result<Vec<Binding>, Fault> {
-    let key = match direction {
-        Direction::Input => "inputs",
-        Direction::Output => "outputs",
+    let (key, table) = match direction {
+        Direction::Input => ("inputs", &file.inputs),
+        Direction::Output => ("outputs", &file.outputs),
     };
-    table
-        .iter()
-        .map(|(name, path)| binding(direction, name, path, base).map_err(|fault| source.place(&[key, name], fault)))
-        .collect()
+    let mut all: Vec<Binding> = Vec::new();
+    for (name, places) in table {
+        let placed = |fault| source.place(&[key, name], fault);
+        if file.kind != RecipeKind::Plugin {
+            let Places::One(path) = places else {
+                return Err(source.fault(&[key, name], format!("`{name}` of a code recipe is one path")));
+            };
+            all.push(binding(direction, name, path, base).map_err(placed)?);
+            continue;
+        }
+        let named: Vec<(Option<&str>, &str)> = match places {
+            Places::None => Vec::new(),
+            Places::One(path) => vec![(None, path)],
+            Places::Several(paths) => paths.iter().map(|path| (None, path.as_str())).collect(),
+            Places::Named(paths) => paths.iter().map(|(name, path)| (Some(name.as_str()), path.as_str())).collect(),
+        };
+        for (own, path) in named {
+            let bound = role_binding(direction, name, own, path, base).map_err(placed)?;
+            if all.iter().any(|other| other.name == bound.name) {
+                let message = format!("two of the {key} are called `{}`", bound.name);
+                return Err(source
+                    .fault(&[key, name], message)
+                    .hint(format!("give them names: [{key}.{name}] with NAME = \"PATH\"")));
+            }
+            all.push(bound);
+        }
+    }
+    Ok(all)
+}
+
+/// Makes a binding for a role of a plugin's recipe: without a name of its own, it has that of its file or folder.
+///
+/// # Errors
+/// As [`binding`].
+pub fn role_binding(
+    direction: Direction,
+    role: &str,
+    name: Option<&str>,
+    path: &str,
+    base: &Path,
+) -> Result<Binding, Fault> {
+    let own = Path::new(path.trim_end_matches('/')).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let name = name.map(str::to_owned).or(own).unwrap_or_default();
+    Ok(Binding { role: role.to_owned(), ..binding(direction, &name, path, base)? })
 }
 
 /// Nothing is written twice, and nothing that is read is written: it would be gone while it is read.

@@ -33,6 +33,7 @@ fn the_examples_are_sound() {
     fixture.write("certs/krb5.conf", "[libdefaults]\n");
     fixture.write("activities/sales.py", "print(1)\n");
     fixture.write("data/sales.csv", "a\n1\n");
+    fixture.write("data/flights.csv", "a\n1\n");
     let examples = examples();
     for (at, (path, block)) in examples.iter().enumerate() {
         assert!(examples[..at].iter().all(|(other, _)| other != path), "two examples of {path}");

@@ -60,6 +60,18 @@ impl Home {
         self.code_envs_dir().join(name).join("locks").join(format!("{base}.toml"))
     }
 
+    /// What the last build of a plugin's own code environment over a base image got. The host writes it.
+    #[must_use]
+    pub fn plugin_lock(&self, name: &str, base: &str) -> PathBuf {
+        self.root.join("plugin-locks").join(name).join(format!("{base}.toml"))
+    }
+
+    /// Plugins written for DSS: what `plugins/dss-plugin.toml` grants that component.
+    #[must_use]
+    pub fn dss_plugins_dir(&self) -> PathBuf {
+        self.root.join("dss-plugins")
+    }
+
     /// Components that judge.
     #[must_use]
     pub fn policies_dir(&self) -> PathBuf {

@@ -24,12 +24,13 @@ mod site;
 mod source;
 mod time_span;
 
-pub use activity::{ActivityFile, CodeKind, Direction, binding};
+pub use activity::{ActivityFile, Direction, Places, RecipeKind, binding, role_binding};
 pub use base_image::{BaseImageFile, BootstrapTable, LanguageTable, LanguagesTable, MirrorsTable};
 pub use byte_size::ByteSize;
 pub use code_env::{Availability, CodeEnvFile, CodeEnvLanguage, CodeEnvSettings, ConfigurationNames, Names};
 pub use configuration::{ConfigurationFile, EngineType, ExchangeTable, LogsTable, PermissionsTable};
 pub use home::Home;
+pub(crate) use name::is_name;
 pub use resource::{Amount, ResourcesTable, check_resources, resource_argument};
 pub use schema::schemas;
 pub use secret::secret_argument;

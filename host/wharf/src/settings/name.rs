@@ -3,7 +3,7 @@
 use wharf_model::{Fault, document};
 
 /// Whether a name can be a file's: letters, digits, `.`, `_` and `-`, beginning with a letter or a digit.
-pub(super) fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     text.len() <= 63
         && text.starts_with(|first: char| first.is_ascii_alphanumeric())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))

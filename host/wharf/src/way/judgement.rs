@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use wharf_components::{Attribution, OnError, Policy, PolicyAnswer};
-use wharf_images::ImagePlan;
+use wharf_images::{FoldersPlan, ImagePlan};
 use wharf_model::decision::Receipt;
 use wharf_model::launch::BackendError;
 use wharf_model::plan::FieldChange;
@@ -79,7 +79,7 @@ pub(crate) async fn judge(way: &Way, planned: Planned) -> Step<Answer> {
             return Ok(Answer::Moved(Box::new(configuration)));
         }
         if plan.image != before.image {
-            image = changed_image(way, policy, &before, &mut plan).await?;
+            image = changed_image(way, policy, &before, &mut plan, image.folders).await?;
         }
     }
     plan.image_key = content_key(way.host.engines(), plan.configuration.engine.daemon(), &image).await;
@@ -172,7 +172,13 @@ fn moved(way: &Way, policy: &Policy, name: &str) -> Step<ExecutionConfiguration>
 }
 
 /// The recipe of an image that a policy changed: another base image by its name, or more packages.
-async fn changed_image(way: &Way, policy: &Policy, before: &Plan, plan: &mut Plan) -> Step<ImagePlan> {
+async fn changed_image(
+    way: &Way,
+    policy: &Policy,
+    before: &Plan,
+    plan: &mut Plan,
+    folders: Option<FoldersPlan>,
+) -> Step<ImagePlan> {
     if plan.image.name != before.image.name {
         let mut spec = way.host.home().load_base_image(&plan.image.name).map_err(|fault| {
             let sentence = format!("the policy {} asked for a base image that can't be used: {fault}", policy.name());
@@ -187,16 +193,10 @@ async fn changed_image(way: &Way, policy: &Policy, before: &Plan, plan: &mut Pla
         plan.image = spec;
     }
     // The lock of a code environment is another one over another base image.
-    let environment = match &plan.code_env {
-        Some(spec) => {
-            let loaded = environment::load(way.host.home(), &spec.name, &plan.image.name);
-            let (_, environment) = loaded.map_err(|fault| Box::new(outcome(Cause::NotPrepared, fault.to_string())))?;
-            Some(environment)
-        }
-        None => None,
-    };
+    let loaded = environment::of_run(way.host.home(), &way.activity, &plan.job, &plan.image.name);
+    let environment = loaded.map_err(|fault| Box::new(outcome(Cause::NotPrepared, fault.to_string())))?;
     plan.code_env = environment.as_ref().map(|environment| environment.spec.clone());
-    image_plan(&way.set, &way.journal, &plan.image, environment).await
+    image_plan(&way.set, &way.journal, &plan.image, environment, folders).await
 }
 
 /// What would be created, with a tag where the image's id isn't known before it is there.

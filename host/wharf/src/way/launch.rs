@@ -205,7 +205,7 @@ fn task(
             project: plan.project.clone().unwrap_or_default(),
             configuration: plan.configuration.name.clone(),
             variables: activity.variables.clone(),
-            parameters: activity.parameters.clone(),
+            parameters: plan.parameters.clone(),
             inputs: bindings(&plan.inputs),
             outputs: bindings(&plan.outputs),
         },

@@ -74,7 +74,7 @@ pub(crate) async fn ask(way: &Way, asked: Asked) -> Step<Permitted> {
 
 /// An activity gets no secret that its configuration doesn't name, whatever components say.
 fn allows_secrets(activity: &Activity, configuration: &ExecutionConfiguration) -> Step<()> {
-    match activity.secrets.values().find(|name| !configuration.allowed_secrets.contains(name)) {
+    match activity.named_secrets().values().find(|name| !configuration.allowed_secrets.contains(name)) {
         None => Ok(()),
         Some(name) => Err(Box::new(Outcome {
             advice: Some(format!(

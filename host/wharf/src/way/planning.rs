@@ -1,12 +1,12 @@
 //! Steps 2 and 3: from an activity to a job, and from a job and a configuration to a plan.
 
 use wharf_components::{CallError, ComponentSet, World};
-use wharf_images::{EnvironmentPlan, ImagePlan};
+use wharf_images::{EnvironmentPlan, FoldersPlan, ImagePlan};
 use wharf_model::configuration::Daemon;
 use wharf_model::job::Job;
 use wharf_model::launch::LaunchSpec;
 use wharf_model::outcome::Whose;
-use wharf_model::{Cause, EventKind, ExecutionConfiguration, ImageSpec, Limit, Outcome, Phase, Plan};
+use wharf_model::{Cause, EventKind, ExecutionConfiguration, Fault, ImageSpec, Limit, Outcome, Phase, Plan};
 
 use super::permission::{Permitted, missing};
 use super::{Step, Way};
@@ -15,6 +15,7 @@ use crate::engines::Engines;
 use crate::environment::{self, Environment};
 use crate::host::why_not_loaded;
 use crate::journal::Journal;
+use crate::plugins;
 use crate::settings::{Availability, Home};
 
 /// A plan, before policies saw it. Only [`plan`] makes one.
@@ -35,7 +36,11 @@ pub(crate) async fn plan(way: &Way, permitted: Permitted) -> Step<Planned> {
     let phase = way.journal.phase(Phase::Adapter);
     let (configuration, limits) = permitted.into_parts();
     let kind = way.activity.kind.as_str();
-    let Some(adapter) = way.set.adapter_for(kind) else {
+    let adapter = match &way.activity.plugin {
+        Some(name) => Some(plugins::adapter_of(&way.set, name).await.map_err(|fault| not_prepared(&fault))?),
+        None => way.set.adapter_for(kind),
+    };
+    let Some(adapter) = adapter else {
         return Err(Box::new(Outcome {
             advice: Some(
                 "put a recipe adapter for it into `plugins/`: `wharf component list` says what is loaded".to_owned(),
@@ -54,6 +59,7 @@ pub(crate) async fn plan(way: &Way, permitted: Permitted) -> Step<Planned> {
     let job = call.answer.map_err(|error| {
         Box::new(outcome(Cause::NotPrepared, format!("{} could not prepare it: {error}", call.by.component)))
     })?;
+    allows_job_secrets(&configuration, &job, adapter.name())?;
     let spec = way.host.home().load_base_image(&configuration.base_image).map_err(|fault| {
         Box::new(Outcome { advice: fault.hint.clone(), ..outcome(Cause::ImageMissing, fault.to_string()) })
     })?;
@@ -78,11 +84,19 @@ pub(crate) async fn plan(way: &Way, permitted: Permitted) -> Step<Planned> {
             }));
         }
     }
-    let environment = match &way.activity.code_env {
-        Some(name) => Some(environment(way.host.home(), name, &configuration, &job, &spec.name)?),
+    if let Some(name) = &way.activity.code_env {
+        is_available(way.host.home(), name, &configuration)?;
+    }
+    let environment =
+        environment::of_run(way.host.home(), &way.activity, &job, &spec.name).map_err(|fault| not_prepared(&fault))?;
+    if let Some(environment) = &environment {
+        has_language(environment, &job)?;
+    }
+    let folders = match &way.activity.plugin {
+        Some(name) => plugins::folders(adapter, name, &job).await.map_err(|fault| not_prepared(&fault))?,
         None => None,
     };
-    let image = image_plan(&way.set, &way.journal, &spec, environment).await?;
+    let image = image_plan(&way.set, &way.journal, &spec, environment, folders).await?;
     let key = content_key(way.host.engines(), configuration.engine.daemon(), &image).await;
     let mut plan = Plan::new(&way.run, &way.activity, job, configuration, spec, key);
     plan.code_env = image.environment.as_ref().map(|environment| environment.spec.clone());
@@ -92,21 +106,38 @@ pub(crate) async fn plan(way: &Way, permitted: Permitted) -> Step<Planned> {
     Ok(Planned { plan, image, limits })
 }
 
-/// The code environment that an activity names, if its configuration may use it.
-fn environment(
-    home: &Home,
-    name: &str,
-    configuration: &ExecutionConfiguration,
-    job: &Job,
-    base: &str,
-) -> Step<Environment> {
-    let (settings, environment) = environment::load(home, name, base).map_err(|fault| {
-        Box::new(Outcome {
-            advice: fault.hint.clone(),
-            whose: Whose::Configuration,
-            ..outcome(Cause::NotPrepared, fault.to_string())
-        })
-    })?;
+/// Something that the home's files say keeps the run from being prepared.
+fn not_prepared(fault: &Fault) -> Box<Outcome> {
+    Box::new(Outcome {
+        advice: fault.hint.clone(),
+        whose: Whose::Configuration,
+        ..outcome(Cause::NotPrepared, fault.to_string())
+    })
+}
+
+/// A component gets a recipe no secret that the configuration doesn't name, as an activity doesn't.
+fn allows_job_secrets(configuration: &ExecutionConfiguration, job: &Job, adapter: &str) -> Step<()> {
+    match job.secrets.values().find(|name| !configuration.allowed_secrets.contains(name)) {
+        None => Ok(()),
+        Some(name) => Err(Box::new(Outcome {
+            advice: Some(format!(
+                "an administrator can allow it: `secrets = [\"{name}\"]` under [permissions] in configs/{}.toml",
+                configuration.name
+            )),
+            ..outcome(
+                Cause::Refused,
+                format!(
+                    "refused: {adapter} asked for the secret \"{name}\", which {} doesn't allow",
+                    configuration.name
+                ),
+            )
+        })),
+    }
+}
+
+/// Whether a configuration may use a code environment.
+fn is_available(home: &Home, name: &str, configuration: &ExecutionConfiguration) -> Step<()> {
+    let settings = home.load_code_env(name).map_err(|fault| not_prepared(&fault))?;
     if let Availability::Only(names) = &settings.available
         && !settings.available.includes(&configuration.name)
     {
@@ -128,7 +159,11 @@ fn environment(
             )
         }));
     }
-    let language = &environment.spec.language;
+    Ok(())
+}
+
+fn has_language(environment: &Environment, job: &Job) -> Step<()> {
+    let (name, language) = (&environment.spec.name, &environment.spec.language);
     if !job.languages.is_empty() && !job.languages.iter().any(|needed| needed.name == *language) {
         let needed: Vec<&str> = job.languages.iter().map(|language| language.name.as_str()).collect();
         return Err(Box::new(outcome(
@@ -139,7 +174,7 @@ fn environment(
             ),
         )));
     }
-    Ok(environment)
+    Ok(())
 }
 
 /// An adapter that is there and isn't loaded, as the end of a sentence: it may be the one that is missing.
@@ -191,6 +226,7 @@ pub(crate) async fn image_plan(
     journal: &Journal,
     spec: &ImageSpec,
     environment: Option<Environment>,
+    folders: Option<FoldersPlan>,
 ) -> Step<ImagePlan> {
     let Some(maker) = set.image_recipe(&spec.made_by) else {
         let message = format!(
@@ -210,16 +246,16 @@ pub(crate) async fn image_plan(
     };
     let recipe = call.answer.map_err(|error| refused(format!("the base image {}", spec.name), &error))?;
     let environment = match environment {
-        Some(Environment { spec: asked, lock, refresh, file }) => {
+        Some(Environment { spec: asked, lock, refresh, file, lock_file }) => {
             let call = maker.generate_environment(spec, &asked).await;
             journal.note(EventKind::Decision(call.decision("image-recipe")));
             let recipe =
                 call.answer.map_err(|error| refused(format!("the code environment {}", asked.name), &error))?;
-            Some(EnvironmentPlan { spec: asked, recipe, lock, refresh, file })
+            Some(EnvironmentPlan { spec: asked, recipe, lock, refresh, file, lock_file })
         }
         None => None,
     };
-    Ok(ImagePlan { spec: spec.clone(), recipe, made_by, environment })
+    Ok(ImagePlan { spec: spec.clone(), recipe, made_by, environment, folders })
 }
 
 /// The content key of the base image, or of the code environment over it. `None` while it can't be known: it starts from an

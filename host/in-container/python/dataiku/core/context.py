@@ -17,6 +17,48 @@ def context():
     return _contexts[path]
 
 
+def parameters():
+    """The recipe's parameters, as a new dict.
+
+    Those that are secrets come as variables of the environment, which ``WHARF_SECRET_PARAMETERS`` names.
+    """
+    values = json.loads(json.dumps(context().get("parameters") or {}))
+    put_secrets(values, "WHARF_SECRET_PARAMETERS")
+    return values
+
+
+def put_secrets(values, variable):
+    """Puts secrets in their places.
+
+    The variable holds a JSON object from JSON pointers (RFC 6901), such as ``/preset/password``, to the names of the variables that
+    have the values.
+    """
+    for pointer, holder in (environment_json(variable) or {}).items():
+        if holder not in os.environ:
+            raise DataikuException(
+                "the parameter %s of this recipe is a secret, and its variable %s isn't set" % (pointer, holder),
+                "secret-missing",
+            )
+        keys = [key.replace("~1", "/").replace("~0", "~") for key in pointer.split("/")[1:]]
+        place = values
+        for key in keys[:-1]:
+            place = place[int(key)] if isinstance(place, list) else place[key]
+        last = keys[-1]
+        place[int(last) if isinstance(place, list) else last] = os.environ[holder]
+
+
+def environment_json(variable):
+    """The value of a variable of the environment that holds JSON; None when it isn't set."""
+    text = os.environ.get(variable)
+    if not text:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        # Without the text: it may hold what nobody is to read.
+        raise DataikuException("the variable %s isn't valid JSON: %s" % (variable, error)) from None
+
+
 def default_project_key():
     """Key of the project that the run belongs to; empty when it belongs to none."""
     return context().get("project") or os.environ.get("DKU_CURRENT_PROJECT_KEY", "")

@@ -1,9 +1,7 @@
 """Datasets: their schema, and their rows as dataframes, as tuples, as dicts or as text."""
 
 import collections.abc
-import csv
 import io
-import random
 from urllib.parse import quote
 
 from dataiku.core.connection import DataikuException, Upload, encode, open_body, request_json
@@ -11,13 +9,16 @@ from dataiku.core.context import context, default_project_key, full_name, is_inp
 from dataiku.core.dataset_write import DatasetWriter
 from dataiku.core.frame_read import Reading
 from dataiku.core.frame_write import infer_columns, match_columns, pandas, pyarrow, write_arrow, write_csv
+from dataiku.core.rows_read import Lines, read_rows
+from dataiku.core.sampling import Sampling
 from dataiku.core.types import check_columns, from_text
-from dataiku.core.unavailable import refuse
+from dataiku.core.unavailable import METRICS, refuse
+from dataiku.core.unknown import Known
 
 _PARTITIONS = "datasets aren't partitioned here: a run reads and writes whole datasets"
-_METRICS = "metrics and checks belong to the DSS server, which a container can't reach"
-# The longest field that the module `csv` takes, which is its own limit for all readers of the process.
-_FIELD_LIMIT = 2**31 - 1
+_FILES = "a container doesn't see the files of a dataset: read it with get_dataframe() or iter_rows()"
+# How many rows are read at a time where the caller says nothing.
+_ROWS = 50000
 
 
 class Schema(list):
@@ -58,6 +59,16 @@ class DatasetCursor(collections.abc.Mapping):
         return self._places.get(name)
 
 
+class _SpecItem(dict):
+    """The settings of an output in its recipe, of which none can be changed here."""
+
+    def __setitem__(self, key, value):
+        if value != self.get(key):
+            raise DataikuException(
+                "%s = %r isn't available here: a run always writes its outputs anew" % (key, value), "not-available"
+            )
+
+
 class Dataset:
     """An input or an output of the run, by its name with or without the project's key.
 
@@ -75,6 +86,8 @@ class Dataset:
         self.read_partitions = ["NP"]
         #: The partition that is written: empty, because datasets aren't partitioned here.
         self.writePartition = ""
+        #: The settings of an output in its recipe, such as ``appendMode``, which is always False here.
+        self.spec_item = _SpecItem(appendMode=False)
 
     @staticmethod
     def list(project_key=None):
@@ -118,7 +131,7 @@ class Dataset:
             raise DataikuException("the dataset %s has no schema yet: use write_schema() first" % self.short_name)
         return Schema(dict(column) for column in self._columns)
 
-    def write_schema(self, columns, drop_and_create=False, dropAndCreate=False, **ignored):
+    def write_schema(self, columns, drop_and_create=False, dropAndCreate=False):
         """Sets the columns of an output: a list of dicts with ``name`` and ``type``.
 
         Outputs are always written anew, so ``drop_and_create`` changes nothing.
@@ -129,7 +142,7 @@ class Dataset:
         self._columns = columns
         self._sent = True
 
-    def write_schema_from_dataframe(self, df, drop_and_create=False, dropAndCreate=False, **ignored):
+    def write_schema_from_dataframe(self, df, drop_and_create=False, dropAndCreate=False):
         """Sets the columns of an output to those of a dataframe.
 
         Integers keep their width, floats are ``double`` (32 bits: ``float``), booleans ``boolean``, dates with and
@@ -179,15 +192,22 @@ class Dataset:
         date_parser=None,
         override_dtypes=None,
         pandas_read_kwargs=None,
-        **ignored
+        int_as_float=False,
+        use_nullable_integers=False,
+        categoricals=None,
+        ascending=True
     ):
         """Reads the dataset into a dataframe of pandas.
 
         By default pandas finds the types itself, and columns of type ``date`` are read as dates in UTC. With
         ``infer_with_pandas=False`` the types are the schema's; integers and booleans with nulls are then pandas'
-        own nullable types (``Int64``, ``boolean``), so that no digit is lost. A null and an empty text are both NaN.
+        own nullable types (``Int64``, ``boolean``), so that no digit is lost. A null and an empty text are both NaN;
+        with ``keep_default_na=False`` an empty text stays one.
 
-        ``sampling`` is ``head`` (with ``limit``) or ``random`` (with ``limit`` or ``ratio``).
+        Columns of integers are floats with ``int_as_float``, and always nullable with ``use_nullable_integers``.
+        ``categoricals`` is a list of columns, or ``"all_strings"``. ``sampling`` is ``head`` (with ``limit``),
+        ``random`` (with ``limit`` or ``ratio``) or ``random-column`` (with ``sampling_column`` and ``ratio``).
+        ``print_deep_memory_usage``, ``skip_additional_data_checks`` and ``ascending`` change nothing here.
         """
         reading = self._reading(
             columns,
@@ -200,12 +220,20 @@ class Dataset:
             date_parser=date_parser,
             override_dtypes=override_dtypes,
             pandas_read_kwargs=pandas_read_kwargs,
+            int_as_float=int_as_float,
+            use_nullable_integers=use_nullable_integers,
+            categoricals=categoricals,
         )
-        head = _check_sampling(sampling, limit, ratio)
-        if sampling == "random":
-            parts = self._frames(reading, columns, None, 50000)
-            return _sample_frames(parts, limit, ratio, lambda: self._whole(reading, columns, 0))
-        return self._whole(reading, columns, head)
+        sample = Sampling(sampling, sampling_column, limit, ratio)
+        if not sample.random:
+            return self._whole(reading, columns, sample.head)
+        self._check_sampled(sample, columns)
+        parts = self._frames(reading, columns, None, _ROWS)
+        return sample.frame(parts, lambda: self._whole(reading, columns, 0))
+
+    def get_fast_path_dataframe(self, columns=None, pandas_read_kwargs=None, print_deep_memory_usage=True):
+        """The same as ``get_dataframe``: all data crosses the same way here."""
+        return self.get_dataframe(columns=columns, pandas_read_kwargs=pandas_read_kwargs)
 
     def iter_dataframes(
         self,
@@ -224,7 +252,10 @@ class Dataset:
         date_parser=None,
         override_dtypes=None,
         pandas_read_kwargs=None,
-        **ignored
+        int_as_float=False,
+        use_nullable_integers=False,
+        categoricals=None,
+        ascending=True
     ):
         """Reads the dataset as dataframes of at most ``chunksize`` rows each, in bounded memory.
 
@@ -243,17 +274,19 @@ class Dataset:
             date_parser=date_parser,
             override_dtypes=override_dtypes,
             pandas_read_kwargs=pandas_read_kwargs,
+            int_as_float=int_as_float,
+            use_nullable_integers=use_nullable_integers,
+            categoricals=categoricals,
         )
-        head = _check_sampling(sampling, limit, ratio)
-        parts = self._frames(reading, columns, head, int(chunksize))
-        if sampling != "random":
-            return parts
-        if ratio is not None:
-            return (part.sample(frac=ratio).sort_index().reset_index(drop=True) for part in parts)
-        sample = _sample_frames(parts, limit, ratio, lambda: self._whole(reading, columns, 0))
-        return (sample.iloc[at : at + chunksize] for at in range(0, len(sample), int(chunksize)))
+        sample = Sampling(sampling, sampling_column, limit, ratio)
+        self._check_sampled(sample, columns)
+        return sample.parts(self._frames(reading, columns, sample.head, int(chunksize)), int(chunksize))
 
-    def write_with_schema(self, df, drop_and_create=False, dropAndCreate=False, **ignored):
+    def iter_dataframes_forced_types(self, names, dtypes, parse_date_columns, *args, **kwargs):
+        """Not available here."""
+        refuse("Dataset.iter_dataframes_forced_types", "use iter_dataframes() with override_dtypes")
+
+    def write_with_schema(self, df, drop_and_create=False, dropAndCreate=False):
         """Writes a dataframe, its columns becoming the schema as in ``write_schema_from_dataframe``.
 
         The index isn't written. Null values (None, NaN, NaT, NA) are null, and empty texts stay empty texts.
@@ -261,11 +294,11 @@ class Dataset:
         self.write_schema_from_dataframe(df)
         self._write_frame(df)
 
-    def write_from_dataframe(self, df, infer_schema=False, **ignored):
+    def write_from_dataframe(self, df, infer_schema=False, drop_and_create=False, dropAndCreate=False):
         """The same as ``write_dataframe``."""
         self.write_dataframe(df, infer_schema)
 
-    def write_dataframe(self, df, infer_schema=False, drop_and_create=False, dropAndCreate=False, **ignored):
+    def write_dataframe(self, df, infer_schema=False, drop_and_create=False, dropAndCreate=False):
         """Writes a dataframe with the schema that the dataset has; with ``infer_schema``, with its own.
 
         Its columns must be those of the schema, in any order. A dataset without a schema gets the dataframe's.
@@ -283,31 +316,55 @@ class Dataset:
     # Rows
 
     def iter_rows(
-        self, sampling="head", sampling_column=None, limit=None, ratio=None, log_every=-1, timeout=30, columns=None
+        self,
+        sampling="head",
+        sampling_column=None,
+        limit=None,
+        ratio=None,
+        log_every=-1,
+        timeout=30,
+        columns=None,
+        ascending=True
     ):
         """Reads row by row: each is a mapping from column to value, typed by the schema.
 
-        A null and an empty text are both None; dates are in UTC.
+        A null is None, an empty text is an empty text; dates are in UTC unless their text says another zone.
         """
         places = {name: at for at, name in enumerate(column["name"] for column in self._chosen(columns))}
         for values in self.iter_tuples(sampling, sampling_column, limit, ratio, log_every, timeout, columns):
             yield DatasetCursor(places, values)
 
     def iter_tuples(
-        self, sampling="head", sampling_column=None, limit=None, ratio=None, log_every=-1, timeout=30, columns=None
+        self,
+        sampling="head",
+        sampling_column=None,
+        limit=None,
+        ratio=None,
+        log_every=-1,
+        timeout=30,
+        columns=None,
+        ascending=True
     ):
-        """Reads row by row: each is a tuple in the order of the columns, with the values of ``iter_rows``."""
+        """Reads row by row: each is a tuple in the order of the columns, with the values of ``iter_rows``.
+
+        With ``log_every`` a line says after so many rows how many there were. ``timeout`` and ``ascending`` change
+        nothing here.
+        """
+        sample = Sampling(sampling, sampling_column, limit, ratio)
+        place = self._check_sampled(sample, columns)
+        for count, row in enumerate(sample.rows(self._tuples(columns, sample.head), place), 1):
+            yield row
+            if log_every > 0 and count % log_every == 0:
+                print("%s: %d rows read" % (self.short_name, count), flush=True)
+
+    def _tuples(self, columns, limit):
         kinds = [column["type"] for column in self._chosen(columns)]
-        head = _check_sampling(sampling, limit, ratio)
-        rows = self._texts(columns, head)
-        if sampling == "random":
-            rows = _sample_rows(rows, limit, ratio)
-        for row in rows:
+        for row in self._texts(columns, limit):
             if len(row) != len(kinds):
                 raise DataikuException(
                     "a row of %s has %d values for %d columns" % (self.short_name, len(row), len(kinds))
                 )
-            yield tuple(from_text(text, kind) for text, kind in zip(row, kinds))
+            yield tuple([from_text(text, kind) for text, kind in zip(row, kinds)])
 
     def raw_formatted_data(
         self, sampling=None, columns=None, format="tsv-excel-noheader", format_params=None, read_session_id=None
@@ -332,7 +389,7 @@ class Dataset:
                 "tsv-excel-header or tsv-excel-noheader" % format
             )
         rows = self._texts(columns, limit, with_header=format.endswith("-header"))
-        return io.BufferedReader(_Lines(rows, "\t" if format.startswith("tsv") else ","))
+        return io.BufferedReader(Lines(rows, "\t" if format.startswith("tsv") else ","))
 
     # What is known of it
 
@@ -342,23 +399,36 @@ class Dataset:
         The settings that DSS keeps for a dataset (connection, format, parameters) don't cross into a container.
         """
         columns = self.read_schema(raise_if_empty=False) if self.has_schema() else Schema()
-        return {
-            "projectKey": self.project_key,
-            "name": self.short_name,
-            "type": "container",
-            "managed": is_output(self.short_name, "dataset"),
-            "params": {},
-            "schema": {"columns": list(columns)},
-            "partitioning": {"dimensions": []},
-        }
+        what, hint = "the dataset " + self.short_name, "only its name, project and schema cross into one"
+        return Known(
+            {
+                "projectKey": self.project_key,
+                "name": self.short_name,
+                "smartName": self.short_name,
+                "type": "container",
+                "managed": is_output(self.short_name, "dataset"),
+                "params": Known({}, what, hint),
+                "schema": {"columns": list(columns)},
+                "partitioning": {"dimensions": []},
+                "customFields": {},
+            },
+            what,
+            hint,
+        )
 
     def get_location_info(self, sensitive_info=False):
         """Where the data is: in a container nobody knows, and this says so."""
         return {
             "locationInfoType": "NONE",
-            "info": {},
+            "info": Known(
+                {}, "the place of dataset " + self.short_name, "it reads and writes the dataset through its runner"
+            ),
             "message": "a container reads and writes this dataset through its runner, and doesn't know where it is",
         }
+
+    def get_files_info(self, partitions=()):
+        """Not available in a container."""
+        refuse("Dataset.get_files_info", _FILES)
 
     def list_partitions(self, raise_if_empty=True):
         """Always ``["NP"]``: datasets aren't partitioned here."""
@@ -374,19 +444,19 @@ class Dataset:
 
     def get_last_metric_values(self, partition=""):
         """Not available in a container."""
-        refuse("Dataset.get_last_metric_values", _METRICS)
+        refuse("Dataset.get_last_metric_values", METRICS)
 
     def get_metric_history(self, metric_lookup, partition=""):
         """Not available in a container."""
-        refuse("Dataset.get_metric_history", _METRICS)
+        refuse("Dataset.get_metric_history", METRICS)
 
     def save_external_metric_values(self, values_dict, partition=""):
         """Not available in a container."""
-        refuse("Dataset.save_external_metric_values", _METRICS)
+        refuse("Dataset.save_external_metric_values", METRICS)
 
     def save_external_check_values(self, values_dict, partition=""):
         """Not available in a container."""
-        refuse("Dataset.save_external_check_values", _METRICS)
+        refuse("Dataset.save_external_check_values", METRICS)
 
     # How it is done
 
@@ -403,6 +473,17 @@ class Dataset:
                     "the dataset %s has no column %r; it has: %s" % (self.short_name, name, ", ".join(known))
                 )
         return [known[name] for name in names]
+
+    def _check_sampled(self, sample, names):
+        """Where the column is by whose values rows are chosen; None when they are chosen otherwise."""
+        if sample.column is None:
+            return None
+        chosen = [column["name"] for column in self._chosen(names)]
+        if sample.column not in chosen:
+            raise DataikuException(
+                "the sampling_column %r isn't among the columns that are read: %s" % (sample.column, ", ".join(chosen))
+            )
+        return chosen.index(sample.column)
 
     def _reading(self, names, **options):
         pandas()
@@ -426,19 +507,12 @@ class Dataset:
                 yield part
 
     def _texts(self, names, limit, with_header=False):
-        csv.field_size_limit(max(csv.field_size_limit(), _FIELD_LIMIT))
         single = len(self._chosen(names)) == 1
-        with io.TextIOWrapper(self._body(names, limit, "csv"), encoding="utf-8", newline="") as text:
-            rows = csv.reader(text)
-            first = next(rows, None)
-            if with_header and first is not None:
-                yield first
-            for row in rows:
-                # An empty line is a row of one null, or nothing at all.
-                if row:
-                    yield row
-                elif single:
-                    yield [""]
+        rows = read_rows(self._body(names, limit, "csv"), "the dataset " + self.short_name, single)
+        if not with_header:
+            next(rows, None)
+        for row in rows:
+            yield row
 
     def _write_frame(self, df):
         columns = self.columns_to_write()
@@ -467,82 +541,3 @@ def _way(frame, columns):
     from dataiku.core.plain_frame import is_plain, write_plain
 
     return write_plain if is_plain(frame, columns) else write_csv
-
-
-class _Lines(io.RawIOBase):
-    """Rows of text as a binary stream."""
-
-    def __init__(self, rows, delimiter):
-        super().__init__()
-        self._rows = rows
-        self._delimiter = delimiter
-        self._rest = b""
-
-    def readable(self):
-        return True
-
-    def readinto(self, buffer):
-        if not self._rest:
-            text = io.StringIO()
-            writer = csv.writer(text, delimiter=self._delimiter, lineterminator="\n")
-            for _, row in zip(range(1000), self._rows):
-                writer.writerow(row)
-            self._rest = text.getvalue().encode("utf-8")
-        count = min(len(buffer), len(self._rest))
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
-
-    def close(self):
-        if not self.closed:
-            self._rows.close()
-        super().close()
-
-
-def _check_sampling(sampling, limit, ratio):
-    """The number of rows to ask the host for; None for all."""
-    if sampling not in ("head", "random"):
-        raise DataikuException(
-            "the sampling %r isn't available here: use 'head' with a limit, or 'random' with a limit or a ratio"
-            % sampling
-        )
-    if limit is not None and int(limit) < 0:
-        raise DataikuException("limit can't be negative: %r" % limit)
-    if sampling == "head":
-        return None if limit is None else int(limit)
-    if (limit is None) == (ratio is None):
-        raise DataikuException("the sampling 'random' needs a limit or a ratio, and not both")
-    if ratio is not None and not 0 <= ratio <= 1:
-        raise DataikuException("ratio must be between 0 and 1, not %r" % ratio)
-    return None
-
-
-def _sample_frames(parts, limit, ratio, nothing):
-    """Rows chosen at random, in their order, with no more than the chosen ones and one part in memory."""
-    module = pandas()
-    kept, keys = [], []
-    for part in parts:
-        if ratio is not None:
-            kept.append(part[[random.random() < ratio for _ in range(len(part))]])
-            continue
-        kept.append(part)
-        keys.extend(random.random() for _ in range(len(part)))
-        if len(keys) > limit:
-            frame = module.concat(kept, ignore_index=True)
-            chosen = sorted(sorted(range(len(keys)), key=keys.__getitem__)[:limit])
-            kept, keys = [frame.iloc[chosen]], [keys[at] for at in chosen]
-    return module.concat(kept, ignore_index=True) if kept else nothing()
-
-
-def _sample_rows(rows, limit, ratio):
-    if ratio is not None:
-        return (row for row in rows if random.random() < ratio)
-    kept = []
-    for at, row in enumerate(rows):
-        if len(kept) < limit:
-            kept.append((at, row))
-        else:
-            place = random.randrange(at + 1)
-            if place < limit:
-                kept[place] = (at, row)
-    return (row for _, row in sorted(kept, key=lambda pair: pair[0]))

@@ -1,5 +1,7 @@
 """Writing a dataset: row by row, or dataframe by dataframe, in bounded memory."""
 
+import sys
+
 from dataiku.core import at_exit
 from dataiku.core.connection import PIECE, DataikuException, Upload, encode
 from dataiku.core.frame_write import match_columns, write_csv
@@ -20,6 +22,7 @@ class DatasetWriter:
         self._lines = []
         self._size = 0
         self._closed = False
+        self._warned = False
 
     def write_tuple(self, row):
         """Writes one row, its values in the order of the schema."""
@@ -40,14 +43,20 @@ class DatasetWriter:
         self.write_tuple(row)
 
     def write_row_dict(self, row_dict):
-        """Writes one row from a dict; a column that isn't in it is null, and a key that isn't a column is an error."""
+        """Writes one row from a dict: a column that isn't in it is null.
+
+        A key that isn't a column is left out, as in DSS; a warning says so once.
+        """
         self._open()
-        unknown = [key for key in row_dict if key not in self._places]
-        if unknown:
-            raise DataikuException(
-                "%r isn't a column of %s, which has: %s"
-                % (unknown[0], self._dataset.name, ", ".join(column["name"] for column in self._columns))
-            )
+        if not self._warned:
+            unknown = [key for key in row_dict if key not in self._places]
+            if unknown:
+                self._warned = True
+                sys.stdout.flush()
+                sys.stderr.write(
+                    "warning: %r isn't a column of %s and isn't written; it has: %s\n"
+                    % (unknown[0], self._dataset.name, ", ".join(column["name"] for column in self._columns))
+                )
         self.write_tuple([row_dict.get(column["name"]) for column in self._columns])
 
     def write_dataframe(self, df):

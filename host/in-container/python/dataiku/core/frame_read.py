@@ -30,6 +30,9 @@ class Reading:
         override_dtypes=None,
         date_parser=None,
         pandas_read_kwargs=None,
+        int_as_float=False,
+        use_nullable_integers=False,
+        categoricals=None,
     ):
         self.columns = columns
         self.names = [column["name"] for column in columns]
@@ -42,6 +45,27 @@ class Reading:
         self.override_dtypes = override_dtypes or {}
         self.date_parser = date_parser
         self.pandas_read_kwargs = dict(pandas_read_kwargs or {})
+        if int_as_float and use_nullable_integers:
+            raise DataikuException("int_as_float and use_nullable_integers can't both be True")
+        self.int_as_float = int_as_float
+        self.use_nullable_integers = use_nullable_integers
+        if categoricals is None:
+            categoricals = []
+        elif categoricals == "all_strings":
+            categoricals = [column["name"] for column in columns if column["type"] == "string"]
+        unknown = [name for name in categoricals if name not in self.names]
+        if isinstance(categoricals, str) or unknown:
+            raise DataikuException(
+                "categoricals must be 'all_strings' or a list of columns that are read (%s), not %r"
+                % (", ".join(self.names), categoricals)
+            )
+        self.categoricals = set(categoricals)
+
+    def infers(self, column):
+        """Whether pandas finds the type of that column itself."""
+        if column["type"] in INTEGERS and (self.use_nullable_integers or self.int_as_float):
+            return False
+        return self.infer and column["name"] not in self.categoricals
 
     @property
     def wire(self):
@@ -101,7 +125,7 @@ class Reading:
                 dtype[at] = self.override_dtypes[column["name"]]
             elif kind == "date" or (kind == "boolean" and self.bool_as_str):
                 dtype[at] = str
-            elif not self.infer:
+            elif not self.infers(column):
                 dtype[at] = "float%d" % FLOATS[kind] if kind in FLOATS else str
         arguments = {
             "header": 0,
@@ -110,20 +134,31 @@ class Reading:
             "index_col": False,
             "dtype": dtype,
             "encoding": "utf-8",
-            "float_precision": self.float_precision,
             "keep_default_na": self.keep_default_na,
-            "na_values": self._by_position(self.na_values),
+            "na_values": self._null_values(),
             # In a dataset of one column an empty line is a row.
             "skip_blank_lines": len(self.columns) > 1,
         }
+        if self.float_precision is not None:
+            # Deprecated in newer versions of pandas, which warn of it wherever it is given.
+            arguments["float_precision"] = self.float_precision
         arguments.update(more)
         arguments.update(self.pandas_read_kwargs)
         return pandas().read_csv(body, **arguments)
 
-    def _by_position(self, values):
-        if not isinstance(values, dict):
+    def _null_values(self):
+        values = self.na_values
+        if not isinstance(values, dict) and self.keep_default_na:
             return values
-        return {at: values[name] for at, name in enumerate(self.names) if name in values}
+        found = {}
+        for at, column in enumerate(self.columns):
+            texts = self._given_null_texts(column["name"])
+            if not self.keep_default_na and column["type"] != "string":
+                # Where no texts are, an empty one is null whatever was asked.
+                texts.append("")
+            if texts:
+                found[at] = texts
+        return found
 
     def _finish(self, frame):
         if len(frame.columns) != len(self.columns):
@@ -134,9 +169,20 @@ class Reading:
         return self._frame(series, frame.index)
 
     def _frame(self, series, index=None):
+        series = [self._as_asked(each, column) for each, column in zip(series, self.columns)]
         frame = pandas().DataFrame(dict(enumerate(series)), index=index, copy=False)
         frame.columns = pandas().Index(self.names, dtype=object if not self.names else None)
         return frame
+
+    def _as_asked(self, series, column):
+        kind, name = column["type"], column["name"]
+        if name in self.override_dtypes:
+            return series
+        if kind in INTEGERS and self.int_as_float:
+            return series.astype("float64") if series.dtype.kind != "O" else pandas().to_numeric(series)
+        if kind in INTEGERS and self.use_nullable_integers:
+            return series.astype("Int%d" % INTEGERS[kind])
+        return series.astype("category") if name in self.categoricals else series
 
     def _finish_text(self, series, column):
         kind = column["type"]
@@ -144,7 +190,7 @@ class Reading:
             return series
         if kind == "date":
             return self.dates(series) if self.parse_dates else series
-        if self.infer:
+        if self.infers(column):
             return series
         if kind in INTEGERS:
             return _integers(series, kind, column["name"])
@@ -186,7 +232,7 @@ class Reading:
                 return data.to_pandas().astype(self.override_dtypes[name])
             if kind == "date" and self.parse_dates:
                 return self.dates(_objects(data))
-            if self.infer and not (kind == "boolean" and self.bool_as_str):
+            if self.infers(column) and not (kind == "boolean" and self.bool_as_str):
                 sample = data.drop_null().slice(0, SAMPLE).to_pylist()
                 inferred = self.infer_texts(sample, data.to_pylist)
                 if inferred is not None:
@@ -195,18 +241,18 @@ class Reading:
         if name in self.override_dtypes:
             return data.to_pandas().astype(self.override_dtypes[name])
         if types.is_boolean(data.type):
-            if data.null_count and not self.infer:
+            if data.null_count and not self.infers(column):
                 return module.Series(module.BooleanDtype().__from_arrow__(data))
             return _objects(data) if data.null_count else data.to_pandas()
         if types.is_integer(data.type):
-            if self.infer:
+            if self.infers(column):
                 # With nulls this is floats, as pandas infers it from text.
                 return data.cast(arrow.int64()).to_pandas()
             dtype = {8: module.Int8Dtype, 16: module.Int16Dtype, 32: module.Int32Dtype, 64: module.Int64Dtype}
             if data.null_count:
                 return module.Series(dtype[data.type.bit_width]().__from_arrow__(data))
             return data.to_pandas()
-        if types.is_floating(data.type) and self.infer:
+        if types.is_floating(data.type) and self.infers(column):
             data = data.cast(arrow.float64())
         return data.to_pandas()
 
@@ -259,12 +305,15 @@ class Reading:
 
     def null_texts(self, name):
         """The texts of that column that stand for null."""
+        return self._given_null_texts(name) + (_NULL_TEXTS if self.keep_default_na else [])
+
+    def _given_null_texts(self, name):
         values = self.na_values.get(name, []) if isinstance(self.na_values, dict) else self.na_values
         if values is None:
             values = []
         elif isinstance(values, (str, int, float)):
             values = [values]
-        return [str(value) for value in values] + (_NULL_TEXTS if self.keep_default_na else [])
+        return [str(value) for value in values]
 
     def _nulls(self, data, name):
         arrow = pyarrow()

@@ -3,14 +3,14 @@
 import io
 import json
 import mimetypes
+import os
 
 from dataiku.core import at_exit
 from dataiku.core.connection import DataikuException, Upload, open_body, request_json
 from dataiku.core.context import default_project_key, full_name, is_output, require_output, resolve
 from dataiku.core.folder_copy import elements, file_path, list_files, local_copy, send
-from dataiku.core.unavailable import refuse
-
-_METRICS = "metrics and checks belong to the DSS server, which a container can't reach"
+from dataiku.core.unavailable import METRICS, refuse
+from dataiku.core.unknown import Known
 
 
 class ManagedFolderWriter(io.RawIOBase):
@@ -61,7 +61,10 @@ class Folder:
         self._asked = lookup
         self._project_key = project_key
         self._resolved = None
+        self._listed = None
         self.ignore_flow = ignore_flow
+        # There are no partitions here, which DSS spells so.
+        self.read_partitions = ["NP"]
 
     @property
     def short_name(self):
@@ -98,14 +101,19 @@ class Folder:
 
     def get_info(self, sensitive_info=False):
         """What the run knows of the folder. Where its files are is not among it."""
-        return {
-            "id": self.short_name,
-            "projectKey": self.project_key,
-            "name": self.short_name,
-            "type": "container",
-            "directoryBasedPartitioning": False,
-            "accessInfo": {},
-        }
+        what, hint = "the folder " + self.short_name, "get_path() gives a copy of it, the other methods single files"
+        return Known(
+            {
+                "id": self.short_name,
+                "projectKey": self.project_key,
+                "name": self.short_name,
+                "type": "container",
+                "directoryBasedPartitioning": False,
+                "accessInfo": Known({}, what, hint),
+            },
+            what,
+            hint,
+        )
 
     def get_path(self):
         """A local directory with a copy of the whole folder, made at the first call.
@@ -115,6 +123,10 @@ class Folder:
         class, and when the process ends; a failure there fails the run. In an input, changes go nowhere.
         """
         return local_copy(self.short_name, self._is_output()).path
+
+    def file_path(self, path):
+        """Local path of one file: a copy of the whole folder is made for it, as by ``get_path()``."""
+        return os.path.join(self.get_path(), *elements(path))
 
     def flush(self):
         """Sends what changed in the directory of ``get_path()``. Not a function of DSS."""
@@ -126,7 +138,7 @@ class Folder:
         """Paths of all files, each with a slash in front, in order."""
         _whole_folder(partition)
         self.flush()
-        return sorted("/" + info["path"] for info in list_files(self.short_name))
+        return sorted("/" + info["path"] for info in self._files(fresh=True))
 
     def list_partitions(self):
         """Always ``["NP"]``: folders aren't partitioned here."""
@@ -148,7 +160,7 @@ class Folder:
         """What is at a path: whether it exists, whether it is a directory, its size, its time, its children."""
         self.flush()
         parts = elements(path)
-        return _details(parts, [(elements(info["path"]), info) for info in list_files(self.short_name)])
+        return _details(parts, [(elements(info["path"]), info) for info in self._files()])
 
     def get_download_stream(self, path):
         """Opens a file for reading: a binary stream, to be used in a ``with`` block."""
@@ -217,15 +229,21 @@ class Folder:
 
     def get_last_metric_values(self, partition=""):
         """Not available in a container."""
-        refuse("Folder.get_last_metric_values", _METRICS)
+        refuse("Folder.get_last_metric_values", METRICS)
 
     def get_metric_history(self, metric_lookup, partition=""):
         """Not available in a container."""
-        refuse("Folder.get_metric_history", _METRICS)
+        refuse("Folder.get_metric_history", METRICS)
 
     def save_external_metric_values(self, values_dict, partition=""):
         """Not available in a container."""
-        refuse("Folder.save_external_metric_values", _METRICS)
+        refuse("Folder.save_external_metric_values", METRICS)
+
+    def _files(self, fresh=False):
+        """All files. Recipes ask for the details of one after the other, so an input is listed once for all of them."""
+        if fresh or self._listed is None or self._is_output():
+            self._listed = list_files(self.short_name)
+        return self._listed
 
     def _is_output(self):
         return is_output(self.short_name, "folder")

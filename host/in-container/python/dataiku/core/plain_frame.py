@@ -79,18 +79,18 @@ def series(reading, values, valid, column):
     if values.dtype == bool:
         if valid is None:
             return _as(module.Series(values), override)
-        if override is None and not reading.infer:
+        if override is None and not reading.infers(column):
             return module.Series(module.arrays.BooleanArray(values, ~valid))
         objects = values.astype(object)
         objects[~valid] = None if override is not None else float("nan")
         return _as(module.Series(objects, dtype=object), override)
     if values.dtype.kind == "i":
         if valid is None:
-            return _as(module.Series(values.astype("int64") if reading.infer and override is None else values), override)
-        if override is None and not reading.infer:
+            return _as(module.Series(values.astype("int64") if reading.infers(column) and override is None else values), override)
+        if override is None and not reading.infers(column):
             return module.Series(module.arrays.IntegerArray(values, ~valid))
         values = values.astype("float64")
-    elif reading.infer and override is None:
+    elif reading.infers(column) and override is None:
         values = values.astype("float64", copy=False)
     if valid is not None:
         values[~valid] = numpy.nan
@@ -109,7 +109,7 @@ def _from_texts(reading, values, column, override):
         return pandas().Series(values, dtype=object).astype(override)
     if column["type"] == "date" and reading.parse_dates:
         return reading.dates(_objects(values))
-    if reading.infer and not (column["type"] == "boolean" and reading.bool_as_str):
+    if reading.infers(column) and not (column["type"] == "boolean" and reading.bool_as_str):
         sample = list(itertools.islice((text for text in values if text is not None), SAMPLE))
         inferred = reading.infer_texts(sample, lambda: values)
         if inferred is not None:

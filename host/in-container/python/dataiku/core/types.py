@@ -76,9 +76,9 @@ def to_text(value, kind):
 
 
 def from_text(text, kind):
-    """A value of Python from its text in CSV; an empty text is None."""
-    if text == "":
-        return None
+    """A value of Python from its text in CSV, None for null; an empty text is one only where texts are."""
+    if not text:
+        return text if kind == "string" else None
     if kind in INTEGERS:
         try:
             return int(text)

@@ -1,0 +1,1 @@
+"""A part of DSS's own module from which some plugins import."""

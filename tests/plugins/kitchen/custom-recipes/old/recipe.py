@@ -1,0 +1,3 @@
+import dataiku
+
+print "as it was"

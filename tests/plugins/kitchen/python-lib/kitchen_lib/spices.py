@@ -1,0 +1,2 @@
+def season(what):
+    return what + " and pepper"
