@@ -1,9 +1,7 @@
 //! Step 1: may this user use this execution configuration for this?
 
 use wharf_components::Request;
-use wharf_model::{
-    Activity, Cause, Decision, EventKind, ExecutionConfiguration, Judgement, Limit, Outcome, Phase, Reason,
-};
+use wharf_model::{Cause, Decision, EventKind, ExecutionConfiguration, Judgement, Limit, Outcome, Phase, Reason};
 
 use super::{Asked, Step, Way};
 use crate::conclude::outcome;
@@ -67,14 +65,19 @@ pub(crate) async fn ask(way: &Way, asked: Asked) -> Step<Permitted> {
             }
         }
     }
-    allows_secrets(&way.activity, &configuration)?;
+    let named = way.activity.named_secrets();
+    allows_secrets(&configuration, named.values(), "the activity")?;
     phase.done();
     Ok(Permitted { configuration, limits })
 }
 
-/// An activity gets no secret that its configuration doesn't name, whatever components say.
-fn allows_secrets(activity: &Activity, configuration: &ExecutionConfiguration) -> Step<()> {
-    match activity.named_secrets().values().find(|name| !configuration.allowed_secrets.contains(name)) {
+/// Nobody gets a recipe a secret that its configuration doesn't name, whatever components say.
+pub(crate) fn allows_secrets<'a>(
+    configuration: &ExecutionConfiguration,
+    mut names: impl Iterator<Item = &'a String>,
+    by: &str,
+) -> Step<()> {
+    match names.find(|name| !configuration.allowed_secrets.contains(name)) {
         None => Ok(()),
         Some(name) => Err(Box::new(Outcome {
             advice: Some(format!(
@@ -83,7 +86,10 @@ fn allows_secrets(activity: &Activity, configuration: &ExecutionConfiguration) -
             )),
             ..outcome(
                 Cause::Refused,
-                format!("refused: activities under {} may not use the secret \"{name}\"", configuration.name),
+                format!(
+                    "refused: activities under {} may not use the secret \"{name}\", which {by} names",
+                    configuration.name
+                ),
             )
         })),
     }

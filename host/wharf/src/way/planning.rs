@@ -8,7 +8,7 @@ use wharf_model::launch::LaunchSpec;
 use wharf_model::outcome::Whose;
 use wharf_model::{Cause, EventKind, ExecutionConfiguration, Fault, ImageSpec, Limit, Outcome, Phase, Plan};
 
-use super::permission::{Permitted, missing};
+use super::permission::{Permitted, allows_secrets, missing};
 use super::{Step, Way};
 use crate::conclude::outcome;
 use crate::engines::Engines;
@@ -59,7 +59,7 @@ pub(crate) async fn plan(way: &Way, permitted: Permitted) -> Step<Planned> {
     let job = call.answer.map_err(|error| {
         Box::new(outcome(Cause::NotPrepared, format!("{} could not prepare it: {error}", call.by.component)))
     })?;
-    allows_job_secrets(&configuration, &job, adapter.name())?;
+    allows_secrets(&configuration, job.secrets.values(), adapter.name())?;
     let spec = way.host.home().load_base_image(&configuration.base_image).map_err(|fault| {
         Box::new(Outcome { advice: fault.hint.clone(), ..outcome(Cause::ImageMissing, fault.to_string()) })
     })?;
@@ -113,26 +113,6 @@ fn not_prepared(fault: &Fault) -> Box<Outcome> {
         whose: Whose::Configuration,
         ..outcome(Cause::NotPrepared, fault.to_string())
     })
-}
-
-/// A component gets a recipe no secret that the configuration doesn't name, as an activity doesn't.
-fn allows_job_secrets(configuration: &ExecutionConfiguration, job: &Job, adapter: &str) -> Step<()> {
-    match job.secrets.values().find(|name| !configuration.allowed_secrets.contains(name)) {
-        None => Ok(()),
-        Some(name) => Err(Box::new(Outcome {
-            advice: Some(format!(
-                "an administrator can allow it: `secrets = [\"{name}\"]` under [permissions] in configs/{}.toml",
-                configuration.name
-            )),
-            ..outcome(
-                Cause::Refused,
-                format!(
-                    "refused: {adapter} asked for the secret \"{name}\", which {} doesn't allow",
-                    configuration.name
-                ),
-            )
-        })),
-    }
 }
 
 /// Whether a configuration may use a code environment.
