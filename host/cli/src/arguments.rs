@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use wharf::settings::TimeSpan;
 
 use crate::exit_code;
@@ -112,17 +112,23 @@ pub(crate) struct ActivityArguments {
     #[arg(long, value_name = "NAME")]
     pub(crate) code_env: Option<String>,
     /// Run this Python file.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["r", "plugin"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["r", "plugin", "ml"])]
     pub(crate) python: Option<PathBuf>,
     /// Run this R file.
-    #[arg(long, value_name = "FILE", conflicts_with = "plugin")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["plugin", "ml"])]
     pub(crate) r: Option<PathBuf>,
     /// Run a recipe of this plugin.
-    #[arg(long, value_name = "PLUGIN", requires = "recipe")]
+    #[arg(long, value_name = "PLUGIN", requires = "recipe", conflicts_with = "ml")]
     pub(crate) plugin: Option<String>,
     /// Which recipe of the plugin.
     #[arg(long, value_name = "NAME", requires = "plugin")]
     pub(crate) recipe: Option<String>,
+    /// Train, retrain or score an in-memory model.
+    #[arg(long, value_name = "WORK")]
+    pub(crate) ml: Option<MlWork>,
+    /// The task of machine learning: a TOML or JSON file. `--param` goes before what is in it.
+    #[arg(long, value_name = "FILE", requires = "ml", conflicts_with = "params")]
+    pub(crate) task: Option<PathBuf>,
     /// A parameter of the recipe: a text, or JSON where the recipe takes more than a text. A secret is given as
     /// NAME={"secret":"SECRET"}. Can be repeated.
     #[arg(long, value_name = "NAME=VALUE")]
@@ -132,7 +138,7 @@ pub(crate) struct ActivityArguments {
     pub(crate) params: Option<PathBuf>,
     /// What the recipe reads: a .csv or .parquet file, or a folder if the path ends in /. Can be repeated.
     ///
-    /// For a plugin's recipe the name is that of a role, and the dataset has the name of its file; `ROLE:NAME=PATH` gives another.
+    /// For a plugin's recipe and for machine learning the name is that of a role, and the dataset has the name of its file; `ROLE:NAME=PATH` gives another.
     #[arg(long, value_name = "NAME=PATH")]
     pub(crate) input: Vec<String>,
     /// What the recipe writes: a .csv or .parquet file, or a folder if the path ends in /. Can be repeated.
@@ -162,6 +168,17 @@ pub(crate) struct ActivityArguments {
     /// A label of the run. Can be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) label: Vec<String>,
+}
+
+/// What is done with an in-memory model.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum MlWork {
+    /// Dataset `main` in, folder `model` out.
+    Train,
+    /// Dataset `main` and folder `model` in, folder `model` out.
+    Retrain,
+    /// Dataset `main` and folder `model` in, dataset `main` out.
+    Score,
 }
 
 /// Arguments of `run`.

@@ -5,10 +5,10 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use wharf::settings::{Direction, Home, binding, resource_argument, role_binding, secret_argument};
+use wharf::settings::{Direction, Home, binding, load_task, resource_argument, role_binding, secret_argument};
 use wharf_model::{Activity, ActivityKind, Binding, Fault, Identity, Resources};
 
-use crate::arguments::ActivityArguments;
+use crate::arguments::{ActivityArguments, MlWork};
 use crate::identity::login;
 
 /// The home that is meant, which need not be there yet.
@@ -80,9 +80,9 @@ pub(crate) fn activity(home: &Home, file: Option<&Path>, flags: &ActivityArgumen
     let requester = requester(flags.user.as_deref(), &flags.group)?;
     let mut activity = match file {
         Some(file) => home.load_activity(file, requester)?,
-        None if flags.python.is_none() && flags.r.is_none() && flags.plugin.is_none() => {
+        None if flags.python.is_none() && flags.r.is_none() && flags.plugin.is_none() && flags.ml.is_none() => {
             return Err(Fault::new("usage", "there is nothing to run")
-                .hint("give an activity file, --python FILE, --r FILE, or --plugin PLUGIN --recipe NAME"));
+                .hint("give an activity file, --python FILE, --r FILE, --plugin PLUGIN --recipe NAME, or --ml train --task FILE"));
         }
         None => bare(requester),
     };
@@ -138,8 +138,20 @@ fn apply(activity: &mut Activity, flags: &ActivityArguments, base: &Path) -> Res
         activity.plugin = Some(plugin.clone());
         activity.recipe = Some(recipe.clone());
     }
+    if let Some(work) = flags.ml {
+        activity.kind = match work {
+            MlWork::Train => ActivityKind::MlTrain,
+            MlWork::Retrain => ActivityKind::MlRetrain,
+            MlWork::Score => ActivityKind::MlScore,
+        };
+        (activity.code, activity.code_name) = (None, None);
+        (activity.plugin, activity.recipe) = (None, None);
+    }
     if let Some(file) = &flags.params {
         activity.parameters = parameters(file)?;
+    }
+    if let Some(file) = &flags.task {
+        activity.parameters = load_task(&base.join(file))?;
     }
     for argument in &flags.param {
         let (name, value) = pair("parameter", argument)?;
@@ -208,7 +220,7 @@ fn parameter(value: String) -> serde_json::Value {
 fn bound(direction: Direction, kind: ActivityKind, argument: &str, base: &Path) -> Result<Binding, Fault> {
     let word = if direction == Direction::Input { "input" } else { "output" };
     let (name, path) = pair(word, argument)?;
-    if kind == ActivityKind::Plugin {
+    if kind.has_roles() {
         let (role, name) = name.split_once(':').map_or((name.as_str(), None), |(role, name)| (role, Some(name)));
         return role_binding(direction, role, name, &path, base);
     }

@@ -150,7 +150,17 @@ impl Adapter {
             }
             folders.push(folder);
         }
-        Ok(Job { argv: job.argv, env, files, languages, parameters, secrets, environment, folders })
+        Ok(Job {
+            argv: job.argv,
+            env,
+            files,
+            languages,
+            parameters,
+            secrets,
+            environment,
+            folders,
+            keeps_when_stopped: job.keeps_when_stopped,
+        })
     }
 
     async fn folder(&self, at: &str, folder: recipe_adaptation::ImageFolder) -> Result<JobFolder, CallError> {

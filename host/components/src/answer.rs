@@ -110,6 +110,13 @@ fn edit(at: &str, edit: policy::Edit) -> Checked<Edit> {
         Asked::AddSystemPackage(package) => {
             Edit::AddSystemPackage(word(&format!("{at}.add-system-package"), package, "+:=~")?)
         }
+        Asked::SetParameter(pair) => {
+            let at = format!("{at}.set-parameter");
+            let value = serde_json::from_str(&pair.value)
+                .map_err(|error| CallError::invalid(format!("{at}.value"), format!("it isn't JSON: {error}")))?;
+            Edit::SetParameter(name(&format!("{at}.key"), pair.key)?, value)
+        }
+        Asked::RemoveParameter(key) => Edit::RemoveParameter(name(&format!("{at}.remove-parameter"), key)?),
         Asked::SetExecutionConfiguration(name) => {
             Edit::SetExecutionConfiguration(word(&format!("{at}.set-execution-configuration"), name, "")?)
         }

@@ -43,6 +43,7 @@ pub(crate) fn plan(plan: &Plan, engine_object: Option<&str>) -> types::Plan {
         security: security(&plan.security),
         labels: pairs(&plan.labels),
         time_limit: plan.time_limit,
+        parameters: serde_json::Value::Object(plan.parameters.clone()).to_string(),
         inputs: bindings(&plan.inputs),
         outputs: bindings(&plan.outputs),
         engine_object: engine_object.map(str::to_owned),

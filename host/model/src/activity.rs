@@ -35,6 +35,12 @@ impl ActivityKind {
     pub const ALL: [Self; 7] =
         [Self::Python, Self::R, Self::Plugin, Self::MlTrain, Self::MlRetrain, Self::MlScore, Self::Test];
 
+    /// Whether its inputs and outputs play roles, rather than having the names that its code uses.
+    #[must_use]
+    pub fn has_roles(self) -> bool {
+        matches!(self, Self::Plugin | Self::MlTrain | Self::MlRetrain | Self::MlScore)
+    }
+
     /// The kind as files, components and records spell it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -87,7 +93,7 @@ pub struct Place {
 pub struct Binding {
     /// The name in the recipe.
     pub name: String,
-    /// The role it plays in a plugin's recipe; `main` for others.
+    /// The role it plays in a plugin's recipe or in machine learning; `main` for others.
     pub role: String,
     /// Dataset or folder.
     pub kind: BindingKind,

@@ -41,6 +41,9 @@ pub struct Job {
     /// Folders that its image has.
     #[serde(default)]
     pub folders: Vec<JobFolder>,
+    /// A stopped run whose command ends by itself with 0 has succeeded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keeps_when_stopped: bool,
 }
 
 /// A code environment that a recipe brings along.

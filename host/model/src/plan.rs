@@ -95,6 +95,10 @@ pub enum Edit {
     AddSystemPackage(String),
     /// Another execution configuration.
     SetExecutionConfiguration(String),
+    /// A parameter of the recipe.
+    SetParameter(String, serde_json::Value),
+    /// No such parameter.
+    RemoveParameter(String),
 }
 
 /// One field that an edit changed.
@@ -191,6 +195,18 @@ impl Plan {
             let before = show(&std::mem::replace(slot, value));
             FieldChange { field: name.to_owned(), before: Some(before), after: Some(after) }
         }
+        fn parameter(
+            parameters: &mut serde_json::Map<String, serde_json::Value>,
+            key: &str,
+            value: Option<serde_json::Value>,
+        ) -> FieldChange {
+            let after = value.as_ref().map(ToString::to_string);
+            let before = match value {
+                Some(value) => parameters.insert(key.to_owned(), value),
+                None => parameters.remove(key),
+            };
+            FieldChange { field: format!("parameters.{key}"), before: before.map(|value| value.to_string()), after }
+        }
         let joined = |list: &Vec<String>| list.join(",");
         let security = &mut self.security;
         // A variable has one source. A policy can take a secret away, and can't add one: there is no edit that does.
@@ -235,6 +251,8 @@ impl Plan {
                 let after = self.image.system_packages.join(",");
                 FieldChange { field: "image.system-packages".to_owned(), before: Some(before), after: Some(after) }
             }
+            Edit::SetParameter(key, value) => parameter(&mut self.parameters, &key, Some(value)),
+            Edit::RemoveParameter(key) => parameter(&mut self.parameters, &key, None),
             Edit::SetExecutionConfiguration(name) => {
                 field("execution-configuration", &mut self.configuration.name, name, String::clone)
             }
@@ -304,6 +322,18 @@ mod tests {
         assert_eq!(plan.apply(&Edit::RemoveEnv("NONE".to_owned())), []);
         assert_eq!(plan.apply(&Edit::SetPrivileged(false)), []);
         assert_eq!(plan.apply(&Edit::RemoveEnv("TZ".to_owned())), [change("env.TZ", Some("UTC"), None)]);
+        assert_eq!(plan.apply(&Edit::RemoveParameter("none".to_owned())), []);
+    }
+
+    #[test]
+    fn a_parameter_is_set_and_removed() {
+        let mut plan = plan();
+        let jobs = |value| Edit::SetParameter("n_jobs".to_owned(), json!(value));
+        assert_eq!(plan.apply(&jobs(2)), [change("parameters.n_jobs", None, Some("2"))]);
+        assert_eq!(plan.apply(&jobs(2)), []);
+        assert_eq!(plan.apply(&jobs(1)), [change("parameters.n_jobs", Some("2"), Some("1"))]);
+        let gone = plan.apply(&Edit::RemoveParameter("n_jobs".to_owned()));
+        assert_eq!(gone, [change("parameters.n_jobs", Some("1"), None)]);
     }
 
     #[test]

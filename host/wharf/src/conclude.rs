@@ -96,6 +96,9 @@ pub(crate) fn conclude(evidence: Evidence) -> Outcome {
     let mut end = match (&evidence.runner, interruption) {
         // It finished before a request to end reached it: what it did counts.
         (Some(runner), _) if runner.exit_code == Some(0) && !runner.stopped => succeeded(evidence.usage.as_ref()),
+        (Some(runner), _) if runner.exit_code == Some(0) && evidence.keeps_when_stopped => {
+            kept(interruption, evidence.usage.as_ref())
+        }
         (runner, Some(interruption)) if runner.as_ref().is_none_or(|runner| runner.stopped) => {
             interrupted(interruption, &evidence)
         }
@@ -131,6 +134,17 @@ fn succeeded(usage: Option<&Usage>) -> Outcome {
         );
     }
     end
+}
+
+/// It was asked to end and made the best of it, as its job had said it would.
+fn kept(interruption: Option<&Interruption>, usage: Option<&Usage>) -> Outcome {
+    let why = match interruption {
+        Some(Interruption::StoppedBy(by)) => format!("stopped by {by}"),
+        Some(Interruption::TimeLimit(seconds)) => format!("it reached its time limit of {seconds} s"),
+        Some(Interruption::Silence { .. }) | None => "its container was asked to end".to_owned(),
+    };
+    let end = succeeded(usage);
+    Outcome { sentence: format!("{why}, and what it had until then is kept: {}", end.sentence), ..end }
 }
 
 fn failed(runner: &RunnerEnd, evidence: &Evidence) -> Outcome {

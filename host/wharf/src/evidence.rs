@@ -63,6 +63,9 @@ pub(crate) struct Evidence {
     pub(crate) came_up: Option<bool>,
     /// What the host asked for.
     pub(crate) interruption: Option<Interruption>,
+    /// What a stopped command that ended with 0 has done counts: from the job.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) keeps_when_stopped: bool,
     /// Bytes, from the plan.
     pub(crate) memory_limit: Option<u64>,
     /// Processes and threads, from the plan; only where the kernel refused one.

@@ -76,6 +76,7 @@ impl Job {
             secrets: Vec::new(),
             environment: None,
             folders: Vec::new(),
+            keeps_when_stopped: false,
         }
     }
 }

@@ -102,6 +102,13 @@ impl<'a> Changes<'a> {
         }
     }
 
+    /// Sets a parameter of the recipe.
+    pub fn set_parameter(&mut self, key: &str, value: &serde_json::Value, rule: &str, reason: impl Into<String>) {
+        if self.plan.parameter(key).as_ref() != Some(value) {
+            self.push(Edit::SetParameter(KeyValue::new(key, value.to_string())), rule, reason);
+        }
+    }
+
     /// Sets after how many seconds the run is ended.
     pub fn set_time_limit(&mut self, seconds: u64, rule: &str, reason: impl Into<String>) {
         if self.plan.time_limit != Some(seconds) {

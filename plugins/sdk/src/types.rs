@@ -81,6 +81,13 @@ impl Plan {
     pub fn label(&self, key: &str) -> Option<&str> {
         lookup(&self.labels, key)
     }
+
+    /// A parameter of the recipe.
+    #[must_use]
+    pub fn parameter(&self, key: &str) -> Option<serde_json::Value> {
+        let mut all: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&self.parameters).ok()?;
+        all.remove(key)
+    }
 }
 
 impl Request {

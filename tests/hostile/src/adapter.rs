@@ -93,6 +93,7 @@ impl Guest for Hostile {
             secrets: Vec::new(),
             environment: (wanted == "odd-environment").then(odd_environment),
             folders: (wanted == "odd-folder").then(odd_folder).into_iter().collect(),
+            keeps_when_stopped: false,
         })
     }
 }

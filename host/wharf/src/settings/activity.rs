@@ -14,12 +14,12 @@ use super::secret::check_secrets;
 use super::source::{Source, unreadable};
 use super::time_span::TimeSpan;
 
-/// The shape of an activity's file. It has either `code` or `script`, or it names a plugin's recipe. Who asks isn't in it: the
-/// caller says that.
+/// The shape of an activity's file. It has either `code` or `script`, or it names a plugin's recipe, or it has a task of machine
+/// learning. Who asks isn't in it: the caller says that.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ActivityFile {
-    /// What the code is written in; `plugin` for a plugin's recipe.
+    /// What the code is written in; `plugin` for a plugin's recipe; `ml-train`, `ml-retrain` or `ml-score` for machine learning.
     pub kind: RecipeKind,
     /// The file with the code, relative to this one.
     #[serde(default)]
@@ -33,6 +33,9 @@ pub struct ActivityFile {
     /// Which of the plugin's recipes.
     #[serde(default)]
     pub recipe: Option<String>,
+    /// The file with the task of machine learning, TOML or JSON, relative to this one. Without it the task is in `parameters`.
+    #[serde(default)]
+    pub task: Option<String>,
     /// The recipe's parameters. The value of a secret is `{ secret = "NAME" }`.
     #[serde(default)]
     pub parameters: serde_json::Map<String, serde_json::Value>,
@@ -49,8 +52,8 @@ pub struct ActivityFile {
     #[serde(default)]
     pub time_limit: Option<TimeSpan>,
     /// What it reads: names as the code has them, and paths relative to this file. A `.csv` or `.parquet` file is a
-    /// dataset; a path that ends in `/` is a folder. For a plugin's recipe roles instead of names, each with a path, a list of paths,
-    /// or a table of names and paths.
+    /// dataset; a path that ends in `/` is a folder. For a plugin's recipe and for machine learning roles instead of names, each with
+    /// a path, a list of paths, or a table of names and paths.
     #[serde(default)]
     pub inputs: BTreeMap<String, Places>,
     /// What it writes, as `inputs`.
@@ -80,6 +83,12 @@ pub enum RecipeKind {
     R,
     /// A plugin's recipe, in its own language.
     Plugin,
+    /// Initial training of an in-memory model.
+    MlTrain,
+    /// Retraining of an in-memory model.
+    MlRetrain,
+    /// Scoring with an in-memory model.
+    MlScore,
 }
 
 /// One path, or several, some with names.
@@ -104,14 +113,22 @@ impl RecipeKind {
             Self::Python => ActivityKind::Python,
             Self::R => ActivityKind::R,
             Self::Plugin => ActivityKind::Plugin,
+            Self::MlTrain => ActivityKind::MlTrain,
+            Self::MlRetrain => ActivityKind::MlRetrain,
+            Self::MlScore => ActivityKind::MlScore,
         }
+    }
+
+    /// Whether it has code of its own, whose names its inputs and outputs have. Others have roles.
+    fn has_code(self) -> bool {
+        !self.kind().has_roles()
     }
 
     /// The name of a file with code that has none of its own.
     fn file_name(self) -> &'static str {
         match self {
-            Self::Python | Self::Plugin => "recipe.py",
             Self::R => "recipe.R",
+            _ => "recipe.py",
         }
     }
 }
@@ -188,14 +205,19 @@ pub fn binding(direction: Direction, name: &str, path: &str, base: &Path) -> Res
 /// Checks a parsed file and reads the code that it names.
 pub(super) fn resolve(source: &Source<'_>, file: ActivityFile, requester: Identity) -> Result<Activity, Fault> {
     let base = source.file.parent().unwrap_or(Path::new("")).to_owned();
-    let code = match file.kind {
-        RecipeKind::Plugin => {
-            check_plugin(source, &file)?;
-            None
-        }
-        _ => Some(code(source, &base, &file)?),
-    };
+    let code = if file.kind.has_code() { Some(code(source, &base, &file)?) } else { None };
     let (code, code_name) = code.unzip();
+    if !file.kind.has_code() {
+        check_no_code(source, &file)?;
+    }
+    match file.kind {
+        RecipeKind::Plugin => check_plugin(source, &file)?,
+        _ => check_no_plugin(source, &file)?,
+    }
+    let parameters = match &file.task {
+        Some(task) => self::task(source, &base, &file, task)?,
+        None => file.parameters,
+    };
     if let Some(configuration) = &file.configuration
         && !is_name(configuration)
     {
@@ -224,7 +246,7 @@ pub(super) fn resolve(source: &Source<'_>, file: ActivityFile, requester: Identi
         code_name,
         plugin: file.plugin,
         recipe: file.recipe,
-        parameters: file.parameters,
+        parameters,
         inputs,
         outputs,
         resources: file.resources.check(source)?,
@@ -235,15 +257,61 @@ pub(super) fn resolve(source: &Source<'_>, file: ActivityFile, requester: Identi
     })
 }
 
-/// A plugin's recipe is named, and has no code; a code recipe is no plugin's.
-fn check_plugin(source: &Source<'_>, file: &ActivityFile) -> Result<(), Fault> {
+fn check_no_code(source: &Source<'_>, file: &ActivityFile) -> Result<(), Fault> {
+    let kind = file.kind.kind();
+    let why = if file.kind == RecipeKind::Plugin { "the plugin has the code" } else { "there is a task instead" };
     for (key, there) in [("code", file.code.is_some()), ("script", file.script.is_some())] {
         if there {
-            return Err(
-                source.fault(&[key], format!("`{key}` can't be used with kind = \"plugin\": the plugin has the code"))
-            );
+            return Err(source.fault(&[key], format!("`{key}` can't be used with kind = \"{kind}\": {why}")));
         }
     }
+    Ok(())
+}
+
+fn check_no_plugin(source: &Source<'_>, file: &ActivityFile) -> Result<(), Fault> {
+    for (key, value) in [("plugin", &file.plugin), ("recipe", &file.recipe)] {
+        if value.is_some() {
+            return Err(source.fault(&[key], format!("`{key}` needs kind = \"plugin\"")));
+        }
+    }
+    Ok(())
+}
+
+/// The task that a file has.
+fn task(
+    source: &Source<'_>,
+    base: &Path,
+    file: &ActivityFile,
+    task: &str,
+) -> Result<serde_json::Map<String, serde_json::Value>, Fault> {
+    if file.kind.has_code() || file.kind == RecipeKind::Plugin {
+        return Err(source.fault(&["task"], "`task` needs kind = \"ml-train\", \"ml-retrain\" or \"ml-score\""));
+    }
+    if !file.parameters.is_empty() {
+        return Err(source.fault(&["task"], "the task is there twice: `task` names a file and `parameters` has another"));
+    }
+    load_task(&base.join(task)).map_err(|fault| source.place(&["task"], fault))
+}
+
+/// Reads the task of machine learning in a file, TOML or JSON.
+///
+/// # Errors
+/// The file can't be read, is neither, or has something else than a table in it.
+pub fn load_task(path: &Path) -> Result<serde_json::Map<String, serde_json::Value>, Fault> {
+    let invalid = |what: String| {
+        Fault::new("activity-invalid", format!("the task in {}: {what}", path.display()))
+            .hint("a task is a TOML table or a JSON object; docs/machine-learning.md has its keys")
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| invalid(format!("it can't be read: {error}")))?;
+    let json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    if json {
+        return serde_json::from_str(&text).map_err(|error| invalid(format!("it isn't a JSON object: {error}")));
+    }
+    toml::from_str(&text).map_err(|error| invalid(format!("it isn't TOML: {}", error.to_string().trim())))
+}
+
+/// A plugin's recipe is named.
+fn check_plugin(source: &Source<'_>, file: &ActivityFile) -> Result<(), Fault> {
     for (key, value) in [("plugin", &file.plugin), ("recipe", &file.recipe)] {
         if value.as_deref().is_none_or(|value| value.trim().is_empty()) {
             return Err(source
@@ -256,11 +324,6 @@ fn check_plugin(source: &Source<'_>, file: &ActivityFile) -> Result<(), Fault> {
 
 /// The code and the name of its file.
 fn code(source: &Source<'_>, base: &Path, file: &ActivityFile) -> Result<(String, String), Fault> {
-    for (key, value) in [("plugin", &file.plugin), ("recipe", &file.recipe)] {
-        if value.is_some() {
-            return Err(source.fault(&[key], format!("`{key}` needs kind = \"plugin\"")));
-        }
-    }
     let (key, code, name) = match (&file.code, &file.script) {
         (Some(path), None) => {
             let path: PathBuf = base.join(path);
@@ -304,7 +367,7 @@ fn bindings(
     let mut all: Vec<Binding> = Vec::new();
     for (name, places) in table {
         let placed = |fault| source.place(&[key, name], fault);
-        if file.kind != RecipeKind::Plugin {
+        if file.kind.has_code() {
             let Places::One(path) = places else {
                 return Err(source.fault(&[key, name], format!("`{name}` of a code recipe is one path")));
             };
@@ -331,7 +394,7 @@ fn bindings(
     Ok(all)
 }
 
-/// Makes a binding for a role of a plugin's recipe: without a name of its own, it has that of its file or folder.
+/// Makes a binding for a role: without a name of its own, it has that of its file or folder.
 ///
 /// # Errors
 /// As [`binding`].
@@ -448,6 +511,28 @@ DB_PASSWORD = "warehouse"
     }
 
     #[test]
+    fn a_task_stands_in_the_file_or_beside_it() {
+        let fixture = fixture();
+        let places = "[inputs]\nmain = \"../data/flights.csv\"\n[outputs]\nmodel = \"../data/late/\"\n";
+        fixture.write("activities/late.json", r#"{ "target": "late", "seed": 7 }"#);
+        fixture.write("activities/late-task.toml", "target = \"late\"\nseed = 7\n");
+        let inside = format!("kind = \"ml-train\"\n{places}[parameters]\ntarget = \"late\"\nseed = 7\n");
+        let beside = |file: &str| format!("kind = \"ml-train\"\ntask = \"{file}\"\n{places}");
+        for text in [inside, beside("late.json"), beside("late-task.toml")] {
+            fixture.write("activities/a.toml", &text);
+            let activity = load(&fixture).expect(&text);
+            assert_eq!((activity.kind, activity.code), (ActivityKind::MlTrain, None));
+            let task = serde_json::Value::Object(activity.parameters);
+            assert_eq!(task, serde_json::json!({ "target": "late", "seed": 7 }));
+            let roles = |bindings: &[Binding]| {
+                bindings.iter().map(|b| (b.role.clone(), b.name.clone(), b.kind)).collect::<Vec<_>>()
+            };
+            assert_eq!(roles(&activity.inputs), [("main".to_owned(), "flights".to_owned(), BindingKind::Dataset)]);
+            assert_eq!(roles(&activity.outputs), [("model".to_owned(), "late".to_owned(), BindingKind::Folder)]);
+        }
+    }
+
+    #[test]
     fn each_slip_has_its_code_and_its_line() {
         let fixture = fixture();
         let script = "kind = \"python\"\nscript = \"print(1)\"\n";
@@ -470,6 +555,26 @@ DB_PASSWORD = "warehouse"
                 "3: there is code twice: `code` names a file and `script` has another",
             ),
             (&format!("{script}user = \"root\"\n"), "activity-invalid", "3: unknown key `user`"),
+            (
+                &format!("{script}task = \"late.toml\"\n"),
+                "activity-invalid",
+                "3: `task` needs kind = \"ml-train\", \"ml-retrain\" or \"ml-score\"",
+            ),
+            (
+                "kind = \"ml-train\"\nscript = \"print(1)\"\n",
+                "activity-invalid",
+                "2: `script` can't be used with kind = \"ml-train\": there is a task instead",
+            ),
+            (
+                "kind = \"ml-score\"\nplugin = \"p\"\n",
+                "activity-invalid",
+                "2: `plugin` needs kind = \"plugin\"",
+            ),
+            (
+                "kind = \"ml-train\"\ntask = \"x.json\"\n[parameters]\na = 1\n",
+                "activity-invalid",
+                "2: the task is there twice: `task` names a file and `parameters` has another",
+            ),
             (
                 &format!("{script}[inputs]\nf = \"../data/flight.csv\"\n"),
                 "input-missing",

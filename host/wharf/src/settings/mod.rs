@@ -24,7 +24,7 @@ mod site;
 mod source;
 mod time_span;
 
-pub use activity::{ActivityFile, Direction, Places, RecipeKind, binding, role_binding};
+pub use activity::{ActivityFile, Direction, Places, RecipeKind, binding, load_task, role_binding};
 pub use base_image::{BaseImageFile, BootstrapTable, LanguageTable, LanguagesTable, MirrorsTable};
 pub use byte_size::ByteSize;
 pub use code_env::{Availability, CodeEnvFile, CodeEnvLanguage, CodeEnvSettings, ConfigurationNames, Names};

@@ -24,6 +24,9 @@ use crate::store::{LaunchRecord, OpenRun};
 /// Seconds between two heartbeats.
 const HEARTBEAT_SECONDS: u32 = 2;
 
+/// The variable that tells a recipe the name of its code environment.
+const CODE_ENV: &str = "WHARF_CODE_ENV";
+
 /// An attempt whose container is there. Only [`launch`] and [`find_again`] make one.
 pub(crate) struct Launched {
     pub(crate) engine: Arc<Engine>,
@@ -184,11 +187,15 @@ fn task(
             })
             .collect()
     };
+    let mut env = plan.env.clone();
+    if let Some(code_env) = &plan.code_env {
+        env.insert(CODE_ENV.to_owned(), code_env.name.clone());
+    }
     Task {
         run: plan.run.clone(),
         attempt,
         argv: plan.job.argv.clone(),
-        env: plan.env.clone(),
+        env,
         secrets,
         files: plan
             .job

@@ -268,6 +268,7 @@ async fn evidence(launched: &Launched, watched: Watched) -> Evidence {
         engine_error,
         came_up: Some(came_up),
         interruption,
+        keeps_when_stopped: launched.plan.job.keeps_when_stopped,
         memory_limit: match resources.get("memory") {
             Some(Quantity::Bytes(bytes)) => Some(*bytes),
             _ => None,
