@@ -216,7 +216,7 @@ pub(super) fn resolve(source: &Source<'_>, file: ActivityFile, requester: Identi
     }
     let parameters = match &file.task {
         Some(task) => self::task(source, &base, &file, task)?,
-        None => file.parameters,
+        None => file.parameters.clone(),
     };
     if let Some(configuration) = &file.configuration
         && !is_name(configuration)
