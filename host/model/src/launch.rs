@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::configuration::Security;
+use crate::kubernetes::KubernetesPlace;
 use crate::quantity::Resources;
 
 /// All that an engine needs to know to run one attempt. The `wharf` crate makes it from a plan that went through
@@ -38,6 +39,12 @@ pub struct LaunchSpec {
     pub runtime: Option<String>,
     /// Seconds between asking the container to end and killing it.
     pub grace_seconds: u32,
+    /// Seconds after which the engine itself ends it, should the host not be there to do so. Docker has no such thing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_seconds: Option<u64>,
+    /// Where on a cluster; none on a daemon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<Box<KubernetesPlace>>,
 }
 
 /// An attempt's object at the engine.

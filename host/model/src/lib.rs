@@ -13,6 +13,7 @@ pub mod event;
 pub mod fault;
 pub mod image;
 pub mod job;
+pub mod kubernetes;
 #[cfg(feature = "launch")]
 pub mod launch;
 pub mod outcome;
