@@ -9,6 +9,8 @@ mod contents;
 pub mod decision;
 #[cfg(feature = "document")]
 pub mod document;
+#[cfg(feature = "launch")]
+pub mod engine_cause;
 pub mod event;
 pub mod fault;
 pub mod image;
@@ -26,6 +28,8 @@ pub mod secret;
 pub use activity::{Activity, ActivityKind, Binding, BindingKind, Identity, Place};
 pub use configuration::{ExecutionConfiguration, Security};
 pub use decision::{Decision, Judgement, Limit, Reason, UsageEntry, WhenFull};
+#[cfg(feature = "launch")]
+pub use engine_cause::{EngineCause, Told};
 pub use event::{Event, EventKind, Phase};
 pub use fault::Fault;
 pub use image::{ContentKey, ImageRecipe, ImageSpec, Step};
