@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bollard::models::{Ipam, SystemInfo};
 use wharf_model::configuration::Daemon;
-use wharf_model::launch::{Backend, BackendError, Duplex, EngineEnd, EngineInfo, Found, LaunchSpec, Launched};
+use wharf_model::launch::{Backend, BackendError, Caller, Duplex, EngineEnd, EngineInfo, Found, LaunchSpec, Launched};
 
 use crate::address::{Address, AddressError};
 use crate::client::{Client, Failure};
@@ -134,7 +134,7 @@ impl Backend for DockerBackend {
         Ok(gateway)
     }
 
-    async fn launch(&self, spec: &LaunchSpec) -> Result<Launched, BackendError> {
+    async fn launch(&self, spec: &LaunchSpec, _: &dyn Caller) -> Result<Launched, BackendError> {
         self.client.launch(spec).await
     }
 
@@ -142,7 +142,7 @@ impl Backend for DockerBackend {
         self.client.exec(id, argv, hidden).await
     }
 
-    async fn wait(&self, id: &str) -> Result<EngineEnd, BackendError> {
+    async fn wait(&self, id: &str, _: &dyn Caller) -> Result<EngineEnd, BackendError> {
         self.client.wait(id).await
     }
 

@@ -341,6 +341,7 @@ fn end(state: &ContainerState, waited: Option<i64>) -> EngineEnd {
         // Somebody removes it at this moment, and killed it for that.
         gone: going,
         events: Vec::new(),
+        cause: None,
     }
 }
 

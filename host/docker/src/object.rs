@@ -156,6 +156,8 @@ mod tests {
             labels: pairs(&[("team", "data"), ("wharf.run", "another")]),
             runtime: None,
             grace_seconds: 10,
+            deadline_seconds: None,
+            kubernetes: None,
         }
     }
 

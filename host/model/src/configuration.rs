@@ -1,12 +1,14 @@
 //! Execution configurations, as the rest of the host needs them. Their files are read by the `wharf` crate.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::activity::ActivityKind;
+use crate::kubernetes::{Cluster, KubernetesSettings};
 use crate::quantity::Resources;
 
 /// What the container may do. The defaults are the strict end of each.
@@ -182,6 +184,8 @@ pub enum Engine {
         /// The container runtime, as `docker run --runtime` takes it.
         runtime: Option<String>,
     },
+    /// A Kubernetes cluster.
+    Kubernetes(Box<KubernetesSettings>),
 }
 
 impl Engine {
@@ -190,20 +194,94 @@ impl Engine {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Docker { .. } => "docker",
+            Self::Kubernetes(_) => "kubernetes",
         }
-    }
-
-    /// Its address, for people.
-    #[must_use]
-    pub fn address(&self) -> &str {
-        &self.daemon().host
     }
 
     /// What tells one engine from another.
     #[must_use]
-    pub fn daemon(&self) -> &Daemon {
+    pub fn address(&self) -> EngineAddress {
         match self {
-            Self::Docker { daemon, .. } => daemon,
+            Self::Docker { daemon, .. } => EngineAddress::Docker(daemon.clone()),
+            Self::Kubernetes(settings) => EngineAddress::Kubernetes(settings.cluster.clone()),
         }
+    }
+
+    /// The daemon; none for a cluster.
+    #[must_use]
+    pub fn daemon(&self) -> Option<&Daemon> {
+        match self {
+            Self::Docker { daemon, .. } => Some(daemon),
+            Self::Kubernetes(_) => None,
+        }
+    }
+
+    /// The Kubernetes settings; none for a daemon.
+    #[must_use]
+    pub fn kubernetes(&self) -> Option<&KubernetesSettings> {
+        match self {
+            Self::Docker { .. } => None,
+            Self::Kubernetes(settings) => Some(settings),
+        }
+    }
+}
+
+/// What tells one engine from another: all that is needed to reach it.
+// Untagged, since records from before there were clusters have a daemon here; a cluster has no `host`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum EngineAddress {
+    /// A daemon.
+    Docker(Daemon),
+    /// A cluster.
+    Kubernetes(Cluster),
+}
+
+impl fmt::Display for EngineAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Docker(daemon) => f.write_str(&daemon.host),
+            Self::Kubernetes(cluster) => cluster.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_engine_of_an_older_record_is_a_daemon() {
+        let read = |value: serde_json::Value| serde_json::from_value::<EngineAddress>(value);
+        let daemon = Daemon::at("unix:///run/d.sock");
+        assert_eq!(read(serde_json::to_value(&daemon).unwrap()).unwrap(), EngineAddress::Docker(daemon));
+        let tls = Daemon { cert_path: Some("/certs".into()), ..Daemon::at("tcp://a:1") };
+        assert_eq!(read(serde_json::to_value(&tls).unwrap()).unwrap(), EngineAddress::Docker(tls));
+    }
+
+    #[test]
+    fn each_address_survives_its_record() {
+        let clusters = [
+            Cluster::default(),
+            Cluster { kubeconfig: Some("/k".into()), context: None },
+            Cluster { kubeconfig: Some("/k".into()), context: Some("prod".to_owned()) },
+        ];
+        for cluster in clusters {
+            let address = EngineAddress::Kubernetes(cluster);
+            let value = serde_json::to_value(&address).unwrap();
+            assert_eq!(serde_json::from_value::<EngineAddress>(value).unwrap(), address);
+        }
+        assert!(serde_json::from_value::<EngineAddress>(json!({ "hots": "unix:///run/d.sock" })).is_err());
+    }
+
+    #[test]
+    fn a_cluster_in_a_configuration_survives_its_record() {
+        let settings = KubernetesSettings { namespace: "data-${user.login}".to_owned(), ..KubernetesSettings::default() };
+        let engine = Engine::Kubernetes(Box::new(settings));
+        let value = serde_json::to_value(&engine).unwrap();
+        assert_eq!((&value["type"], &value["namespace"]), (&json!("kubernetes"), &json!("data-${user.login}")));
+        assert_eq!(serde_json::from_value::<Engine>(value).unwrap(), engine);
     }
 }

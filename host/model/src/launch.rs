@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::configuration::Security;
+use crate::engine_cause::EngineCause;
+use crate::kubernetes::KubernetesPlace;
 use crate::quantity::Resources;
 
 /// All that an engine needs to know to run one attempt. The `wharf` crate makes it from a plan that went through
@@ -38,6 +40,12 @@ pub struct LaunchSpec {
     pub runtime: Option<String>,
     /// Seconds between asking the container to end and killing it.
     pub grace_seconds: u32,
+    /// Seconds after which the engine itself ends it, should the host not be there to do so. Docker has no such thing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_seconds: Option<u64>,
+    /// Where on a cluster; none on a daemon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<Box<KubernetesPlace>>,
 }
 
 /// An attempt's object at the engine.
@@ -66,6 +74,9 @@ pub struct EngineEnd {
     /// wasn't asked or has forgotten.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<String>,
+    /// Why, where the engine has a name for it: an eviction, a lost node, an image that can't be pulled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Box<EngineCause>>,
 }
 
 /// An object of ours that an engine knows.
@@ -126,12 +137,47 @@ pub enum BackendError {
         /// Its own words.
         reason: String,
     },
+    /// It couldn't, for a reason that has a name.
+    #[error("the engine could not {operation}: {}", cause.sentence())]
+    Because {
+        /// What was asked.
+        operation: String,
+        /// Why.
+        cause: Box<EngineCause>,
+    },
+    /// Whoever asked gave up before anything was created.
+    #[error("given up before the engine could {operation}")]
+    GivenUp {
+        /// What was asked.
+        operation: String,
+    },
     /// An object of this name is there and is not the one we meant.
     #[error("{object} exists and was made from another specification")]
     Conflict {
         /// Which.
         object: String,
     },
+}
+
+/// Whoever waits for an engine: hears why it takes long, and may give up.
+#[async_trait]
+pub trait Caller: Send + Sync {
+    /// What the engine waits for, in words for the user: `no node can take it: 0/1 nodes are available: 1 Insufficient cpu`.
+    fn notice(&self, text: String);
+
+    /// Returns when nothing is to be created any more. [`Backend::launch`] asks while it waits for something before its first
+    /// object; what it has created by then is for [`Backend::stop`].
+    async fn given_up(&self);
+}
+
+/// Hears nothing and never gives up.
+#[async_trait]
+impl Caller for () {
+    fn notice(&self, _text: String) {}
+
+    async fn given_up(&self) {
+        std::future::pending().await
+    }
 }
 
 /// Bytes both ways.
@@ -154,17 +200,21 @@ pub trait Backend: Send + Sync {
     async fn way_back(&self, network: &str) -> Result<String, BackendError>;
 
     /// Creates and starts the container of an attempt. Its name follows from run and attempt, so a second call finds
-    /// the first one's object instead of making a twin.
-    async fn launch(&self, spec: &LaunchSpec) -> Result<Launched, BackendError>;
+    /// the first one's object instead of making a twin. Where the engine has no room for another object, it may wait for
+    /// that, tell the caller so, and end with [`BackendError::GivenUp`] when the caller gives up.
+    async fn launch(&self, spec: &LaunchSpec, caller: &dyn Caller) -> Result<Launched, BackendError>;
 
-    /// Starts a command in the running container, and gives its standard input and output. Ending the stream ends the
-    /// command's input alone: it must end by itself then. It gets the container's environment, in which the `hidden`
-    /// variables are empty: others in the container may be able to read the environment of a process that is just starting.
+    /// A stream to the runner in the container. Where the engine has no other way, it starts a command there and gives its
+    /// standard input and output: ending the stream ends the command's input alone, and it must end by itself then. It gets
+    /// the container's environment, in which the `hidden` variables are empty: others in the container may be able to read
+    /// the environment of a process that is just starting. An engine that can't hide them reaches the runner's port
+    /// ([`ATTACH_PORT`](crate::protocol::ATTACH_PORT)) instead.
     async fn dial(&self, id: &str, argv: &[&str], hidden: &[&str]) -> Result<Box<dyn Duplex>, BackendError>;
 
-    /// Returns when the container has ended. Survives lost connections by asking again; gives up, as
-    /// [`BackendError::Unreachable`], when the engine hasn't answered for a minute.
-    async fn wait(&self, id: &str) -> Result<EngineEnd, BackendError>;
+    /// Returns when the container has ended, or can't begin; tells the caller meanwhile why it doesn't. Survives lost
+    /// connections by asking again; gives up, as [`BackendError::Unreachable`], when the engine hasn't answered for a minute
+    /// or more.
+    async fn wait(&self, id: &str, caller: &dyn Caller) -> Result<EngineEnd, BackendError>;
 
     /// Asks the container to end, and kills it after the grace time. Not an error when it is gone.
     async fn stop(&self, id: &str, grace: Duration) -> Result<(), BackendError>;
@@ -175,6 +225,12 @@ pub trait Backend: Send + Sync {
     /// Removes the container. Not an error when it is gone.
     async fn remove(&self, id: &str) -> Result<(), BackendError>;
 
-    /// All objects with this home's label.
+    /// All objects with this home's label, wherever this home may look.
     async fn find(&self, host: &str) -> Result<Vec<Found>, BackendError>;
+
+    /// The object of one attempt. An engine whose objects have names and places asks for this one alone.
+    async fn find_attempt(&self, spec: &LaunchSpec) -> Result<Option<Found>, BackendError> {
+        let found = self.find(&spec.host).await?;
+        Ok(found.into_iter().find(|found| found.run == spec.run && found.attempt == spec.attempt))
+    }
 }

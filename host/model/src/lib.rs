@@ -9,10 +9,13 @@ mod contents;
 pub mod decision;
 #[cfg(feature = "document")]
 pub mod document;
+#[cfg(feature = "launch")]
+pub mod engine_cause;
 pub mod event;
 pub mod fault;
 pub mod image;
 pub mod job;
+pub mod kubernetes;
 #[cfg(feature = "launch")]
 pub mod launch;
 pub mod outcome;
@@ -25,6 +28,8 @@ pub mod secret;
 pub use activity::{Activity, ActivityKind, Binding, BindingKind, Identity, Place};
 pub use configuration::{ExecutionConfiguration, Security};
 pub use decision::{Decision, Judgement, Limit, Reason, UsageEntry, WhenFull};
+#[cfg(feature = "launch")]
+pub use engine_cause::{EngineCause, Told};
 pub use event::{Event, EventKind, Phase};
 pub use fault::Fault;
 pub use image::{ContentKey, ImageRecipe, ImageSpec, Step};

@@ -37,6 +37,18 @@ pub enum Cause {
     EngineUnreachable,
     /// The engine refused the object that we asked for.
     EngineRefused,
+    /// A right is missing at the engine, or it doesn't accept who we are.
+    Forbidden,
+    /// A quota at the engine is used up.
+    QuotaExceeded,
+    /// No machine of the engine can take it.
+    Unschedulable,
+    /// Its machine put it out because of a resource, or was drained.
+    Evicted,
+    /// It made room for another of a higher priority.
+    Preempted,
+    /// Its machine was lost or shut down.
+    NodeLost,
     /// The container started, and its runner was never heard of.
     RunnerNeverCameUp,
     /// The runner was there and gave no result: the container was killed or removed by somebody else, its engine went

@@ -52,6 +52,12 @@ pub mod variables {
 /// In front of the name under which the host, reaching into the container, finds the runner: `attach:RUN-ATTEMPT`.
 pub const ATTACH: &str = "attach:";
 
+/// The same for a host that comes in through a port of the container's own loopback: `attach-port:7411`.
+pub const ATTACH_BY_PORT: &str = "attach-port:";
+
+/// That port. A pod has a loopback of its own, so it is the same for all.
+pub const ATTACH_PORT: u16 = 7411;
+
 /// Where the runner and the in-container libraries are in an image.
 pub const INSIDE: &str = "/opt/wharf";
 /// The runner in an image.

@@ -31,7 +31,7 @@ fn piece(number: usize) -> Vec<u8> {
 #[ignore = "needs docker (creates containers)"]
 async fn fifty_megabytes_come_back_over_each_way() {
     let fixture = Fixture::new("echo").await;
-    let launched = fixture.backend.launch(&fixture.script("a", "sleep 600")).await.unwrap();
+    let launched = fixture.backend.launch(&fixture.script("a", "sleep 600"), &()).await.unwrap();
     for relay in Relay::all().await {
         let stream = relay.backend().dial(&launched.id, &argv("exec cat"), &[]).await.unwrap();
         let (mut output, mut input) = tokio::io::split(stream);
@@ -65,7 +65,7 @@ async fn fifty_megabytes_come_back_over_each_way() {
 #[ignore = "needs docker (creates containers)"]
 async fn the_end_of_our_input_is_not_the_end_of_its_output() {
     let fixture = Fixture::new("half").await;
-    let launched = fixture.backend.launch(&fixture.script("a", "sleep 600")).await.unwrap();
+    let launched = fixture.backend.launch(&fixture.script("a", "sleep 600"), &()).await.unwrap();
     for relay in Relay::all().await {
         let script = "cat >/dev/null; echo error >&2; sleep 1; echo after";
         let mut stream = relay.backend().dial(&launched.id, &argv(script), &[]).await.unwrap();
@@ -83,8 +83,8 @@ async fn the_end_of_our_input_is_not_the_end_of_its_output() {
 async fn a_container_that_does_not_run_has_no_commands() {
     let fixture = Fixture::new("no-exec").await;
     let backend = &fixture.backend;
-    let launched = backend.launch(&fixture.script("a", "exit 0")).await.unwrap();
-    backend.wait(&launched.id).await.unwrap();
+    let launched = backend.launch(&fixture.script("a", "exit 0"), &()).await.unwrap();
+    backend.wait(&launched.id, &()).await.unwrap();
     let refused = |outcome: Result<_, BackendError>| match outcome {
         Err(BackendError::Refused { operation, reason }) => format!("{operation}: {reason}"),
         Err(other) => panic!("{other}"),
@@ -95,7 +95,7 @@ async fn a_container_that_does_not_run_has_no_commands() {
     backend.remove(&launched.id).await.unwrap();
     assert!(refused(backend.dial(&launched.id, &argv("exit 0"), &[]).await).contains("No such container"));
 
-    let running = backend.launch(&fixture.script("b", "sleep 600")).await.unwrap();
+    let running = backend.launch(&fixture.script("b", "sleep 600"), &()).await.unwrap();
     // What can't be started is told at once, by the stream or by its end, as the daemon likes.
     if let Ok(mut stream) = backend.dial(&running.id, &["/no/such/program"], &[]).await {
         let mut text = String::new();
@@ -118,7 +118,7 @@ async fn files(fixture: &Fixture, id: &str) -> String {
 #[ignore = "needs docker (creates containers)"]
 async fn a_command_whose_stream_is_dropped_sees_the_end_of_its_input_and_no_more() {
     let fixture = Fixture::new("drop").await;
-    let launched = fixture.backend.launch(&fixture.script("a", "sleep 600")).await.unwrap();
+    let launched = fixture.backend.launch(&fixture.script("a", "sleep 600"), &()).await.unwrap();
     for relay in Relay::all().await {
         let way = relay.name;
         let script = format!("cat >/dev/null; touch /tmp/ended-{way}; sleep 2; touch /tmp/on-{way}; sleep 600");

@@ -77,6 +77,8 @@ impl Fixture {
             labels: BTreeMap::new(),
             runtime: None,
             grace_seconds: 1,
+            deadline_seconds: None,
+            kubernetes: None,
         }
     }
 }

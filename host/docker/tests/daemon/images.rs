@@ -92,8 +92,8 @@ async fn a_built_image_is_what_its_steps_say_and_is_found_again() {
     spec.image = ready.id.clone();
     spec.security.user = "0:1000".to_owned();
     spec.security.add_capabilities = vec!["DAC_OVERRIDE".to_owned()];
-    let launched = fixture.backend.launch(&spec).await.unwrap();
-    fixture.backend.wait(&launched.id).await.unwrap();
+    let launched = fixture.backend.launch(&spec, &()).await.unwrap();
+    fixture.backend.wait(&launched.id, &()).await.unwrap();
     let log = String::from_utf8(fixture.backend.log_tail(&launched.id, 10_000).await.unwrap()).unwrap();
     let expected = "a \"b\" $HOME \\ 'c'\ncontents\n0\n640 /srv/a $b/it's\n1777 /wharf/work\n755 /opt/wharf/bin/wharf-runner\n\
                     644 /opt/wharf/r/dataiku.R\n755 /opt\n755 /opt/wharf\nthe runner: 0 in /wharf/work\n";
@@ -181,8 +181,8 @@ async fn a_bootstrap_makes_an_image_with_python() {
 
     let mut spec = fixture.script("look", "python3 -c 'import pandas; print(pandas.__version__)'; ls /usr/share/man");
     spec.image = ready.id.clone();
-    let launched = fixture.backend.launch(&spec).await.unwrap();
-    let end = fixture.backend.wait(&launched.id).await.unwrap();
+    let launched = fixture.backend.launch(&spec, &()).await.unwrap();
+    let end = fixture.backend.wait(&launched.id, &()).await.unwrap();
     let log = String::from_utf8(fixture.backend.log_tail(&launched.id, 10_000).await.unwrap()).unwrap();
     assert!(log.starts_with("1.5.3\n"), "{end:?}: {log}");
     Backend::remove(&*fixture.backend, &launched.id).await.unwrap();

@@ -63,7 +63,7 @@ async fn a_long_answer_keeps_nothing_waiting() {
         Played::new(None, |heard| if heard.line.contains("/wait") { Answer::Silence } else { usual(heard) }).await;
     let backend = Arc::new(daemon.backend());
     let waiter = Arc::clone(&backend);
-    let waiting = tokio::spawn(async move { waiter.wait("c").await });
+    let waiting = tokio::spawn(async move { waiter.wait("c", &()).await });
     while daemon.heard().is_empty() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

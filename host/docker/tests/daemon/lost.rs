@@ -86,8 +86,8 @@ async fn a_lost_answer_makes_no_twin() {
     for (word, run) in [("/containers/create", "a"), ("/start", "b")] {
         let fixture = Fixture::new(&format!("twin-{run}")).await;
         let backend = Proxy::losing(word, None);
-        let launched = backend.backend().launch(&fixture.script(run, "echo once")).await.unwrap();
-        fixture.backend.wait(&launched.id).await.unwrap();
+        let launched = backend.backend().launch(&fixture.script(run, "echo once"), &()).await.unwrap();
+        fixture.backend.wait(&launched.id, &()).await.unwrap();
         assert_eq!(fixture.backend.log_tail(&launched.id, 100).await.unwrap(), b"once\n");
         assert_eq!(fixture.backend.find(&fixture.host).await.unwrap().len(), 1);
     }
@@ -97,9 +97,9 @@ async fn a_lost_answer_makes_no_twin() {
 #[ignore = "needs docker (creates containers)"]
 async fn a_wait_survives_a_cut_connection() {
     let fixture = Fixture::new("cut").await;
-    let launched = fixture.backend.launch(&fixture.script("a", "sleep 2; exit 5")).await.unwrap();
+    let launched = fixture.backend.launch(&fixture.script("a", "sleep 2; exit 5"), &()).await.unwrap();
     let proxy = Proxy::losing("/wait", Some(Duration::from_millis(200)));
-    let end = proxy.backend().wait(&launched.id).await.unwrap();
+    let end = proxy.backend().wait(&launched.id, &()).await.unwrap();
     assert_eq!((end.exit_code, end.gone), (Some(5), false));
 }
 
@@ -109,8 +109,8 @@ async fn a_run_takes_five_requests() {
     let fixture = Fixture::new("calls").await;
     let proxy = Proxy::losing("", None);
     let backend = proxy.backend();
-    let launched = backend.launch(&fixture.script("a", "exit 0")).await.unwrap();
-    backend.wait(&launched.id).await.unwrap();
+    let launched = backend.launch(&fixture.script("a", "exit 0"), &()).await.unwrap();
+    backend.wait(&launched.id, &()).await.unwrap();
     backend.remove(&launched.id).await.unwrap();
     // Create, start, wait, one look at how it ended, remove.
     assert_eq!(proxy.requests.load(Ordering::SeqCst), 5);

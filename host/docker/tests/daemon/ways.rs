@@ -18,8 +18,8 @@ async fn a_run_is_the_same_over_each_way() {
         let backend = relay.backend();
         assert!(backend.info().await.unwrap().version.contains(", API 1."), "{way}");
         assert!(ImageEngine::find(&backend, &fixture.image).await.unwrap().is_some(), "{way}");
-        let launched = backend.launch(&fixture.script(way, "echo over; exit 3")).await.unwrap();
-        assert_eq!(backend.wait(&launched.id).await.unwrap().exit_code, Some(3), "{way}");
+        let launched = backend.launch(&fixture.script(way, "echo over; exit 3"), &()).await.unwrap();
+        assert_eq!(backend.wait(&launched.id, &()).await.unwrap().exit_code, Some(3), "{way}");
         assert_eq!(backend.log_tail(&launched.id, 100).await.unwrap(), b"over\n", "{way}");
         assert_eq!(Backend::find(&backend, &fixture.host).await.unwrap().len(), 1, "{way}");
         Backend::remove(&backend, &launched.id).await.unwrap();
@@ -33,14 +33,14 @@ async fn a_daemon_that_comes_back_is_waited_for() {
     let fixture = Fixture::new("back").await;
     let mut relay = Relay::tcp().await;
     let backend = std::sync::Arc::new(relay.backend());
-    let launched = backend.launch(&fixture.script("a", "sleep 4; exit 6")).await.unwrap();
+    let launched = backend.launch(&fixture.script("a", "sleep 4; exit 6"), &()).await.unwrap();
     let (waiter, id) = (backend.clone(), launched.id.clone());
-    let waiting = tokio::spawn(async move { waiter.wait(&id).await });
+    let waiting = tokio::spawn(async move { waiter.wait(&id, &()).await });
     relay.down().await;
     let error = backend.info().await.unwrap_err().to_string();
     assert!(error.contains("nothing listens on 127.0.0.1:"), "{error}");
     // It ends while nobody can be asked.
-    fixture.backend.wait(&launched.id).await.unwrap();
+    fixture.backend.wait(&launched.id, &()).await.unwrap();
     assert!(!waiting.is_finished());
     relay.up().await;
     let end = waiting.await.unwrap().unwrap();
@@ -76,9 +76,9 @@ async fn a_login_that_ends_loses_nothing() {
     let fixture = Fixture::new("login").await;
     let relay = Relay::ssh();
     let backend = std::sync::Arc::new(relay.backend());
-    let launched = backend.launch(&fixture.script("a", "sleep 3; exit 5")).await.unwrap();
+    let launched = backend.launch(&fixture.script("a", "sleep 3; exit 5"), &()).await.unwrap();
     let (waiter, id) = (backend.clone(), launched.id.clone());
-    let waiting = tokio::spawn(async move { waiter.wait(&id).await });
+    let waiting = tokio::spawn(async move { waiter.wait(&id, &()).await });
     for _ in 0..3 {
         for (id, _) in relay.logins() {
             let id = i32::try_from(id).unwrap();
