@@ -6,6 +6,10 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod kubernetes;
+
+pub use kubernetes::{KUBERNETES_RESOURCES, LIMITS, REQUESTS, other_words, parse_nanos};
+
 /// The unit that an amount of a key is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
