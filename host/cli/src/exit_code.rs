@@ -16,7 +16,7 @@ pub(crate) const CONFIGURATION: u8 = 3;
 pub(crate) const STOPPED: u8 = 13;
 
 /// All of them, in order, as `--help` and the reference show them.
-pub(crate) const TABLE: [(u8, &str); 16] = [
+pub(crate) const TABLE: [(u8, &str); 17] = [
     (SUCCEEDED, "succeeded"),
     (OTHER, "another error"),
     (USAGE, "the arguments make no sense"),
@@ -32,6 +32,7 @@ pub(crate) const TABLE: [(u8, &str); 16] = [
     (21, "the image is missing, or its build failed"),
     (22, "the runner never came up, or was lost"),
     (23, "the engine refused what was to be created"),
+    (24, "the cluster had no room for it, or its node put it out"),
     (70, "a fault of the host itself"),
 ];
 
@@ -48,8 +49,9 @@ pub(crate) fn of_cause(cause: Cause) -> u8 {
         Cause::SecretUnavailable => 16,
         Cause::EngineUnreachable => 20,
         Cause::ImageMissing | Cause::ImageBuildFailed => 21,
-        Cause::RunnerNeverCameUp | Cause::Lost => 22,
-        Cause::EngineRefused => 23,
+        Cause::RunnerNeverCameUp | Cause::Lost | Cause::NodeLost => 22,
+        Cause::EngineRefused | Cause::Forbidden => 23,
+        Cause::QuotaExceeded | Cause::Unschedulable | Cause::Evicted | Cause::Preempted => 24,
         Cause::HostFault => 70,
     }
 }
@@ -103,7 +105,7 @@ pub(crate) fn help() -> String {
 mod tests {
     use super::*;
 
-    const CAUSES: [Cause; 18] = [
+    const CAUSES: [Cause; 24] = [
         Cause::Succeeded,
         Cause::RecipeFailed,
         Cause::OutOfMemory,
@@ -117,6 +119,12 @@ mod tests {
         Cause::ImageBuildFailed,
         Cause::EngineUnreachable,
         Cause::EngineRefused,
+        Cause::Forbidden,
+        Cause::QuotaExceeded,
+        Cause::Unschedulable,
+        Cause::Evicted,
+        Cause::Preempted,
+        Cause::NodeLost,
         Cause::RunnerNeverCameUp,
         Cause::Lost,
         Cause::OutputFailed,

@@ -155,6 +155,8 @@ pub struct ReadyImage {
     pub keys: ImageKeys,
     /// Its tag, for people.
     pub tag: String,
+    /// By which others pull it, where it is in a registry: `REGISTRY/REPOSITORY@sha256:...`.
+    pub digest: Option<String>,
     /// Whether this call made it, or waited until another one had.
     pub built: bool,
     /// What this call did itself. What another one did that it waited for isn't in here.
@@ -236,7 +238,8 @@ impl Images {
         let layer = Layer::new(Kind::Run, &plan.run_name(), &keys.run);
         let id = self.inner.known(&layer).await?;
         let made = Vec::new();
-        Ok(id.map(|id| ReadyImage { id, key: keys.run.clone(), keys, tag: layer.tag(), built: false, made }))
+        let digest = None;
+        Ok(id.map(|id| ReadyImage { id, key: keys.run.clone(), keys, tag: layer.tag(), digest, built: false, made }))
     }
 
     /// The run image of a plan: found by its content key, or else had from its registry or another engine, or else made:
@@ -270,7 +273,12 @@ impl Images {
             Arc::clone(&self.inner).build_run(work, layer.tag(), progress)
         };
         let id = self.inner.have(&layer, sources, &deeds, progress, build).await?;
-        Ok(ReadyImage { id, key: keys.run.clone(), keys, tag: layer.tag(), built: !there, made: deeds.take() })
+        let digest = sources.registry.as_ref().and_then(|registry| {
+            let repository = registry.repository(&layer.repository());
+            Some(format!("{repository}@{}", registry.ledger.digest(&repository, &layer.key)?))
+        });
+        let (key, tag) = (keys.run.clone(), layer.tag());
+        Ok(ReadyImage { id, key, keys, tag, digest, built: !there, made: deeds.take() })
     }
 
     /// What a run image's code environment got: `name==version` lines. `None` when it has no such list.

@@ -165,6 +165,12 @@ impl Daemon {
         Self { host: host.into(), cert_path: None, ssh_config: None }
     }
 
+    /// The one of this machine.
+    #[must_use]
+    pub fn local() -> Self {
+        Self::at("unix:///var/run/docker.sock")
+    }
+
     /// Whether everybody who reaches its port, or the network in between, can do as they like with its machine.
     #[must_use]
     pub fn is_unprotected(&self) -> bool {
@@ -207,12 +213,12 @@ impl Engine {
         }
     }
 
-    /// The daemon; none for a cluster.
+    /// The daemon that makes its images: that of a Docker configuration, and the builder of a Kubernetes one.
     #[must_use]
-    pub fn daemon(&self) -> Option<&Daemon> {
+    pub fn builder(&self) -> &Daemon {
         match self {
-            Self::Docker { daemon, .. } => Some(daemon),
-            Self::Kubernetes(_) => None,
+            Self::Docker { daemon, .. } => daemon,
+            Self::Kubernetes(settings) => &settings.builder,
         }
     }
 

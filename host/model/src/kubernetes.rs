@@ -8,6 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::configuration::Daemon;
+
 /// A cluster, and how it is reached: what tells one from another.
 ///
 /// With neither field it is the one that this process runs in. Without a file, the context is looked up where `kubectl`
@@ -44,28 +46,32 @@ impl fmt::Display for Cluster {
 }
 
 /// A configuration's Kubernetes settings.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct KubernetesSettings {
     /// The cluster.
     pub cluster: Cluster,
+    /// The Docker daemon that makes its images and pushes them to the registry that its nodes pull from.
+    pub builder: Daemon,
     /// The namespace of its runs, in which `${user.login}` and `${project.key}` stand for those of the run.
     pub namespace: String,
     /// What its pods get.
     pub pod: PodSettings,
-    /// What is merged into its pods.
+    /// A `PodTemplateSpec` that is merged into its pods, without what a configuration has fields for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub pod_template: Option<PodTemplate>,
+    pub pod_template: Option<Value>,
 }
 
-/// A pod template as it was written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub struct PodTemplate {
-    /// Its file, for what is said of it.
-    pub file: String,
-    /// Its text.
-    pub yaml: String,
+impl Default for KubernetesSettings {
+    fn default() -> Self {
+        Self {
+            cluster: Cluster::default(),
+            builder: Daemon::local(),
+            namespace: String::new(),
+            pod: PodSettings::default(),
+            pod_template: None,
+        }
+    }
 }
 
 /// Where one run goes on a cluster: the settings with all that depends on the run filled in.
@@ -183,6 +189,14 @@ pub struct Patience {
 impl Default for Patience {
     fn default() -> Self {
         Self { unschedulable: 600, image_pull: 120, api: 300, quota: 3600 }
+    }
+}
+
+impl Patience {
+    /// The longest that a pod can take to run, in seconds.
+    #[must_use]
+    pub fn until_it_runs(&self) -> u64 {
+        self.unschedulable.saturating_add(self.image_pull).saturating_add(self.quota)
     }
 }
 

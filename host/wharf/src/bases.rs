@@ -87,7 +87,7 @@ impl Inner {
     /// The content key of an image, and whether its engine has it; as far as that can be known without pulling.
     async fn state_of(&self, target: &Target) -> Result<(Option<String>, Option<bool>), Fault> {
         let plan = self.plan_of(&target.base, target.code_env.as_deref()).await?;
-        let Ok(engine) = self.engines().at(&target.daemon) else { return Ok((None, None)) };
+        let Ok(engine) = self.engines().docker(&target.daemon) else { return Ok((None, None)) };
         let keys = engine.images.keys(&plan).await.ok().flatten();
         let there = engine.images.ready(&plan).await.ok().map(|ready| ready.is_some());
         Ok((keys.map(|keys| keys.content().to_string()), there))

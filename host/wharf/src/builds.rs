@@ -20,9 +20,6 @@ use crate::message::{BuildProgress, BuildReport, BuildTarget, BuiltImage, MadeIm
 use crate::way::image::image_outcome;
 use crate::way::planning::image_plan;
 
-/// The engine of a base image that no configuration uses.
-const DEFAULT_ENGINE: &str = "unix:///var/run/docker.sock";
-
 /// One image to make ready on one engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
@@ -115,7 +112,7 @@ impl Inner {
     async fn build_one(&self, target: &Target, progress: &Progress, image: &mut BuiltImage) -> Result<(), Fault> {
         let plan = self.plan_of(&target.base, target.code_env.as_deref()).await?;
         let unreachable = |error: &dyn std::error::Error| Fault::new("engine-unreachable", sentence_of(error));
-        let engine = self.engines().at(&target.daemon).map_err(|error| unreachable(&error))?;
+        let engine = self.engines().docker(&target.daemon).map_err(|error| unreachable(&error))?;
         let registry = target.registry.as_deref();
         let ready = self.supply(&engine, &target.daemon, registry, &plan, progress).await;
         let ready = ready.map_err(|error| image_fault(&error))?;
@@ -173,7 +170,7 @@ impl Inner {
             targets.push(Target {
                 base: name.to_owned(),
                 code_env: None,
-                daemon: Daemon::at(DEFAULT_ENGINE),
+                daemon: Daemon::local(),
                 registry: None,
                 configurations: Vec::new(),
             });
@@ -239,7 +236,7 @@ fn add(targets: &mut Vec<Target>, configuration: &ExecutionConfiguration, code_e
     let target = Target {
         base: configuration.base_image.clone(),
         code_env: code_env.map(str::to_owned),
-        daemon: configuration.engine.daemon().clone(),
+        daemon: configuration.engine.builder().clone(),
         registry: configuration.registry.clone(),
         configurations: Vec::new(),
     };

@@ -7,7 +7,7 @@ use wharf_model::launch::{BackendError, EngineEnd};
 use wharf_model::outcome::{LogState, Whose};
 use wharf_model::protocol::Usage;
 use wharf_model::quantity::describe_bytes;
-use wharf_model::{Cause, Outcome};
+use wharf_model::{Cause, EngineCause, Outcome, Told};
 
 use crate::evidence::{Evidence, Interruption, RunnerEnd};
 use crate::last_words;
@@ -42,6 +42,10 @@ pub(crate) fn outcome(cause: Cause, sentence: impl Into<String>) -> Outcome {
         Cause::Refused | Cause::Rejected => (Whose::Component, false),
         Cause::ImageMissing | Cause::ImageBuildFailed | Cause::EngineRefused => (Whose::Engine, false),
         Cause::EngineUnreachable | Cause::Lost => (Whose::Engine, true),
+        Cause::Forbidden => (Whose::Configuration, false),
+        Cause::QuotaExceeded => (Whose::Limit, true),
+        Cause::Unschedulable | Cause::Evicted | Cause::Preempted => (Whose::Capacity, true),
+        Cause::NodeLost => (Whose::Engine, true),
         Cause::RunnerNeverCameUp => (Whose::Network, true),
         Cause::SecretUnavailable => (Whose::Host, false),
         Cause::HostFault => (Whose::Host, true),
@@ -101,6 +105,9 @@ pub(crate) fn conclude(evidence: Evidence) -> Outcome {
         }
         (runner, Some(interruption)) if runner.as_ref().is_none_or(|runner| runner.stopped) => {
             interrupted(interruption, &evidence)
+        }
+        (Some(runner), _) if runner.stopped && evidence.engine_cause().is_some() => {
+            evidence.engine_cause().map_or_else(|| without_result(&evidence), of_engine)
         }
         (Some(runner), _) if runner.stopped => advised(
             Cause::Lost,
@@ -301,7 +308,16 @@ fn never_came_up(how: &str, log: &[String]) -> Outcome {
     }
 }
 
+/// What the engine has a name for.
+fn of_engine(cause: &EngineCause) -> Outcome {
+    let Told { cause, sentence, whose, retry_helps, advice } = cause.told();
+    Outcome { retry_helps, ..advised(cause, sentence, whose, &advice) }
+}
+
 fn without_result(evidence: &Evidence) -> Outcome {
+    if let Some(cause) = evidence.engine_cause() {
+        return of_engine(cause);
+    }
     let came_up = evidence.came_up == Some(true);
     match (&evidence.engine, &evidence.engine_error) {
         (Some(engine), _) => ended_by_itself(engine, came_up, evidence),
@@ -329,6 +345,8 @@ fn unasked(error: &BackendError, started: bool) -> Outcome {
         BackendError::NoSuchImage { .. } => {
             advised(Cause::ImageMissing, sentence, Whose::Engine, "build it: `wharf base build NAME`")
         }
+        BackendError::Because { cause, .. } => of_engine(cause),
+        BackendError::GivenUp { .. } => outcome(Cause::Stopped, sentence),
         BackendError::Conflict { .. } => {
             advised(Cause::EngineRefused, sentence, Whose::Engine, "remove that container by hand if it isn't needed")
         }

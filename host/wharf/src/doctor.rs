@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use wharf_model::configuration::{Daemon, ExchangeMode};
+use wharf_model::configuration::{EngineAddress, ExchangeMode};
 use wharf_model::image::Origin;
 use wharf_model::quantity::describe_bytes;
 
@@ -109,11 +109,11 @@ impl Inner {
 
     async fn look_at_engines(&self, findings: &mut Vec<Finding>) {
         let advertised = self.home().load_site().is_ok_and(|site| site.exchange.advertise.is_some());
-        // By the daemon: all configurations, and those of each way between runner and host.
-        let mut daemons: BTreeMap<Daemon, Users> = BTreeMap::new();
+        // By the engine: all configurations, and those of each way between runner and host.
+        let mut engines: BTreeMap<EngineAddress, Users> = BTreeMap::new();
         for (name, configuration) in self.home().load_configurations().unwrap_or_default() {
             let Ok(configuration) = configuration else { continue };
-            let users = daemons.entry(configuration.engine.daemon().clone()).or_default();
+            let users = engines.entry(configuration.engine.address()).or_default();
             let exchange = &configuration.exchange;
             match exchange.mode {
                 ExchangeMode::Attach => users.attach.push(name.clone()),
@@ -125,16 +125,16 @@ impl Inner {
             }
             users.all.push(name);
         }
-        for (daemon, users) in daemons {
+        for (address, users) in engines {
             let what = format!("engine of {}", users.all.join(", "));
-            let engine = match self.engines().at(&daemon) {
-                Ok(engine) => engine,
+            let backend = match self.engines().backend(&address) {
+                Ok(backend) => backend,
                 Err(error) => {
                     findings.push(bad(&what, sentence_of(&error), None));
                     continue;
                 }
             };
-            match engine.backend.info().await {
+            match backend.info().await {
                 Ok(info) => {
                     findings.push(ok(
                         &what,
@@ -158,10 +158,17 @@ impl Inner {
                 Err(error) => findings.push(bad(
                     &what,
                     sentence_of(&error),
-                    Some("start the daemon, or correct `host` in the configuration".to_owned()),
+                    Some(match address {
+                        EngineAddress::Docker(_) => "start the daemon, or correct `host` in the configuration".to_owned(),
+                        EngineAddress::Kubernetes(_) => {
+                            "correct `context` and `kubeconfig` in the configuration; `wharf cluster check` says more".to_owned()
+                        }
+                    }),
                 )),
             }
-            if daemon.is_unprotected() {
+            if let EngineAddress::Docker(daemon) = &address
+                && daemon.is_unprotected()
+            {
                 findings.push(warning(
                     &what,
                     format!(
@@ -183,7 +190,7 @@ impl Inner {
             if users.dial_back.is_empty() {
                 continue;
             }
-            match engine.backend.way_back("bridge").await {
+            match backend.way_back("bridge").await {
                 Ok(host) => findings.push(ok(
                     "way back",
                     format!(

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use wharf_model::EngineCause;
 use wharf_model::launch::{BackendError, EngineEnd};
 use wharf_model::outcome::LogState;
 use wharf_model::protocol::{RunnerResult, Usage};
@@ -82,6 +83,11 @@ pub(crate) struct Evidence {
 }
 
 impl Evidence {
+    /// Why, where the engine has a name for it.
+    pub(crate) fn engine_cause(&self) -> Option<&EngineCause> {
+        self.engine.as_ref()?.cause.as_deref()
+    }
+
     /// The facts that aren't fields of an outcome, as `engine.exit_code` and so on. What isn't known isn't there.
     pub(crate) fn facts(&self) -> BTreeMap<String, Value> {
         let mut facts = BTreeMap::new();

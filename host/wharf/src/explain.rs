@@ -51,7 +51,7 @@ impl Inner {
     async fn describe(&self, judged: &Judged, explanation: &mut Explanation) {
         let plan = judged.plan();
         let image = judged.image();
-        if let Ok(engine) = self.engines().at(plan.configuration.engine.daemon())
+        if let Ok(engine) = self.engines().docker(plan.configuration.engine.builder())
             && let Ok(Some(keys)) = engine.images.keys(image).await
         {
             let labels = Labels {
@@ -96,8 +96,8 @@ impl Inner {
             }));
         }
         let object = details.launch.as_ref().and_then(|launch| {
-            let engine = self.engines().at(&launch.engine).ok()?;
-            Some(engine.backend.object(&launch.spec))
+            let backend = self.engines().backend(&launch.engine).ok()?;
+            Some(backend.object(&launch.spec))
         });
         let differences = details.plan.as_ref().map(|plan| differences(plan, &decisions)).unwrap_or_default();
         Ok(Explanation {

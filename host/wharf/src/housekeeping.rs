@@ -77,7 +77,7 @@ impl Inner {
         let daemon = self.daemons().into_iter().find(|daemon| daemon.host == image.engine);
         let Some(daemon) = daemon else { return Ok(()) };
         let engine =
-            self.engines().at(&daemon).map_err(|error| Fault::new("engine-unreachable", sentence_of(&error)))?;
+            self.engines().docker(&daemon).map_err(|error| Fault::new("engine-unreachable", sentence_of(&error)))?;
         let names = if image.tags.is_empty() { std::slice::from_ref(&image.id) } else { image.tags.as_slice() };
         for name in names {
             engine.images.remove(name).await.map_err(|error| image_fault(&error))?;
@@ -91,7 +91,7 @@ impl Inner {
             records.into_iter().map(|record| (record.made_of.key.clone(), record)).collect();
         let mut list = ImageList::default();
         for daemon in self.daemons() {
-            let found = match self.engines().at(&daemon) {
+            let found = match self.engines().docker(&daemon) {
                 Ok(engine) => engine.images.list().await.map_err(|error| image_fault(&error)),
                 Err(error) => Err(Fault::new("engine-unreachable", sentence_of(&error))),
             };
@@ -136,7 +136,7 @@ impl Inner {
     /// What an image would be made of now; `None` while that can't be known.
     async fn made_of(&self, target: &Target) -> Option<Vec<Ingredients>> {
         let plan = self.plan_of(&target.base, target.code_env.as_deref()).await.ok()?;
-        let engine = self.engines().at(&target.daemon).ok()?;
+        let engine = self.engines().docker(&target.daemon).ok()?;
         let keys = engine.images.keys(&plan).await.ok()??;
         Some(ingredients(&plan, &keys))
     }

@@ -1,12 +1,13 @@
 //! Runs that an earlier process of this home left behind.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use wharf_exchange::{Token, TokenStatus};
-use wharf_model::configuration::Daemon;
+use wharf_kubernetes::names;
+use wharf_model::configuration::EngineAddress;
 use wharf_model::{Cause, EventKind, Fault, Outcome};
 
 use crate::conclude::{before_it_began, outcome, sentence_of};
@@ -25,7 +26,7 @@ impl Inner {
     /// Takes every run over that has no outcome, each in a task of its own, and clears away containers of runs that have.
     pub(crate) async fn recover(self: &Arc<Self>, site: &Site) -> Result<(), Fault> {
         let open = self.store().open_runs().map_err(|error| store_fault(&error))?;
-        let engines = self.daemons_with(&open);
+        let engines = self.engines_with(&open);
         let still_open: HashSet<String> = open.iter().map(|run| run.summary.run.clone()).collect();
         let host = Arc::clone(self);
         // An engine that doesn't answer must not keep the home from opening. The shutdown waits for it as for a run: the
@@ -64,20 +65,36 @@ impl Inner {
         Ok(())
     }
 
-    /// The daemons where containers of this home can be.
-    fn daemons_with(&self, open: &[OpenRun]) -> HashSet<Daemon> {
-        let recorded = open.iter().filter_map(|run| run.launch.as_ref().map(|launch| launch.engine.clone()));
-        self.daemons().into_iter().chain(recorded).collect()
+    /// The engines where containers of this home can be.
+    fn engines_with(&self, open: &[OpenRun]) -> HashSet<EngineAddress> {
+        let mut all = HashSet::new();
+        for (_, configuration) in self.home().load_configurations().unwrap_or_default() {
+            let Ok(configuration) = configuration else { continue };
+            all.insert(configuration.engine.address());
+            // A cluster where this home may not look everywhere is looked at where it puts its runs.
+            if let Some(settings) = configuration.engine.kubernetes()
+                && !names::has_variables(&settings.namespace)
+            {
+                self.engines().cluster(&settings.cluster).remember(&settings.namespace);
+            }
+        }
+        for launch in open.iter().filter_map(|run| run.launch.as_ref()) {
+            if let (EngineAddress::Kubernetes(cluster), Some(place)) = (&launch.engine, &launch.spec.kubernetes) {
+                self.engines().cluster(cluster).remember(&place.namespace);
+            }
+            all.insert(launch.engine.clone());
+        }
+        all
     }
 
     /// Removes containers with this home's label whose run has ended, or is in no record.
-    async fn clear_away(&self, daemons: HashSet<Daemon>, open: HashSet<String>) {
-        for daemon in daemons {
-            let Ok(engine) = self.engines().at(&daemon) else { continue };
-            let found = match engine.backend.find(self.id()).await {
+    async fn clear_away(&self, engines: HashSet<EngineAddress>, open: HashSet<String>) {
+        for address in engines {
+            let Ok(backend) = self.engines().backend(&address) else { continue };
+            let found = match backend.find(self.id()).await {
                 Ok(found) => found,
                 Err(error) => {
-                    tracing::debug!(address = daemon.host, error = %sentence_of(&error), "containers left there can't be looked for");
+                    tracing::debug!(%address, error = %sentence_of(&error), "containers left there can't be looked for");
                     continue;
                 }
             };
@@ -87,7 +104,7 @@ impl Inner {
                     continue;
                 }
                 tracing::info!(run = container.run, container = container.id, "removing a container that was left");
-                if let Err(error) = engine.backend.remove(&container.id).await {
+                if let Err(error) = backend.remove(&container.id).await {
                     tracing::warn!(container = container.id, error = %sentence_of(&error), "the container is left");
                 }
             }
@@ -143,17 +160,10 @@ async fn abort(way: &Way, record: &LaunchRecord) {
 }
 
 async fn remove(way: &Way, record: &LaunchRecord) {
-    let by_attempt: HashMap<u32, String> = match way.host.engines().at(&record.engine) {
-        Ok(engine) => match engine.backend.find(way.host.id()).await {
-            Ok(found) => {
-                found.into_iter().filter(|found| found.run == way.run).map(|found| (found.attempt, found.id)).collect()
-            }
-            Err(_) => return,
-        },
-        Err(_) => return,
-    };
-    if let (Some(id), Ok(engine)) = (by_attempt.get(&record.spec.attempt), way.host.engines().at(&record.engine))
-        && let Err(error) = engine.backend.remove(id).await
+    // An engine that doesn't answer keeps it until the next start.
+    let Ok(backend) = way.host.engines().backend(&record.engine) else { return };
+    if let Ok(Some(found)) = backend.find_attempt(&record.spec).await
+        && let Err(error) = backend.remove(&found.id).await
     {
         tracing::warn!(run = way.run, error = %sentence_of(&error), "the container is left");
     }

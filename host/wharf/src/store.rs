@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
-use wharf_model::configuration::Daemon;
+use wharf_model::configuration::EngineAddress;
 use wharf_model::launch::LaunchSpec;
 use wharf_model::protocol::RunnerResult;
 use wharf_model::{Activity, Event, EventKind, Limit, Outcome, Plan, UsageEntry, WhenFull};
@@ -158,7 +158,7 @@ pub struct LaunchRecord {
     /// The object at the engine, without the secret part of its environment.
     pub spec: LaunchSpec,
     /// The engine.
-    pub engine: Daemon,
+    pub engine: EngineAddress,
     /// SHA-256 of the ticket, in hex.
     pub ticket_sha256: String,
     /// The engine's id of the container, once it is known.
@@ -722,7 +722,7 @@ mod tests {
                 runtime: None,
                 grace_seconds: 1,
             },
-            engine: Daemon::at("unix:///var/run/docker.sock"),
+            engine: EngineAddress::Docker(Daemon::local()),
             ticket_sha256: String::new(),
             container: None,
         }

@@ -8,7 +8,7 @@ use wharf_images::{
 use wharf_model::configuration::Daemon;
 
 use crate::conclude::sentence_of;
-use crate::engines::Engine;
+use crate::engines::DockerEngine;
 use crate::environment;
 use crate::host::Inner;
 use crate::journal::now;
@@ -17,7 +17,7 @@ impl Inner {
     /// Gets the image of a plan onto an engine, and remembers what it is made of and what its code environment got.
     pub(crate) async fn supply(
         &self,
-        engine: &Engine,
+        engine: &DockerEngine,
         daemon: &Daemon,
         registry: Option<&str>,
         plan: &ImagePlan,
@@ -53,15 +53,15 @@ impl Inner {
     /// The other engines of the home.
     fn others(&self, daemon: &Daemon) -> Vec<(String, Images)> {
         let others = self.daemons().into_iter().filter(|other| other != daemon);
-        others.filter_map(|other| Some((other.host.clone(), self.engines().at(&other).ok()?.images.clone()))).collect()
+        others.filter_map(|other| Some((other.host.clone(), self.engines().docker(&other).ok()?.images.clone()))).collect()
     }
 
-    /// The daemons of all configurations that can be read.
+    /// The daemons that make the images of all configurations that can be read.
     pub(crate) fn daemons(&self) -> Vec<Daemon> {
         let mut daemons: Vec<Daemon> = Vec::new();
         for (_, configuration) in self.home().load_configurations().unwrap_or_default() {
             let Ok(configuration) = configuration else { continue };
-            let daemon = configuration.engine.daemon();
+            let daemon = configuration.engine.builder();
             if !daemons.contains(daemon) {
                 daemons.push(daemon.clone());
             }

@@ -54,7 +54,7 @@ pub(super) fn list(global: &GlobalArguments, console: &mut Console) -> Ending {
                     configuration.resources.iter().map(|(key, amount)| format!("{key}={amount}")).collect();
                 table.row([
                     name.clone(),
-                    configuration.engine.address().to_owned(),
+                    configuration.engine.address().to_string(),
                     configuration.base_image.clone(),
                     configuration.allowed_groups.join(","),
                     resources.join(" "),
@@ -133,8 +133,9 @@ pub(super) async fn test(
     let home = resolved::existing_home(global.home.as_deref())?;
     let configuration = home.load_configuration(name)?;
     warn(&warnings(&home, name), console);
-    let daemon = configuration.engine.daemon();
-    if daemon.is_unprotected() {
+    if let EngineAddress::Docker(daemon) = configuration.engine.address()
+        && daemon.is_unprotected()
+    {
         console.note(&format!(
             "warning: {} is neither encrypted nor protected; set `cert_path`, or use ssh://",
             daemon.host

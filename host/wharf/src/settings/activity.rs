@@ -9,7 +9,7 @@ use wharf_model::{Activity, ActivityKind, Binding, BindingKind, Fault, Identity,
 
 use super::label::check_labels;
 use super::name::{is_name, not_a_name};
-use super::resource::ResourcesTable;
+use super::resource::{ResourcesTable, Words, in_common_words};
 use super::secret::check_secrets;
 use super::source::{Source, unreadable};
 use super::time_span::TimeSpan;
@@ -249,7 +249,7 @@ pub(super) fn resolve(source: &Source<'_>, file: ActivityFile, requester: Identi
         parameters,
         inputs,
         outputs,
-        resources: file.resources.check(source)?,
+        resources: in_common_words(file.resources.check(source, Words::Either)?),
         time_limit: file.time_limit.map(TimeSpan::seconds),
         variables: file.variables,
         secrets: file.secrets,

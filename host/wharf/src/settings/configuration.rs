@@ -5,22 +5,22 @@ use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 use wharf_docker::Address;
 use wharf_model::configuration::{Daemon, Engine, ExchangeMode, ExchangeSettings, LogSettings, WhenFull};
+use wharf_model::kubernetes::{NetworkRule, WhenQuotaFull};
 use wharf_model::quantity::format_bytes;
 use wharf_model::{ActivityKind, ExecutionConfiguration, Fault};
 
 use super::byte_size::ByteSize;
 use super::label::{check_env, check_labels};
 use super::name::{is_name, not_a_name};
-use super::resource::ResourcesTable;
+use super::kubernetes::{self, NamespacePolicyTable, PatienceTable, ScratchTable};
+use super::resource::{ResourcesTable, Words, in_common_words};
 use super::secret::{check_allowed, check_secrets};
 use super::security::SecurityTable;
 use super::source::Source;
 use super::time_span::TimeSpan;
-
-/// Where a local daemon listens.
-const LOCAL_DAEMON: &str = "unix:///var/run/docker.sock";
 
 /// The smallest and the largest spool of log lines.
 const SPOOL: (u64, u64) = (1 << 20, 1 << 30);
@@ -48,9 +48,73 @@ pub struct ConfigurationFile {
     /// The file that `ssh` reads for `ssh://` instead of the user's own configuration. Relative to the home.
     #[serde(default)]
     pub ssh_config: Option<PathBuf>,
-    /// The registry of its images, e.g. `registry.example.com/data`. Components see it; this version pushes no image to it.
+    /// The registry that its images go through, e.g. `registry.example.com/data`. A cluster needs one.
     #[serde(default)]
     pub registry: Option<String>,
+    /// Kubernetes: the context of the kubeconfig. Its current one by default; without a kubeconfig, the cluster that the host runs
+    /// in.
+    #[serde(default)]
+    pub context: Option<String>,
+    /// Kubernetes: the kubeconfig file, relative to the home. By default where `kubectl` looks.
+    #[serde(default)]
+    pub kubeconfig: Option<PathBuf>,
+    /// Kubernetes: the Docker daemon that makes its images, as `host`. `unix:///var/run/docker.sock` by default.
+    #[serde(default)]
+    pub builder: Option<String>,
+    /// Kubernetes: the namespace of its runs. `${user.login}` and `${project.key}` stand for those of the run, made fit for a name.
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// Kubernetes: labels that a node must have.
+    #[serde(default)]
+    pub node_selector: BTreeMap<String, String>,
+    /// Kubernetes: tolerations, each as in a pod.
+    #[serde(default)]
+    pub tolerations: Vec<Value>,
+    /// Kubernetes: the affinity, as in a pod.
+    #[serde(default)]
+    pub affinity: Option<Value>,
+    /// Kubernetes: annotations of job and pod.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
+    /// Kubernetes: the service account of the pods. No token of it is mounted.
+    #[serde(default)]
+    pub service_account: Option<String>,
+    /// Kubernetes: secrets that images are pulled with.
+    #[serde(default)]
+    pub image_pull_secrets: Vec<String>,
+    /// Kubernetes: the priority class.
+    #[serde(default)]
+    pub priority_class: Option<String>,
+    /// Kubernetes: the runtime class.
+    #[serde(default)]
+    pub runtime_class: Option<String>,
+    /// Kubernetes: more of the pod's security context, as in a pod: `fsGroup`, `supplementalGroups`.
+    #[serde(default)]
+    pub security_context: Option<Value>,
+    /// Kubernetes: a YAML file with a pod template that is merged into the pods, relative to the home.
+    #[serde(default)]
+    pub pod_template: Option<PathBuf>,
+    /// Kubernetes: the local queue of Kueue. Jobs begin suspended then.
+    #[serde(default)]
+    pub queue: Option<String>,
+    /// Kubernetes: where pods may connect to. `open` by default; `exchange-only` adds a NetworkPolicy.
+    #[serde(default)]
+    pub network_policy: Option<NetworkRule>,
+    /// Kubernetes: how long an ended job stays, should nobody delete it. `1h` by default.
+    #[serde(default)]
+    pub ttl: Option<TimeSpan>,
+    /// Kubernetes: what a run does that a quota keeps out. `wait` by default, or `fail`.
+    #[serde(default)]
+    pub when_quota_full: Option<WhenQuotaFull>,
+    /// Kubernetes: how long a run waits for what may clear up by itself.
+    #[serde(default)]
+    pub patience: PatienceTable,
+    /// Kubernetes: what is done about the namespaces.
+    #[serde(default)]
+    pub namespace_policy: Option<NamespacePolicyTable>,
+    /// Kubernetes: the most that the pod's own folders take.
+    #[serde(default)]
+    pub scratch: ScratchTable,
     /// The container runtime, as `docker run --runtime` takes it.
     #[serde(default)]
     pub runtime: Option<String>,
@@ -93,6 +157,8 @@ pub enum EngineType {
     /// A Docker daemon.
     #[default]
     Docker,
+    /// A Kubernetes cluster.
+    Kubernetes,
 }
 
 /// Who may use a configuration.
@@ -161,7 +227,11 @@ pub(super) fn resolve(
     if !is_name(&file.base_image) {
         return Err(source.fault(&["base_image"], not_a_name("a base image", &file.base_image)));
     }
-    let daemon = daemon(source, home, file.host, file.cert_path, file.ssh_config)?;
+    let (key, address) = match file.engine {
+        EngineType::Docker => ("host", file.host.clone()),
+        EngineType::Kubernetes => ("builder", file.builder.clone()),
+    };
+    let daemon = daemon(source, home, (key, address), file.cert_path.clone(), file.ssh_config.clone())?;
     if let Some(registry) = &file.registry {
         check_registry(source, registry)?;
     }
@@ -178,17 +248,31 @@ pub(super) fn resolve(
         }
     }
     let checks = check_permissions(source, &file.permissions)?;
-    let security = file.security.check(source)?;
+    let mut security = file.security.check(source)?;
     check_exchange(source, &file.exchange, &security.network)?;
     check_env(source, &file.env)?;
     check_secrets(source, &file.secrets, &file.env)?;
     check_allowed(source, &file.permissions.secrets)?;
     check_labels(source, &file.labels)?;
+    let mut labels = file.labels.clone();
+    let (resources, engine) = match file.engine {
+        EngineType::Docker => {
+            kubernetes::check_absent(source)?;
+            let resources = file.resources.check(source, Words::Docker)?;
+            (resources, Engine::Docker { daemon, runtime: file.runtime })
+        }
+        EngineType::Kubernetes => {
+            let mut resources = file.resources.check(source, Words::Kubernetes)?;
+            let parts = (&mut security, &mut resources, &mut labels);
+            let settings = kubernetes::resolve(source, home, &file, daemon, parts)?;
+            (resources, Engine::Kubernetes(Box::new(settings)))
+        }
+    };
     Ok(ExecutionConfiguration {
         name: name.to_owned(),
         base_image: file.base_image,
         registry: file.registry,
-        resources: file.resources.check(source)?,
+        resources: in_common_words(resources),
         allowed_groups: file.permissions.allowed_groups,
         checks,
         allowed_secrets: file.permissions.secrets,
@@ -202,11 +286,9 @@ pub(super) fn resolve(
         logs: file.logs.check(source)?,
         env: file.env,
         secrets: file.secrets,
-        labels: file.labels,
+        labels,
         time_limit: file.time_limit.map(TimeSpan::seconds),
-        engine: match file.engine {
-            EngineType::Docker => Engine::Docker { daemon, runtime: file.runtime },
-        },
+        engine,
     })
 }
 
@@ -214,13 +296,13 @@ pub(super) fn resolve(
 fn daemon(
     source: &Source<'_>,
     home: &Path,
-    host: Option<String>,
+    (name, host): (&str, Option<String>),
     cert_path: Option<PathBuf>,
     ssh_config: Option<PathBuf>,
 ) -> Result<Daemon, Fault> {
-    let host = host.unwrap_or_else(|| LOCAL_DAEMON.to_owned());
+    let host = host.unwrap_or_else(|| Daemon::local().host);
     let address = Address::parse(&host).map_err(|error| {
-        source.fault(&["host"], format!("`host` is \"{host}\", {}", error.problem)).hint(error.advice)
+        source.fault(&[name], format!("`{name}` is \"{host}\", {}", error.problem)).hint(error.advice)
     })?;
     let paths = [
         ("cert_path", &cert_path, "tcp", matches!(address, Address::Tcp { .. })),
@@ -233,8 +315,8 @@ fn daemon(
         }
         if !right {
             return Err(source
-                .fault(&[key], format!("`{key}` is for {scheme}:// alone, and `host` is \"{host}\""))
-                .hint(format!("take `{key}` out, or write the daemon's {scheme}:// address into `host`")));
+                .fault(&[key], format!("`{key}` is for {scheme}:// alone, and `{name}` is \"{host}\""))
+                .hint(format!("take `{key}` out, or write the daemon's {scheme}:// address into `{name}`")));
         }
     }
     let from_home = |path: Option<PathBuf>| path.map(|path| home.join(path));
@@ -353,7 +435,7 @@ mod tests {
         fixture.write("configs/a.toml", "base_image = \"python-r\"\n");
         let configuration = fixture.home().load_configuration("a").expect("sound");
         assert_eq!(configuration.name, "a");
-        assert_eq!(configuration.engine, Engine::Docker { daemon: Daemon::at(LOCAL_DAEMON), runtime: None });
+        assert_eq!(configuration.engine, Engine::Docker { daemon: Daemon::local(), runtime: None });
         assert_eq!(configuration.checks, ["allowed-groups"]);
         assert!(configuration.allowed_groups.is_empty());
         assert_eq!(configuration.security, Security::default());
@@ -644,7 +726,7 @@ team = "data"
         ] {
             fixture.write("configs/a.toml", &format!("base_image = \"python-r\"\n{keys}"));
             let configuration = fixture.home().load_configuration("a").expect(keys);
-            let daemon = configuration.engine.daemon();
+            let daemon = configuration.engine.builder();
             assert_eq!((&daemon.cert_path, &daemon.ssh_config), (&cert_path, &ssh_config), "{keys}");
         }
     }

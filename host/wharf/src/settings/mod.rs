@@ -14,6 +14,7 @@ pub(crate) mod fixture;
 #[cfg(test)]
 mod guide;
 mod home;
+mod kubernetes;
 mod label;
 mod name;
 mod resource;
@@ -29,6 +30,7 @@ pub use base_image::{BaseImageFile, BootstrapTable, LanguageTable, LanguagesTabl
 pub use byte_size::ByteSize;
 pub use code_env::{Availability, CodeEnvFile, CodeEnvLanguage, CodeEnvSettings, ConfigurationNames, Names};
 pub use configuration::{ConfigurationFile, EngineType, ExchangeTable, LogsTable, PermissionsTable};
+pub use kubernetes::{NamespacePolicyTable, PatienceTable, ScratchTable};
 pub use home::Home;
 pub(crate) use name::is_name;
 pub use resource::{Amount, ResourcesTable, check_resources, resource_argument};

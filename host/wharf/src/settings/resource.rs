@@ -1,12 +1,13 @@
-//! The `[resources]` table: Docker's own names, with their amounts.
+//! The `[resources]` table: Docker's own names or Kubernetes' own, with their amounts.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
-use wharf_model::quantity::{DOCKER_KEYS, QuantityError, Unit};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use wharf_kubernetes::resources as kubernetes;
+use wharf_model::quantity::{DOCKER_KEYS, LIMITS, QuantityError, REQUESTS, Unit, common_key};
 use wharf_model::{Fault, Quantity, Resources, document};
 
 use super::source::Source;
@@ -18,6 +19,19 @@ pub enum Amount {
     One(String),
     /// A list.
     Many(Vec<String>),
+    /// A table: Kubernetes' `requests` or `limits`.
+    Group(BTreeMap<String, String>),
+}
+
+/// Whose names a table may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Words {
+    /// Docker's.
+    Docker,
+    /// Kubernetes', and those of Docker's that a cluster has something for.
+    Kubernetes,
+    /// Either: where it will run isn't known here.
+    Either,
 }
 
 impl<'de> Deserialize<'de> for Amount {
@@ -27,7 +41,7 @@ impl<'de> Deserialize<'de> for Amount {
             type Value = Amount;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number, a text such as \"4g\", or a list of texts")
+                f.write_str("a number, a text such as \"4g\", a list of texts, or a table")
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Amount, E> {
@@ -53,28 +67,63 @@ impl<'de> Deserialize<'de> for Amount {
                 }
                 Ok(Amount::Many(texts))
             }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Amount, A::Error> {
+                let mut group = BTreeMap::new();
+                while let Some((name, amount)) = table.next_entry::<String, Amount>()? {
+                    let Amount::One(amount) = amount else {
+                        return Err(de::Error::custom(format!("`{name}` isn't a number or a text")));
+                    };
+                    group.insert(name, amount);
+                }
+                Ok(Amount::Group(group))
+            }
         }
         deserializer.deserialize_any(Written)
     }
 }
 
-/// Resource restrictions under Docker's own names, e.g. `cpus = 1.5`, `memory = "4g"`, `pids-limit = 512`.
+/// Resource restrictions under Docker's own names, e.g. `cpus = 1.5`, `memory = "4g"`, `pids-limit = 512`; or under Kubernetes' own,
+/// in the tables `requests` and `limits`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(transparent)]
 pub struct ResourcesTable(pub BTreeMap<String, Amount>);
 
 impl ResourcesTable {
     /// The amounts, checked; errors are at the lines of the file that the table is from.
-    pub(super) fn check(&self, source: &Source<'_>) -> Result<Resources, Fault> {
+    pub(super) fn check(&self, source: &Source<'_>, words: Words) -> Result<Resources, Fault> {
         let mut resources = Resources::new();
         for (key, amount) in &self.0 {
+            if let Amount::Group(group) = amount {
+                if words == Words::Docker || !["requests", "limits"].contains(&key.as_str()) {
+                    return Err(source
+                        .fault(&["resources", key], format!("`{key}` in [resources] is a table; expected one value"))
+                        .hint("the tables `requests` and `limits` are for type = \"kubernetes\""));
+                }
+                for (name, amount) in group {
+                    let full = format!("{key}.{name}");
+                    let quantity = kubernetes::check(&full, amount)
+                        .map_err(|problem| source.fault(&["resources", key, name], problem))?;
+                    resources.insert(full, quantity);
+                }
+                continue;
+            }
             let quantity =
                 quantity(source.code, key, amount).map_err(|fault| source.place(&["resources", key], fault))?;
             resources.insert(key.clone(), quantity);
         }
         check_resources(&resources).map_err(|(key, message)| source.fault(&["resources", key], message))?;
+        if words == Words::Kubernetes {
+            kubernetes::in_kubernetes_words(&resources).map_err(|problem| source.fault(&["resources"], problem))?;
+        }
         Ok(resources)
     }
+}
+
+/// Resources in the words that policies and limits compare, whatever the engine: a cluster's `limits.memory` is `memory`, its
+/// `limits.cpu` is `cpus`.
+pub(super) fn in_common_words(resources: Resources) -> Resources {
+    resources.into_iter().map(|(key, quantity)| (common_key(&key).to_owned(), quantity)).collect()
 }
 
 fn quantity(code: &str, key: &str, amount: &Amount) -> Result<Quantity, Fault> {
@@ -86,7 +135,11 @@ fn quantity(code: &str, key: &str, amount: &Amount) -> Result<Quantity, Fault> {
             }
             Cow::Owned(texts.join(","))
         }
+        Amount::Group(_) => return Err(Fault::new(code, format!("`{key}` in [resources] is a table; expected one value"))),
     };
+    if key.starts_with(LIMITS) || key.starts_with(REQUESTS) {
+        return kubernetes::check(key, &text).map_err(|problem| Fault::new(code, problem));
+    }
     Quantity::parse_docker(key, &text).map_err(|error| match error {
         QuantityError::UnknownKey { .. } => {
             let names: Vec<&str> = DOCKER_KEYS.iter().map(|(name, _)| *name).collect();
@@ -110,7 +163,7 @@ pub fn resource_argument(argument: &str) -> Result<(String, Quantity), Fault> {
     let quantity = quantity("usage", key, &Amount::One(value.to_owned()))?;
     check_resources(&Resources::from([(key.to_owned(), quantity.clone())]))
         .map_err(|(_, message)| Fault::new("usage", message))?;
-    Ok((key.to_owned(), quantity))
+    Ok((common_key(key).to_owned(), quantity))
 }
 
 /// Checks what a Docker daemon would only refuse when a container is created: ranges, and keys that exclude each other.
@@ -192,7 +245,7 @@ impl JsonSchema for ResourcesTable {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let properties: serde_json::Map<String, serde_json::Value> = DOCKER_KEYS
+        let mut properties: serde_json::Map<String, serde_json::Value> = DOCKER_KEYS
             .iter()
             .map(|(key, unit)| {
                 let schema = match unit {
@@ -221,8 +274,16 @@ impl JsonSchema for ResourcesTable {
                 ((*key).to_owned(), schema)
             })
             .collect();
+        for key in ["requests", "limits"] {
+            let description = format!("Kubernetes: {key} by resource, as a pod has them: cpu, memory, nvidia.com/gpu.");
+            let amounts = serde_json::json!({ "type": ["string", "number"] });
+            let table = serde_json::json!({
+                "description": description, "type": "object", "additionalProperties": amounts
+            });
+            properties.insert(key.to_owned(), table);
+        }
         json_schema!({
-            "description": "Resource restrictions under Docker's own names, as docker run spells them.",
+            "description": "Resource restrictions under Docker's own names, as docker run spells them, or Kubernetes' own.",
             "type": "object",
             "properties": properties,
             "additionalProperties": false

@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use wharf_model::configuration::ExchangeMode;
+use wharf_model::launch::Backend;
 use wharf_model::protocol::{RUNNER, variables};
 use wharf_model::{Outcome, Plan};
 
 use super::Way;
 use crate::conclude::sentence_of;
-use crate::engines::Engine;
 
 /// The first and the longest pause before the container is dialled again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -54,18 +54,18 @@ impl State {
 
 impl Carrier {
     /// Begins to dial, if that is how the plan's runner and this host find each other.
-    pub(crate) fn start(way: &Way, plan: &Plan, engine: &Arc<Engine>, container: &str) -> Option<Self> {
+    pub(crate) fn start(way: &Way, plan: &Plan, backend: &Arc<dyn Backend>, container: &str) -> Option<Self> {
         if plan.configuration.exchange.mode != ExchangeMode::Attach {
             return None;
         }
         let state = Arc::<Mutex<State>>::default();
-        let (host, engine, kept) = (Arc::clone(&way.host), Arc::clone(engine), Arc::clone(&state));
+        let (host, backend, kept) = (Arc::clone(&way.host), Arc::clone(backend), Arc::clone(&state));
         let (run, container) = (way.run.clone(), container.to_owned());
         let task = tokio::spawn(async move {
             let mut pause = PAUSE.0;
             loop {
                 let begun = Instant::now();
-                let dialled = engine.backend.dial(&container, &[RUNNER, "attach"], &[variables::TICKET]);
+                let dialled = backend.dial(&container, &[RUNNER, "attach"], &[variables::TICKET]);
                 let ended = match timeout(ANSWER, dialled).await {
                     Ok(Ok(stream)) => host.exchange().serve_stream(stream).await,
                     Ok(Err(error)) => Err(sentence_of(&error)),

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use wharf_images::{ImageError, Progress, ReadyImage};
+use wharf_images::{Deed, ImageError, Progress, ReadyImage};
+use wharf_model::launch::Backend;
+use wharf_model::configuration::Engine;
 use wharf_model::outcome::Whose;
 use wharf_model::{Cause, EventKind, Outcome, Phase};
 
 use super::admission::Admitted;
 use super::{Judged, Step, Way};
 use crate::conclude::{ENGINE_AWAY, engine_outcome, outcome, sentence_of, with_refusal};
-use crate::engines::Engine;
+use crate::engines::DockerEngine;
 use crate::last_words;
 use crate::supply::describe;
 
@@ -20,11 +22,14 @@ pub(crate) const INDEX_AWAY: &str = "a build uses the network of the daemon's ma
 pub(crate) const LOGIN: &str = "write who the host is there into registries.json of the home, or `docker login` as the user that runs \
                                 wharf";
 
-/// A run whose image is at its engine. Only [`resolve`] makes one.
+/// A run whose image is where its engine finds it. Only [`resolve`] makes one.
 pub(crate) struct Resolved {
     admitted: Admitted,
-    engine: Arc<Engine>,
+    backend: Arc<dyn Backend>,
+    builder: Arc<DockerEngine>,
     image: ReadyImage,
+    /// By which the engine knows the image: an id of the daemon, or a registry's digest.
+    reference: String,
 }
 
 impl Resolved {
@@ -32,36 +37,62 @@ impl Resolved {
         self.admitted.judged()
     }
 
-    pub(crate) fn engine(&self) -> &Arc<Engine> {
-        &self.engine
+    pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
+        &self.backend
     }
 
-    pub(crate) fn image(&self) -> &ReadyImage {
-        &self.image
+    pub(crate) fn image(&self) -> &str {
+        &self.reference
     }
 }
 
 /// Finds or makes the image.
 pub(crate) async fn resolve(way: &Way, admitted: Admitted) -> Step<Resolved> {
     let phase = way.journal.phase(Phase::Image);
-    let daemon = admitted.judged().plan().configuration.engine.daemon();
-    let engine = way.host.engines().at(daemon).map_err(|error| Box::new(engine_outcome(&error)))?;
+    let engine = &admitted.judged().plan().configuration.engine;
+    let daemon = engine.builder();
+    let builder = way.host.engines().docker(daemon).map_err(|error| Box::new(engine_outcome(&error)))?;
+    let backend = way.host.engines().backend(&engine.address()).map_err(|error| Box::new(engine_outcome(&error)))?;
     let journal = way.journal.clone();
     let progress: Progress = Arc::new(move |text| journal.note(EventKind::Progress { phase: Phase::Image, text }));
     let configuration = &admitted.judged().plan().configuration;
     let image = way
         .host
-        .supply(&engine, daemon, configuration.registry.as_deref(), admitted.judged().image(), &progress)
+        .supply(&builder, daemon, configuration.registry.as_deref(), admitted.judged().image(), &progress)
         .await
         .map_err(|error| Box::new(image_outcome(&error)))?;
     image.made.iter().for_each(|made| progress(describe(made)));
+    let reference = match configuration.engine {
+        Engine::Docker { .. } => image.id.clone(),
+        Engine::Kubernetes(_) => pushed(&image, configuration.registry.as_deref())?,
+    };
     phase.done();
-    Ok(Resolved { admitted, engine, image })
+    Ok(Resolved { admitted, backend, builder, image, reference })
+}
+
+/// The digest by which the nodes of a cluster pull an image.
+fn pushed(image: &ReadyImage, registry: Option<&str>) -> Step<String> {
+    let registry = registry.unwrap_or("the registry of its configuration");
+    image.digest.clone().ok_or_else(|| {
+        let reason = image.made.iter().rev().find_map(|made| match &made.deed {
+            Deed::NotInRegistry { reason } => Some(format!(": {reason}")),
+            _ => None,
+        });
+        Box::new(Outcome {
+            whose: Whose::Engine,
+            retry_helps: true,
+            advice: Some(format!("nodes pull from {registry}: see whether it answers, has room, and lets this host push")),
+            ..outcome(
+                Cause::ImageMissing,
+                format!("{} isn't in {registry}{}", image.tag, reason.unwrap_or_default()),
+            )
+        })
+    })
 }
 
 /// Makes the image again, after the engine said that it lost it.
 pub(crate) async fn again(way: &Way, resolved: Resolved) -> Step<Resolved> {
-    resolved.engine.images.forget(&resolved.image.key);
+    resolved.builder.images.forget(&resolved.image.key);
     resolve(way, resolved.admitted).await
 }
 

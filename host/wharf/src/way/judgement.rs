@@ -82,7 +82,7 @@ pub(crate) async fn judge(way: &Way, planned: Planned) -> Step<Answer> {
             image = changed_image(way, policy, &before, &mut plan, image.folders).await?;
         }
     }
-    plan.image_key = content_key(way.host.engines(), plan.configuration.engine.daemon(), &image).await;
+    plan.image_key = content_key(way.host.engines(), plan.configuration.engine.builder(), &image).await;
     let object = object(way, &plan, &image).await?;
     let text = object.to_string();
     for policy in way.set.policies_validating() {
@@ -201,14 +201,16 @@ async fn changed_image(
 
 /// What would be created, with a tag where the image's id isn't known before it is there.
 async fn object(way: &Way, plan: &Plan, image: &ImagePlan) -> Step<serde_json::Value> {
-    let engine =
-        way.host.engines().at(plan.configuration.engine.daemon()).map_err(|error| Box::new(engine_outcome(&error)))?;
-    let keys = engine.images.keys(image).await.ok().flatten();
+    let fault = |error: BackendError| Box::new(engine_outcome(&error));
+    let engines = way.host.engines();
+    let builder = engines.docker(plan.configuration.engine.builder()).map_err(fault)?;
+    let backend = engines.backend(&plan.configuration.engine.address()).map_err(fault)?;
+    let keys = builder.images.keys(image).await.ok().flatten();
     let tag = match keys {
         Some(keys) => image.run_tag(&keys),
         None => format!("wharf-run/{}:not-known-before-the-pull", image.run_name()),
     };
-    let address = match way.host.way_back(&way.site, plan, 1, engine.backend.as_ref()).await {
+    let address = match way.host.way_back(&way.site, plan, 1, backend.as_ref()).await {
         Ok(address) => address,
         // There is none, and there won't be one when an image has been built.
         Err(error @ BackendError::Refused { .. }) => return Err(Box::new(engine_outcome(&error))),
@@ -216,6 +218,6 @@ async fn object(way: &Way, plan: &Plan, image: &ImagePlan) -> Step<serde_json::V
         Err(_) => format!("host.docker.internal:{}", way.host.exchange_port()),
     };
     let way_back = WayBack { address: &address, fingerprint: way.host.fingerprint(), ticket: "" };
-    let spec = launch_spec(way.host.id(), 1, plan, &tag, way_back, way.grace_seconds());
-    Ok(engine.backend.object(&spec))
+    let spec = launch_spec(way.host.id(), 1, plan, &tag, way_back, way.grace_seconds())?;
+    Ok(backend.object(&spec))
 }

@@ -6,18 +6,19 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use wharf_exchange::{LogFile, Session, SessionSpec, Ticket, Token};
-use wharf_model::launch::BackendError;
+use wharf_model::launch::{Backend, BackendError};
 use wharf_model::protocol::{Context, ContextBinding, RunnerResult, Task, TaskFile};
 use wharf_model::{Activity, Binding, Cause, Phase, Plan, SecretValue};
 
+use super::asking::Asking;
 use super::carrier::Carrier;
 use super::image::{Resolved, again};
 use super::planning::{WayBack, launch_spec};
-use super::{Step, Way};
+use super::{Step, Way, stopped_before};
 use crate::conclude::{engine_outcome, outcome, sentence_of};
-use crate::engines::Engine;
 use crate::heard::Heard;
 use crate::journal::now;
+use crate::live::Live;
 use crate::secrets;
 use crate::store::{LaunchRecord, OpenRun};
 
@@ -29,7 +30,7 @@ const CODE_ENV: &str = "WHARF_CODE_ENV";
 
 /// An attempt whose container is there. Only [`launch`] and [`find_again`] make one.
 pub(crate) struct Launched {
-    pub(crate) engine: Arc<Engine>,
+    pub(crate) backend: Arc<dyn Backend>,
     pub(crate) container: String,
     pub(crate) session: Session,
     /// For runners that don't dial.
@@ -42,7 +43,7 @@ pub(crate) struct Launched {
 }
 
 /// Records what is about to be created, synced; then creates and starts it.
-pub(crate) async fn launch(way: &Way, mut resolved: Resolved) -> Step<Launched> {
+pub(crate) async fn launch(way: &Way, mut resolved: Resolved, live: &Live) -> Step<Launched> {
     let phase = way.journal.phase(Phase::Launch);
     let attempt = 1;
     let ticket = Ticket::generate().map_err(|error| {
@@ -51,36 +52,37 @@ pub(crate) async fn launch(way: &Way, mut resolved: Resolved) -> Step<Launched> 
     let plan = resolved.judged().plan().clone();
     let address = way
         .host
-        .way_back(&way.site, &plan, attempt, resolved.engine().backend.as_ref())
+        .way_back(&way.site, &plan, attempt, resolved.backend().as_ref())
         .await
         .map_err(|error| Box::new(engine_outcome(&error)))?;
     let values =
         secrets::resolve(way.host.secrets(), &plan).await.map_err(|error| Box::new(secrets::secret_outcome(&error)))?;
     let task = task(&plan, &way.activity, values, attempt, way.grace_seconds());
     let (session, heard) = open_session(way, &plan, Ok(task), attempt, ticket.sha256(), None)?;
+    let caller = Asking { way, phase: Phase::Launch, live };
     let mut retried = false;
     loop {
         let ticket_hex = ticket.to_hex();
         let way_back = WayBack { address: &address, fingerprint: way.host.fingerprint(), ticket: &ticket_hex };
-        let spec = launch_spec(way.host.id(), attempt, &plan, &resolved.image().id, way_back, way.grace_seconds());
+        let spec = launch_spec(way.host.id(), attempt, &plan, resolved.image(), way_back, way.grace_seconds())?;
         let mut record = LaunchRecord {
             spec: wharf_model::LaunchSpec { secret_env: [].into(), ..spec.clone() },
-            engine: plan.configuration.engine.daemon().clone(),
+            engine: plan.configuration.engine.address(),
             ticket_sha256: hex::encode(ticket.sha256()),
             container: None,
         };
         // From here on a container may exist, so a restarted host must know of it.
         way.host.check(way.host.store().launching(&way.run, &record))?;
-        match resolved.engine().backend.launch(&spec).await {
+        match resolved.backend().launch(&spec, &caller).await {
             Ok(launched) => {
                 record.container = Some(launched.id.clone());
                 let started_at = now();
                 way.host.check(way.host.store().running(&way.run, started_at, &record))?;
-                let carrier = Carrier::start(way, &plan, resolved.engine(), &launched.id);
+                let carrier = Carrier::start(way, &plan, resolved.backend(), &launched.id);
                 phase.done();
                 return Ok(Launched {
                     carrier,
-                    engine: Arc::clone(resolved.engine()),
+                    backend: Arc::clone(resolved.backend()),
                     container: launched.id,
                     session,
                     heard,
@@ -96,7 +98,10 @@ pub(crate) async fn launch(way: &Way, mut resolved: Resolved) -> Step<Launched> 
             }
             Err(error) => {
                 session.close().await;
-                return Err(Box::new(engine_outcome(&error)));
+                return Err(match (&error, live.stopped_by()) {
+                    (BackendError::GivenUp { .. }, Some(by)) => stopped_before(&by),
+                    _ => Box::new(engine_outcome(&error)),
+                });
             }
         }
     }
@@ -105,14 +110,8 @@ pub(crate) async fn launch(way: &Way, mut resolved: Resolved) -> Step<Launched> 
 /// Takes over the container of a run that another process had launched. `None` when there is none.
 pub(crate) async fn find_again(way: &Way, run: &OpenRun, record: &LaunchRecord) -> Step<Option<Launched>> {
     let Some(plan) = run.plan.clone() else { return Ok(None) };
-    let engine = way.host.engines().at(&record.engine).map_err(|error| Box::new(engine_outcome(&error)))?;
-    let found = engine
-        .backend
-        .find(way.host.id())
-        .await
-        .map_err(|error| Box::new(engine_outcome(&error)))?
-        .into_iter()
-        .find(|found| found.run == way.run && found.attempt == record.spec.attempt);
+    let backend = way.host.engines().backend(&record.engine).map_err(|error| Box::new(engine_outcome(&error)))?;
+    let found = backend.find_attempt(&record.spec).await.map_err(|error| Box::new(engine_outcome(&error)))?;
     let Some(found) = found else { return Ok(None) };
     let mut ticket = [0; 32];
     if hex::decode_to_slice(&record.ticket_sha256, &mut ticket).is_err() {
@@ -131,8 +130,8 @@ pub(crate) async fn find_again(way: &Way, run: &OpenRun, record: &LaunchRecord) 
     let record = LaunchRecord { container: Some(found.id.clone()), ..record.clone() };
     way.host.check(way.host.store().running(&way.run, started_at, &record))?;
     Ok(Some(Launched {
-        carrier: Carrier::start(way, &plan, &engine, &found.id),
-        engine,
+        carrier: Carrier::start(way, &plan, &backend, &found.id),
+        backend,
         container: found.id,
         session,
         heard,

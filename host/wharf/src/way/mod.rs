@@ -3,6 +3,7 @@
 //! `Asked → Permitted → Planned → Judged → Admitted → Resolved → Launched → Outcome`
 
 pub(crate) mod admission;
+mod asking;
 mod carrier;
 pub(crate) mod image;
 pub(crate) mod judgement;
@@ -43,6 +44,10 @@ pub(crate) struct Asked {
     pub(crate) configuration: ExecutionConfiguration,
 }
 
+fn stopped_before(by: &str) -> Box<Outcome> {
+    Box::new(outcome(Cause::Stopped, format!("stopped by {by} before it began")))
+}
+
 /// How often policies may send one run to another configuration.
 const MOVES: usize = 4;
 
@@ -72,11 +77,11 @@ pub(crate) async fn walk(way: &Way, asked: Asked, live: &Live) -> Outcome {
     // Until something exists at an engine, a stop just ends the walk.
     let resolved = tokio::select! {
         biased;
-        by = live.stop_requested() => Err(Box::new(outcome(Cause::Stopped, format!("stopped by {by} before it began")))),
+        by = live.stop_requested() => Err(stopped_before(&by)),
         resolved = before_launch => resolved,
     };
     let launched = match resolved {
-        Ok(resolved) => launch::launch(way, resolved).await,
+        Ok(resolved) => launch::launch(way, resolved, live).await,
         Err(end) => Err(end),
     };
     match launched {

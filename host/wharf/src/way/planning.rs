@@ -2,8 +2,10 @@
 
 use wharf_components::{CallError, ComponentSet, World};
 use wharf_images::{EnvironmentPlan, FoldersPlan, ImagePlan};
-use wharf_model::configuration::Daemon;
+use wharf_kubernetes::names;
+use wharf_model::configuration::{Daemon, Engine};
 use wharf_model::job::Job;
+use wharf_model::kubernetes::KubernetesPlace;
 use wharf_model::launch::LaunchSpec;
 use wharf_model::outcome::Whose;
 use wharf_model::{Cause, EventKind, ExecutionConfiguration, Fault, ImageSpec, Limit, Outcome, Phase, Plan};
@@ -97,7 +99,7 @@ pub(crate) async fn plan(way: &Way, permitted: Permitted) -> Step<Planned> {
         None => None,
     };
     let image = image_plan(&way.set, &way.journal, &spec, environment, folders).await?;
-    let key = content_key(way.host.engines(), configuration.engine.daemon(), &image).await;
+    let key = content_key(way.host.engines(), configuration.engine.builder(), &image).await;
     let mut plan = Plan::new(&way.run, &way.activity, job, configuration, spec, key);
     plan.code_env = image.environment.as_ref().map(|environment| environment.spec.clone());
     one_source_each(&plan)?;
@@ -245,8 +247,26 @@ pub(crate) async fn content_key(
     daemon: &Daemon,
     image: &ImagePlan,
 ) -> Option<wharf_model::ContentKey> {
-    let engine = engines.at(daemon).ok()?;
+    let engine = engines.docker(daemon).ok()?;
     engine.images.keys(image).await.ok().flatten().map(|keys| keys.content().clone())
+}
+
+/// Where a plan's run goes on its cluster; nowhere for a daemon.
+fn place(plan: &Plan) -> Result<Option<Box<KubernetesPlace>>, String> {
+    let Some(settings) = plan.configuration.engine.kubernetes() else { return Ok(None) };
+    Ok(Some(Box::new(KubernetesPlace {
+        cluster: settings.cluster.clone(),
+        namespace: names::namespace(&settings.namespace, &plan.requester.user, plan.project.as_deref())?,
+        pod: settings.pod.clone(),
+        template: settings.pod_template.clone(),
+    })))
+}
+
+/// When the engine itself ends a run, should no host be there to do so: later than any host would.
+fn engine_deadline(plan: &Plan, grace_seconds: u32) -> Option<u64> {
+    let settings = plan.configuration.engine.kubernetes()?;
+    let before = settings.pod.patience.until_it_runs();
+    Some(plan.time_limit?.saturating_add(before).saturating_add(grace_seconds.into()).saturating_add(60))
 }
 
 /// The engine's object for a plan. Pure: what `explain` shows and what is launched come from here.
@@ -257,10 +277,16 @@ pub(crate) fn launch_spec(
     image: &str,
     way_back: WayBack<'_>,
     grace_seconds: u32,
-) -> LaunchSpec {
+) -> Step<LaunchSpec> {
     use wharf_model::protocol::{RUNNER, variables};
-    let wharf_model::configuration::Engine::Docker { runtime, .. } = &plan.configuration.engine;
-    LaunchSpec {
+    let runtime = match &plan.configuration.engine {
+        Engine::Docker { runtime, .. } => runtime.clone(),
+        Engine::Kubernetes(_) => None,
+    };
+    let kubernetes = place(plan).map_err(|problem| {
+        Box::new(Outcome { whose: Whose::Configuration, ..outcome(Cause::NotPrepared, problem) })
+    })?;
+    Ok(LaunchSpec {
         host: host_id.to_owned(),
         run: plan.run.clone(),
         attempt,
@@ -275,9 +301,11 @@ pub(crate) fn launch_spec(
         resources: plan.resources.clone(),
         security: plan.security.clone(),
         labels: plan.labels.clone(),
-        runtime: runtime.clone(),
+        runtime,
         grace_seconds,
-    }
+        deadline_seconds: engine_deadline(plan, grace_seconds),
+        kubernetes,
+    })
 }
 
 /// How a runner finds the host.

@@ -10,6 +10,7 @@ use wharf_model::outcome::Whose;
 use wharf_model::{Cause, EventKind, Outcome, Phase, Quantity};
 
 use super::Way;
+use super::asking::Asking;
 use super::launch::Launched;
 use crate::conclude::{RUNNER_WITHOUT_HOST, conclude, outcome, sentence_of};
 use crate::evidence::{Evidence, Interruption, RunnerEnd};
@@ -42,7 +43,7 @@ pub(crate) async fn to_the_end(way: &Way, launched: Launched, live: &Live) -> Ou
     if let Some(carrier) = launched.carrier.as_ref().filter(|_| in_vain && end.cause == Cause::RunnerNeverCameUp) {
         carrier.explain(&mut end);
     }
-    let Launched { engine, container, session, carrier, token, plan, .. } = launched;
+    let Launched { backend, container, session, carrier, token, plan, .. } = launched;
     // The ticket is dead from here on: nothing can be added to the outputs any more.
     session.close().await;
     drop(carrier);
@@ -56,7 +57,7 @@ pub(crate) async fn to_the_end(way: &Way, launched: Launched, live: &Live) -> Ou
     }
     way.record(&mut end);
     // An engine that doesn't answer keeps the container; the next start of the host removes it.
-    if let Err(error) = engine.backend.remove(&container).await {
+    if let Err(error) = backend.remove(&container).await {
         tracing::warn!(run = way.run, container, error = %sentence_of(&error), "the container is left");
     }
     if let Err(error) = way.host.datasets().forget(&token).await {
@@ -117,7 +118,8 @@ async fn watch(way: &Way, launched: &Launched, live: &Live) -> Watched {
     let time_limit = launched.plan.time_limit;
     let deadline = time_limit.map(|seconds| from_start(Duration::from_secs(seconds)));
 
-    let wait = wait_for_end(way, launched);
+    let caller = Asking { way, phase: Phase::Run, live };
+    let wait = wait_for_end(way, launched, &caller);
     tokio::pin!(wait);
     let interruption = tokio::select! {
         biased;
@@ -135,23 +137,24 @@ async fn watch(way: &Way, launched: &Launched, live: &Live) -> Watched {
             if let Ok(end) = tokio::time::timeout(AFTER_RESULT, &mut wait).await {
                 return (end, live.stopped_by().map(Interruption::StoppedBy));
             }
-            return (stop(launched, grace, wait).await, live.stopped_by().map(Interruption::StoppedBy));
+            return (stop(launched, &caller, grace, wait).await, live.stopped_by().map(Interruption::StoppedBy));
         }
         // Its runner can't be asked; what it said to the engine's log is all there is.
         Some(Interruption::Silence { .. }) => {}
         Some(_) => launched.session.request_stop(),
     }
-    (stop(launched, grace, wait).await, interruption)
+    (stop(launched, &caller, grace, wait).await, interruption)
 }
 
 /// Ends a container. The wait for its end may be on a connection that is dead without either side knowing, so there is a new
 /// one when the engine says that it has stopped it.
 async fn stop(
     launched: &Launched,
+    caller: &Asking<'_>,
     grace: Duration,
     wait: impl Future<Output = Result<EngineEnd, BackendError>>,
 ) -> Result<EngineEnd, BackendError> {
-    let backend = launched.engine.backend.as_ref();
+    let backend = launched.backend.as_ref();
     tokio::pin!(wait);
     let stopped = tokio::select! {
         biased;
@@ -159,17 +162,17 @@ async fn stop(
         stopped = backend.stop(&launched.container, grace) => stopped,
     };
     match stopped {
-        Ok(()) => backend.wait(&launched.container).await,
+        Ok(()) => backend.wait(&launched.container, caller).await,
         // The runner may have heard of it all the same.
         Err(error) => tokio::time::timeout(grace + AFTER_RESULT, wait).await.unwrap_or(Err(error)),
     }
 }
 
 /// Returns when the container has ended. An engine that doesn't answer is no end as long as the runner is heard of.
-async fn wait_for_end(way: &Way, launched: &Launched) -> Result<EngineEnd, BackendError> {
+async fn wait_for_end(way: &Way, launched: &Launched, caller: &Asking<'_>) -> Result<EngineEnd, BackendError> {
     let mut told = false;
     loop {
-        match launched.engine.backend.wait(&launched.container).await {
+        match launched.backend.wait(&launched.container, caller).await {
             Err(error @ BackendError::Unreachable { .. }) if is_heard(launched) => {
                 if !told {
                     told = true;
@@ -197,13 +200,16 @@ async fn until(deadline: Option<Instant>) {
 /// that it is silent, long before.
 async fn silence(way: &Way, launched: &Launched) -> Interruption {
     let began = Instant::now();
+    // What a cluster may clear up by itself it waits for, and says so.
+    let patience = launched.plan.configuration.engine.kubernetes().map(|settings| settings.pod.patience.until_it_runs());
+    let before_start = way.site.runs.start_timeout + Duration::from_secs(patience.unwrap_or_default());
     let mut told = false;
     loop {
         let heard = launched.session.last_heard();
         let quiet = heard.map_or_else(|| began.elapsed(), |at| at.elapsed());
         // A host that was started again hasn't heard of it yet, and knows from the log that it came up.
         let came_up = launched.heard.came_up();
-        let limit = if came_up { way.site.runs.silence_timeout } else { way.site.runs.start_timeout };
+        let limit = if came_up { way.site.runs.silence_timeout } else { before_start };
         let worth_a_word = QUIET.min(limit / 2);
         if quiet >= limit {
             return Interruption::Silence { seconds: limit.as_secs(), paused: is_paused(way, launched).await };
@@ -223,7 +229,7 @@ async fn silence(way: &Way, launched: &Launched) -> Interruption {
 
 async fn is_paused(way: &Way, launched: &Launched) -> bool {
     // An engine that doesn't answer says nothing of it.
-    let found = tokio::time::timeout(AFTER_RESULT, launched.engine.backend.find(way.host.id())).await;
+    let found = tokio::time::timeout(AFTER_RESULT, launched.backend.find(way.host.id())).await;
     let found = found.ok().and_then(Result::ok).unwrap_or_default();
     found.iter().any(|found| found.id == launched.container && found.paused)
 }
@@ -246,7 +252,7 @@ async fn evidence(launched: &Launched, watched: Watched) -> Evidence {
     let tail = if came_up {
         heard.tail()
     } else {
-        let bytes = launched.engine.backend.log_tail(&launched.container, ENGINE_LOG).await.unwrap_or_default();
+        let bytes = launched.backend.log_tail(&launched.container, ENGINE_LOG).await.unwrap_or_default();
         let lines: Vec<String> = String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect();
         lines[lines.len().saturating_sub(TAIL)..].to_vec()
     };

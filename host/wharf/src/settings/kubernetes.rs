@@ -1,0 +1,241 @@
+//! What an execution configuration of `type = "kubernetes"` has besides.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+use wharf_kubernetes::{names, template};
+use wharf_model::configuration::Daemon;
+use wharf_model::kubernetes::{
+    Cluster, KubernetesSettings, NamespacePolicy, NetworkRule, Patience, PodSettings, ScratchLimits, SecretSource,
+    WhenQuotaFull,
+};
+use wharf_model::{Fault, Resources, Security};
+
+use super::byte_size::ByteSize;
+use super::configuration::ConfigurationFile;
+use super::source::{Source, unreadable};
+use super::time_span::TimeSpan;
+
+/// The keys that only a cluster has anything for.
+const KEYS: [&str; 21] = [
+    "context",
+    "kubeconfig",
+    "builder",
+    "namespace",
+    "node_selector",
+    "tolerations",
+    "affinity",
+    "annotations",
+    "service_account",
+    "image_pull_secrets",
+    "priority_class",
+    "runtime_class",
+    "security_context",
+    "pod_template",
+    "queue",
+    "network_policy",
+    "ttl",
+    "when_quota_full",
+    "patience",
+    "namespace_policy",
+    "scratch",
+];
+
+/// How long a run waits for what may clear up by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PatienceTable {
+    /// For a node that takes the pod. `10m` by default.
+    pub unschedulable: Option<TimeSpan>,
+    /// For an image that can't be pulled. `2m` by default.
+    pub image_pull: Option<TimeSpan>,
+    /// For an API server that doesn't answer. `5m` by default.
+    pub api: Option<TimeSpan>,
+    /// For a quota that is full, where `when_quota_full` is `wait`. `1h` by default.
+    pub quota: Option<TimeSpan>,
+}
+
+/// What is done about the namespaces of the runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct NamespacePolicyTable {
+    /// A namespace that isn't there is created. Not by default.
+    pub create: bool,
+    /// Labels that it gets.
+    pub labels: BTreeMap<String, String>,
+    /// What all its pods may take together: `hard` of a ResourceQuota, such as `"limits.memory" = "64Gi"`.
+    pub resource_quota: BTreeMap<String, String>,
+    /// What each may take, and takes when it doesn't say: `limits` of a LimitRange.
+    pub limit_range: Vec<Value>,
+    /// A secret for pulling images that is copied into it: `NAMESPACE/NAME`.
+    pub pull_secret: Option<String>,
+}
+
+/// The most that the folders take that a pod has of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScratchTable {
+    /// The working folder.
+    pub work: Option<ByteSize>,
+    /// `/tmp`.
+    pub tmp: Option<ByteSize>,
+    /// The home folder.
+    pub home: Option<ByteSize>,
+    /// `/dev/shm`, which is memory.
+    pub shm: Option<ByteSize>,
+}
+
+/// A Docker configuration has none of these keys.
+pub(super) fn check_absent(source: &Source<'_>) -> Result<(), Fault> {
+    let table: toml::Table = toml::from_str(&source.text).unwrap_or_default();
+    match KEYS.into_iter().find(|key| table.contains_key(*key)) {
+        Some(key) => Err(source
+            .fault(&[key], format!("`{key}` is for type = \"kubernetes\" alone"))
+            .hint("write type = \"kubernetes\", or take the key out")),
+        None => Ok(()),
+    }
+}
+
+/// A Kubernetes configuration has none of Docker's keys.
+fn check_no_docker(source: &Source<'_>, file: &ConfigurationFile) -> Result<(), Fault> {
+    if file.host.is_some() {
+        return Err(source
+            .fault(&["host"], "`host` is a Docker daemon, and this configuration is for Kubernetes")
+            .hint("`context` says which cluster; `builder` which Docker daemon makes its images"));
+    }
+    if file.runtime.is_some() {
+        return Err(source
+            .fault(&["runtime"], "`runtime` is Docker's, and this configuration is for Kubernetes")
+            .hint("`runtime_class` names one of the cluster's RuntimeClasses"));
+    }
+    if file.registry.is_none() {
+        return Err(source
+            .fault(&["registry"], "`registry` is missing: a cluster's nodes pull images from one")
+            .hint("write registry = \"HOST:PORT/PATH\": the host pushes there, the nodes pull from there"));
+    }
+    Ok(())
+}
+
+/// Checks the keys of a cluster. What the pod template says of security, resources and labels moves into those.
+pub(super) fn resolve(
+    source: &Source<'_>,
+    home: &Path,
+    file: &ConfigurationFile,
+    builder: Daemon,
+    (security, resources, labels): (&mut Security, &mut Resources, &mut BTreeMap<String, String>),
+) -> Result<KubernetesSettings, Fault> {
+    check_no_docker(source, file)?;
+    let filled = |key: &str, text: &Option<String>| match text {
+        Some(text) if text.trim().is_empty() => Err(source.fault(&[key], format!("`{key}` is empty"))),
+        _ => Ok(()),
+    };
+    for (key, text) in [
+        ("context", &file.context),
+        ("service_account", &file.service_account),
+        ("priority_class", &file.priority_class),
+        ("runtime_class", &file.runtime_class),
+        ("queue", &file.queue),
+    ] {
+        filled(key, text)?;
+    }
+    let Some(namespace) = file.namespace.clone() else {
+        return Err(source
+            .fault(&["namespace"], "`namespace` is missing: it says where on the cluster its runs go")
+            .hint("write namespace = \"data\", or one for each user: \"data-${user.login}\""));
+    };
+    names::check_namespace(&namespace)
+        .map_err(|problem| source.fault(&["namespace"], format!("`namespace` is \"{namespace}\": {problem}")))?;
+    let pod_template = match &file.pod_template {
+        Some(path) => Some(pod_template(source, home, path, security, resources, labels)?),
+        None => None,
+    };
+    Ok(KubernetesSettings {
+        cluster: Cluster {
+            kubeconfig: file.kubeconfig.as_ref().map(|path| home.join(path)),
+            context: file.context.clone(),
+        },
+        builder,
+        namespace,
+        pod: pod(source, file)?,
+        pod_template,
+    })
+}
+
+fn pod_template(
+    source: &Source<'_>,
+    home: &Path,
+    path: &Path,
+    security: &mut Security,
+    resources: &mut Resources,
+    labels: &mut BTreeMap<String, String>,
+) -> Result<Value, Fault> {
+    let path = home.join(path);
+    let yaml = std::fs::read_to_string(&path).map_err(|error| {
+        source.fault(&["pod_template"], format!("the file of `pod_template`, {}", unreadable(&path, &error)))
+    })?;
+    let shown = path.strip_prefix(home).unwrap_or(&path).display().to_string();
+    let invalid = |problem: String| source.fault(&["pod_template"], problem);
+    let parsed = template::parse(&shown, &yaml).map_err(invalid)?;
+    template::absorb(&parsed, security, resources, labels).map_err(|problem| invalid(format!("{shown}: {problem}")))
+}
+
+fn pod(source: &Source<'_>, file: &ConfigurationFile) -> Result<PodSettings, Fault> {
+    let usual = PodSettings::default();
+    let seconds = |span: Option<TimeSpan>, usual: u64| span.map_or(usual, TimeSpan::seconds);
+    let ttl = seconds(file.ttl, usual.ttl_seconds.into());
+    Ok(PodSettings {
+        node_selector: file.node_selector.clone(),
+        tolerations: file.tolerations.clone(),
+        affinity: file.affinity.clone(),
+        annotations: file.annotations.clone(),
+        service_account: file.service_account.clone(),
+        image_pull_secrets: file.image_pull_secrets.clone(),
+        priority_class: file.priority_class.clone(),
+        runtime_class: file.runtime_class.clone(),
+        security_context: file.security_context.clone(),
+        queue: file.queue.clone(),
+        network_policy: file.network_policy.unwrap_or(NetworkRule::Open),
+        ttl_seconds: u32::try_from(ttl).map_err(|_| source.fault(&["ttl"], "`ttl` is more than 136 years"))?,
+        patience: Patience {
+            unschedulable: seconds(file.patience.unschedulable, usual.patience.unschedulable),
+            image_pull: seconds(file.patience.image_pull, usual.patience.image_pull),
+            api: seconds(file.patience.api, usual.patience.api),
+            quota: seconds(file.patience.quota, usual.patience.quota),
+        },
+        when_quota_full: file.when_quota_full.unwrap_or(WhenQuotaFull::Wait),
+        namespace_policy: file.namespace_policy.as_ref().map(|table| namespace_policy(source, table)).transpose()?,
+        scratch: ScratchLimits {
+            work: file.scratch.work.map(ByteSize::bytes),
+            tmp: file.scratch.tmp.map(ByteSize::bytes),
+            home: file.scratch.home.map(ByteSize::bytes),
+            shm: file.scratch.shm.map(ByteSize::bytes),
+        },
+    })
+}
+
+fn namespace_policy(source: &Source<'_>, table: &NamespacePolicyTable) -> Result<NamespacePolicy, Fault> {
+    let pull_secret = match &table.pull_secret {
+        None => None,
+        Some(text) => match text.split_once('/') {
+            Some((namespace, name)) if names::is_dns_label(namespace) && names::is_dns_subdomain(name) => {
+                Some(SecretSource { namespace: namespace.to_owned(), name: name.to_owned() })
+            }
+            _ => {
+                return Err(source.fault(
+                    &["namespace_policy", "pull_secret"],
+                    format!("`pull_secret` in [namespace_policy] is \"{text}\"; expected NAMESPACE/NAME"),
+                ));
+            }
+        },
+    };
+    Ok(NamespacePolicy {
+        create: table.create,
+        labels: table.labels.clone(),
+        resource_quota: table.resource_quota.clone(),
+        limit_range: table.limit_range.clone(),
+        pull_secret,
+    })
+}
