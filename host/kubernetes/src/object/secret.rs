@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use wharf_model::launch::LaunchSpec;
 
-use super::{labels, place};
+use super::{ANNOTATION_SPEC, digest, labels, place};
 use crate::names;
 
 /// The secret of an attempt. With the UID of its job, it goes when the job does.
@@ -24,6 +24,7 @@ pub fn secret(spec: &LaunchSpec, owner_uid: Option<&str>) -> Result<Secret, Stri
             name: Some(name.clone()),
             namespace: Some(place(spec)?.namespace.clone()),
             labels: Some(labels::own(spec)?),
+            annotations: Some([(ANNOTATION_SPEC.to_owned(), digest(spec))].into()),
             owner_references: owner_uid.map(|uid| {
                 vec![OwnerReference {
                     api_version: "batch/v1".to_owned(),
