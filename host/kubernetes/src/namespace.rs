@@ -73,11 +73,16 @@ pub fn objects(name: &str, policy: &NamespacePolicy) -> Result<NamespaceObjects,
 ///
 /// # Errors
 /// One sentence: an amount or a limit that isn't one, or a secret that isn't for pulling images.
-pub fn applications(name: &str, policy: &NamespacePolicy, secret: Option<&Value>) -> Result<Vec<(String, Value)>, String> {
+pub fn applications(
+    name: &str,
+    policy: &NamespacePolicy,
+    secret: Option<&Value>,
+) -> Result<Vec<(String, Value)>, String> {
     let objects = objects(name, policy)?;
     let secret = match secret {
         Some(source) => {
-            let source = Secret::deserialize(source).map_err(|error| format!("the pull secret can't be read: {error}"))?;
+            let source =
+                Secret::deserialize(source).map_err(|error| format!("the pull secret can't be read: {error}"))?;
             Some(pull_secret(&source, name)?)
         }
         None => None,
@@ -190,7 +195,8 @@ mod tests {
             "limit-range": [{"type": "Container", "default": {"memory": "1Gi"}, "max": {"cpu": 4}}]
         }));
         let objects = objects("data-ana", &policy).unwrap();
-        let metadata = json!({"name": "wharf", "namespace": "data-ana", "labels": {"app.kubernetes.io/managed-by": "wharf"}});
+        let metadata =
+            json!({"name": "wharf", "namespace": "data-ana", "labels": {"app.kubernetes.io/managed-by": "wharf"}});
         let namespace = json!({
             "apiVersion": "v1", "kind": "Namespace",
             "metadata": {"name": "data-ana", "labels": {

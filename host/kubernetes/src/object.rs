@@ -45,7 +45,7 @@ pub fn job(spec: &LaunchSpec) -> Result<Job, String> {
     build(spec)
 }
 
-/// All objects of an attempt as a list that `kubectl` could create, secrets replaced by `***`; or the reason why there are none.
+/// All objects of an attempt as a list that `kubectl` could create, secrets replaced by `***`; or why there are none.
 ///
 /// Pure. An image that isn't in a registry yet is shown as it is.
 #[must_use]
@@ -97,7 +97,8 @@ fn check_image(image: &str) -> Result<(), String> {
     let is_host = |text: &str| text.contains(['.', ':']) || text == "localhost";
     match by_digest {
         Some((name, digest))
-            if is_digest(digest) && name.split_once('/').is_some_and(|(host, rest)| is_host(host) && !rest.is_empty()) =>
+            if is_digest(digest)
+                && name.split_once('/').is_some_and(|(host, rest)| is_host(host) && !rest.is_empty()) =>
         {
             Ok(())
         }

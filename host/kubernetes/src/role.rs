@@ -65,7 +65,12 @@ pub fn rights(request: &RoleRequest<'_>) -> Vec<Right> {
         rights.push(right("", "limitranges", &["create", "get", "patch"], "[namespace_policy]: the limit range"));
     }
     if policy.pull_secret.is_some() {
-        rights.push(right("", "secrets", &["create", "get", "patch"], "[namespace_policy]: the copy of the pull secret"));
+        rights.push(right(
+            "",
+            "secrets",
+            &["create", "get", "patch"],
+            "[namespace_policy]: the copy of the pull secret",
+        ));
     }
     rights
 }
@@ -134,7 +139,10 @@ fn bound(
         rule(text, right.group, right.resource, &right.verbs, only);
     }
     document(text, VERSION, &format!("{kind}Binding"), name, namespace);
-    line(text, format_args!("roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: {kind}\n  name: {}", quoted(name)));
+    line(
+        text,
+        format_args!("roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: {kind}\n  name: {}", quoted(name)),
+    );
     line(text, format_args!("subjects:\n- kind: ServiceAccount\n  name: {}", quoted(request.account)));
     line(text, format_args!("  namespace: {}", quoted(request.account_namespace)));
 }
@@ -210,7 +218,10 @@ mod tests {
         serde_json::from_value::<ServiceAccount>(documents[0].clone()).unwrap();
         let role: Role = serde_json::from_value(documents[1].clone()).unwrap();
         let binding: RoleBinding = serde_json::from_value(documents[2].clone()).unwrap();
-        assert_eq!((&binding.role_ref.kind, &binding.role_ref.name), (&"Role".to_owned(), role.metadata.name.as_ref().unwrap()));
+        assert_eq!(
+            (&binding.role_ref.kind, &binding.role_ref.name),
+            (&"Role".to_owned(), role.metadata.name.as_ref().unwrap())
+        );
         assert_eq!(binding.subjects.unwrap()[0].namespace.as_deref(), Some("infra"));
         let rules = role.rules.unwrap();
         let jobs = rules.iter().find(|rule| rule.resources == Some(vec!["jobs".to_owned()])).unwrap();
@@ -231,7 +242,10 @@ mod tests {
         }));
         let documents = documents(&role(&request("data-${user.login}", &pod, true)));
         let expected = [
-            ("ServiceAccount", "infra"), ("ClusterRole", "-"), ("ClusterRoleBinding", "-"), ("Role", "images"),
+            ("ServiceAccount", "infra"),
+            ("ClusterRole", "-"),
+            ("ClusterRoleBinding", "-"),
+            ("Role", "images"),
             ("RoleBinding", "images"),
         ];
         assert_eq!(kinds(&documents), expected);
@@ -243,8 +257,14 @@ mod tests {
             })
         };
         for (verb, resource) in [
-            ("create", "jobs"), ("create", "pods/portforward"), ("patch", "networkpolicies"), ("patch", "namespaces"),
-            ("create", "namespaces"), ("patch", "resourcequotas"), ("patch", "limitranges"), ("patch", "secrets"),
+            ("create", "jobs"),
+            ("create", "pods/portforward"),
+            ("patch", "networkpolicies"),
+            ("patch", "namespaces"),
+            ("create", "namespaces"),
+            ("patch", "resourcequotas"),
+            ("patch", "limitranges"),
+            ("patch", "secrets"),
         ] {
             assert!(may(verb, resource), "{verb} {resource}");
         }
@@ -260,7 +280,10 @@ mod tests {
         let pod = settings(json!({"namespace-policy": {"labels": {"team": "data"}}}));
         let documents = documents(&role(&request("data", &pod, false)));
         let expected = [
-            ("ServiceAccount", "infra"), ("Role", "data"), ("RoleBinding", "data"), ("ClusterRole", "-"),
+            ("ServiceAccount", "infra"),
+            ("Role", "data"),
+            ("RoleBinding", "data"),
+            ("ClusterRole", "-"),
             ("ClusterRoleBinding", "-"),
         ];
         assert_eq!(kinds(&documents), expected);
@@ -271,7 +294,8 @@ mod tests {
     #[test]
     fn a_missing_right_is_a_rule_to_paste() {
         let text = rule_for("create", "batch", "jobs", Some("data"));
-        let expected = "# in a Role of the namespace \"data\"\n- apiGroups: [\"batch\"]\n  resources: [\"jobs\"]\n  verbs: [\"create\"]\n";
+        let rule = "- apiGroups: [\"batch\"]\n  resources: [\"jobs\"]\n  verbs: [\"create\"]\n";
+        let expected = format!("# in a Role of the namespace \"data\"\n{rule}");
         assert_eq!(text, expected);
         let rules: Vec<PolicyRule> = serde_saphyr::from_str(&rule_for("get", "", "nodes", None)).unwrap();
         assert_eq!(rules[0].api_groups, Some(vec![String::new()]));

@@ -187,7 +187,11 @@ fn no_manifest_is_left_over() {
     for entry in fs::read_dir(folder()).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        assert!(path.extension().is_some_and(|end| end == "json") && cases.contains_key(name.as_str()), "{}", path.display());
+        assert!(
+            path.extension().is_some_and(|end| end == "json") && cases.contains_key(name.as_str()),
+            "{}",
+            path.display()
+        );
         files += 1;
     }
     assert_eq!(files, cases.len());
@@ -209,7 +213,8 @@ fn restricted(pod: &Value) -> Vec<String> {
         }
     };
     let volumes = pod["volumes"].as_array().cloned().unwrap_or_default();
-    let kinds = ["configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"];
+    let kinds =
+        ["configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"];
     for volume in &volumes {
         let kind = volume.as_object().unwrap().keys().find(|name| *name != "name").unwrap();
         want(kinds.contains(&kind.as_str()), &format!("volume type {kind}"));
@@ -220,12 +225,16 @@ fn restricted(pod: &Value) -> Vec<String> {
     let of_pod = &pod["securityContext"];
     for container in pod["containers"].as_array().unwrap() {
         let context = &container["securityContext"];
-        let either = |field: &str| if context[field].is_null() { of_pod[field].clone() } else { context[field].clone() };
+        let either =
+            |field: &str| if context[field].is_null() { of_pod[field].clone() } else { context[field].clone() };
         want(context["allowPrivilegeEscalation"] == false, "allowPrivilegeEscalation");
         want(context["privileged"] != true, "privileged");
         want(either("runAsNonRoot") == true, "runAsNonRoot");
         want(either("runAsUser") != 0, "runAsUser");
-        want(["RuntimeDefault", "Localhost"].iter().any(|kind| either("seccompProfile")["type"] == *kind), "seccompProfile");
+        want(
+            ["RuntimeDefault", "Localhost"].iter().any(|kind| either("seccompProfile")["type"] == *kind),
+            "seccompProfile",
+        );
         let drops = context["capabilities"]["drop"].as_array().cloned().unwrap_or_default();
         want(drops.contains(&json!("ALL")), "capabilities.drop");
         let adds = context["capabilities"]["add"].as_array().cloned().unwrap_or_default();
@@ -244,8 +253,15 @@ fn pod_security_is_restricted_unless_an_administrator_opens_it() {
         let wrong = restricted(&shown["items"][0]["spec"]["template"]["spec"]);
         if name == "opened-by-an-administrator" {
             let all = [
-                "volume type hostPath", "volume type hostPath", "hostNetwork", "allowPrivilegeEscalation", "privileged",
-                "runAsNonRoot", "runAsUser", "capabilities.drop", "capabilities.add",
+                "volume type hostPath",
+                "volume type hostPath",
+                "hostNetwork",
+                "allowPrivilegeEscalation",
+                "privileged",
+                "runAsNonRoot",
+                "runAsUser",
+                "capabilities.drop",
+                "capabilities.add",
             ];
             assert_eq!(wrong, all);
         } else {

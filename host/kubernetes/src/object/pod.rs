@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, HostPathVolumeSource, LocalObjectReference,
-    PodSecurityContext, PodSpec, PodTemplateSpec, SeccompProfile, SecretKeySelector, SecurityContext, Volume, VolumeMount,
+    PodSecurityContext, PodSpec, PodTemplateSpec, SeccompProfile, SecretKeySelector, SecurityContext, Volume,
+    VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Written;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -79,12 +80,15 @@ fn pod(spec: &LaunchSpec, place: &KubernetesPlace, secret: &str) -> Result<PodSp
     let (user, group) = ids(&security.user)?;
     let on_host = on_host_network(&security.network)?;
     if on_host && settings.network_policy == NetworkRule::ExchangeOnly {
-        return Err("a network policy doesn't hold for a pod on its node's own network; take one of the two out".to_owned());
+        return Err(
+            "a network policy doesn't hold for a pod on its node's own network; take one of the two out".to_owned()
+        );
     }
     let (volumes, volume_mounts) = volumes(spec, place)?;
     let mut pull_secrets = settings.image_pull_secrets.clone();
     let copied = settings.namespace_policy.as_ref().and_then(|policy| policy.pull_secret.as_ref());
-    pull_secrets.extend(copied.map(|source| source.name.clone()).filter(|name| !settings.image_pull_secrets.contains(name)));
+    pull_secrets
+        .extend(copied.map(|source| source.name.clone()).filter(|name| !settings.image_pull_secrets.contains(name)));
     Ok(PodSpec {
         containers: vec![Container {
             name: CONTAINER.to_owned(),
@@ -133,7 +137,9 @@ fn ids(user: &str) -> Result<(i64, Option<i64>), String> {
     match (ids.next(), ids.next(), ids.next()) {
         (Some(Ok(user)), None, _) => Ok((user, None)),
         (Some(Ok(user)), Some(Ok(group)), None) => Ok((user, Some(group))),
-        _ => Err(format!("the user is \"{user}\", and Kubernetes takes a user's and a group's id, such as \"1000:1000\"")),
+        _ => Err(format!(
+            "the user is \"{user}\", and Kubernetes takes a user's and a group's id, such as \"1000:1000\""
+        )),
     }
 }
 
@@ -142,10 +148,14 @@ fn on_host_network(network: &str) -> Result<bool, String> {
     match network {
         "bridge" => Ok(false),
         "host" => Ok(true),
-        "none" => Err("the network is \"none\", and Kubernetes has no pods without one; `network_policy = \"exchange-only\"` \
+        "none" => Err(
+            "the network is \"none\", and Kubernetes has no pods without one; `network_policy = \"exchange-only\"` \
                        keeps a pod from all but the host, where the cluster's network knows policies"
-            .to_owned()),
-        other => Err(format!("the network is \"{other}\", and a pod is in its cluster's (\"bridge\") or its node's (\"host\")")),
+                .to_owned(),
+        ),
+        other => Err(format!(
+            "the network is \"{other}\", and a pod is in its cluster's (\"bridge\") or its node's (\"host\")"
+        )),
     }
 }
 

@@ -16,7 +16,9 @@ use crate::names;
 pub fn secret(spec: &LaunchSpec, owner_uid: Option<&str>) -> Result<Secret, String> {
     let name = names::job_name(&spec.run, spec.attempt);
     if let Some(variable) = spec.secret_env.keys().find(|variable| !is_key(variable)) {
-        return Err(format!("the variable \"{variable}\" can't be kept in a secret: it takes letters, digits, \"-\", \"_\" and \".\""));
+        return Err(format!(
+            "the variable \"{variable}\" can't be kept in a secret: it takes letters, digits, \"-\", \"_\" and \".\""
+        ));
     }
     let data: BTreeMap<String, String> = spec.secret_env.clone();
     Ok(Secret {
@@ -46,5 +48,7 @@ pub fn secret(spec: &LaunchSpec, owner_uid: Option<&str>) -> Result<Secret, Stri
 }
 
 fn is_key(text: &str) -> bool {
-    !text.is_empty() && text.len() <= 253 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    !text.is_empty()
+        && text.len() <= 253
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }

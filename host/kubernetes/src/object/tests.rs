@@ -74,8 +74,12 @@ fn only_an_image_of_a_registry_can_be_pulled() {
     }
     let short = "registry.example.com/run@sha256:ab".to_owned();
     for image in [
-        format!("sha256:{}", "0".repeat(64)), format!("wharf/run{digest}"), format!("run{digest}"),
-        "registry.example.com/run:latest".to_owned(), short, format!("registry.example.com/{digest}"),
+        format!("sha256:{}", "0".repeat(64)),
+        format!("wharf/run{digest}"),
+        format!("run{digest}"),
+        "registry.example.com/run:latest".to_owned(),
+        short,
+        format!("registry.example.com/{digest}"),
     ] {
         refuses(&with(|spec, _| spec.image = image), "`registry` in the configuration");
     }
@@ -96,7 +100,8 @@ fn labels_are_made_valid_and_ours_go_last() {
     });
     assert_eq!(job["metadata"]["labels"], labels);
     assert_eq!(job["spec"]["template"]["metadata"]["labels"], labels);
-    let original: Value = serde_json::from_str(job["metadata"]["annotations"][ANNOTATION_LABELS].as_str().unwrap()).unwrap();
+    let original: Value =
+        serde_json::from_str(job["metadata"]["annotations"][ANNOTATION_LABELS].as_str().unwrap()).unwrap();
     assert_eq!(original, json!({"who am i": "Ana Müller"}));
     refuses(&with(|spec, _| drop(spec.labels.insert("job-name".to_owned(), "x".to_owned()))), "Kubernetes' own");
     refuses(&with(|spec, _| spec.host = "home 1".to_owned()), "wharf.host");

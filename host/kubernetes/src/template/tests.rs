@@ -17,7 +17,11 @@ fn absorbed(yaml: &str) -> (Value, Security, Resources, BTreeMap<String, String>
     let (mut security, mut resources, mut labels) = (Security::default(), Resources::new(), BTreeMap::new());
     let rest = absorb(&parsed(yaml), &mut security, &mut resources, &mut labels).unwrap();
     let (mut same, mut none, mut nothing) = (Security::default(), Resources::new(), BTreeMap::new());
-    assert_eq!(absorb(&rest, &mut same, &mut none, &mut nothing), Ok(rest.clone()), "what is left says nothing any more");
+    assert_eq!(
+        absorb(&rest, &mut same, &mut none, &mut nothing),
+        Ok(rest.clone()),
+        "what is left says nothing any more"
+    );
     assert_eq!((same, none, nothing), (Security::default(), Resources::new(), BTreeMap::new()));
     (rest, security, resources, labels)
 }
@@ -62,7 +66,10 @@ fn what_is_wrong_is_said_with_its_path() {
         ("containers: [{name: wharf, imag: i}]", "spec.containers[0].imag isn't a field"),
         ("containers: [{name: wharf, ports: [{containerPort: high}]}]", "spec.containers[0].ports[0].containerPort"),
         ("tolerations: {key: a}", "spec.tolerations"),
-        ("affinity: {nodeAffinity: {requiredDuringScheduling: {}}}", "spec.affinity.nodeAffinity.requiredDuringScheduling isn't"),
+        (
+            "affinity: {nodeAffinity: {requiredDuringScheduling: {}}}",
+            "spec.affinity.nodeAffinity.requiredDuringScheduling isn't",
+        ),
         ("containers: [{name: wharf, image: i}]", "`image`"),
         ("containers: [{name: wharf, command: [sh]}]", "`command`"),
         ("containers: [{name: wharf, args: [a]}]", "`args`"),
@@ -72,6 +79,10 @@ fn what_is_wrong_is_said_with_its_path() {
         ("containers: [{name: wharf, securityContext: {$patch: replace}}]", "directives such as `$patch`"),
         ("spec: {$patch: replace}", "`$patch` there"),
         ("$retainKeys: [spec]\nspec: {}", "`$retainKeys` there"),
+        ("spec: null", "spec isn't a map"),
+        ("metadata: null", "metadata isn't a map"),
+        ("metadata: {$patch: delete}", "`$patch` there"),
+        ("metadata: {labels: {$patch: delete}}", "metadata.labels has $patch"),
         ("restartPolicy: Always", "restartPolicy can only be Never"),
         ("activeDeadlineSeconds: 5", "time_limit"),
         ("terminationGracePeriodSeconds: 5", "grace time"),
@@ -166,12 +177,14 @@ spec:
 
 #[test]
 fn a_template_that_says_only_that_is_empty_then() {
-    let (rest, security, _, _) = absorbed("{securityContext: {runAsUser: 5}, containers: [{name: wharf, resources: null}]}");
+    let (rest, security, _, _) =
+        absorbed("{securityContext: {runAsUser: 5}, containers: [{name: wharf, resources: null}]}");
     assert_eq!(rest, json!({}));
     assert_eq!(security.user, "5:1000");
     // Nothing of the run's own can be deleted with it.
-    let (rest, security, _, _) =
-        absorbed("{securityContext: null, containers: [{name: wharf, securityContext: {privileged: null, capabilities: null}}]}");
+    let (rest, security, _, _) = absorbed(
+        "{securityContext: null, containers: [{name: wharf, securityContext: {privileged: null, capabilities: null}}]}",
+    );
     assert_eq!((rest, security), (json!({}), Security::default()));
 }
 
@@ -203,7 +216,9 @@ containers:
 #[test]
 fn what_is_said_twice_or_unseen_is_refused() {
     let volume = "volumes: [{name: v, hostPath: {path: /srv}}]\n";
-    let mount = |text: &str| format!("{volume}containers: [{{name: wharf, volumeMounts: [{{name: v, mountPath: /in, {text}}}]}}]");
+    let mount = |text: &str| {
+        format!("{volume}containers: [{{name: wharf, volumeMounts: [{{name: v, mountPath: /in, {text}}}]}}]")
+    };
     let configured = || -> (Security, Resources, BTreeMap<String, String>) {
         let security = Security { user: "7:7".to_owned(), network: "host".to_owned(), ..Security::default() };
         let resources = [("limits.memory".to_owned(), Quantity::Bytes(1 << 30))].into();
@@ -213,7 +228,11 @@ fn what_is_said_twice_or_unseen_is_refused() {
         let (mut security, mut resources, mut labels) = configured();
         let answer = absorb(&parsed(yaml), &mut security, &mut resources, &mut labels);
         if answer.is_err() {
-            assert_eq!((security, resources, labels), configured(), "a template that is refused changes nothing: {yaml}");
+            assert_eq!(
+                (security, resources, labels),
+                configured(),
+                "a template that is refused changes nothing: {yaml}"
+            );
         }
         answer
     };
@@ -229,12 +248,13 @@ fn what_is_said_twice_or_unseen_is_refused() {
         (mount("mountPropagation: Bidirectional"), "`mountPropagation`"),
         (mount("subPathExpr: $(A)"), "`subPathExpr`"),
         (mount("subPath: ../etc"), "expected a path"),
-        ("volumes: [{name: v, hostPath: {path: /srv, type: DirectoryOrCreate}}]\ncontainers: [{volumeMounts: [{name: v, mountPath: /in}]}]".to_owned(), "DirectoryOrCreate"),
+        (mount("readOnly: true").replace("/srv", "/srv, type: DirectoryOrCreate"), "DirectoryOrCreate"),
     ] {
         let error = said_of(&yaml).expect_err(&yaml);
         assert!(error.contains(said), "{yaml}: {error}");
     }
-    let same = "{hostNetwork: true, securityContext: {runAsUser: 7}, containers: [{resources: {limits: {memory: 1024Mi}}}]}";
+    let same =
+        "{hostNetwork: true, securityContext: {runAsUser: 7}, containers: [{resources: {limits: {memory: 1024Mi}}}]}";
     assert_eq!(said_of(same), Ok(json!({})));
     let mut root = Security { user: "0:0".to_owned(), ..Security::default() };
     let non_root = parsed("securityContext: {runAsNonRoot: true}");
@@ -245,6 +265,7 @@ fn what_is_said_twice_or_unseen_is_refused() {
 #[test]
 fn two_sources_of_a_volume_are_told() {
     let mut base = json!({"spec": {"volumes": [{"name": "v", "emptyDir": {}}]}});
-    let error = merge(&mut base, json!({"spec": {"volumes": [{"name": "v", "configMap": {"name": "m"}}]}})).unwrap_err();
+    let error =
+        merge(&mut base, json!({"spec": {"volumes": [{"name": "v", "configMap": {"name": "m"}}]}})).unwrap_err();
     assert!(error.contains("`null`") && error.contains("emptyDir"), "{error}");
 }
