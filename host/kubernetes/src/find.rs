@@ -16,7 +16,7 @@ use crate::watch::Kind;
 impl KubernetesBackend {
     /// The Jobs of a home in all namespaces; where this home may not look at all of them, in those that it knows of.
     pub(crate) async fn find_jobs(&self, host: &str) -> Result<Vec<Found>, BackendError> {
-        let selector = format!("{LABEL_HOST}={host}");
+        let selector = format!("{LABEL_HOST}={}", names::label_value(host));
         let query = [("labelSelector", selector.as_str())];
         match self.client().list("/apis/batch/v1/jobs", &query).await {
             Ok(listed) => return Ok(listed.items.iter().filter_map(found).collect()),

@@ -270,15 +270,39 @@ mod tests {
     #[test]
     fn no_two_runs_share_a_namespace_that_should_be_apart() {
         let logins = [
-            "ana", "Ana", "ANA", "a.na", "a-na", "a_na", "-ana", "ana-", "ä", "ö", "…", "ana@example.com", "1", "01", "a",
-            "a-b", "b", "a b", "x",
+            "ana",
+            "Ana",
+            "ANA",
+            "a.na",
+            "a-na",
+            "a_na",
+            "-ana",
+            "ana-",
+            "ä",
+            "ö",
+            "…",
+            "ana@example.com",
+            "1",
+            "01",
+            "a",
+            "a-b",
+            "b",
+            "a b",
+            "x",
         ];
         let long = ["l".repeat(70), "l".repeat(71), format!("{}-", "l".repeat(62)), "l".repeat(63), "l".repeat(64)];
         let forged: Vec<String> =
             ["Ana", "a.na", "ä"].iter().map(|login| namespace("${user.login}", login, None).unwrap()).collect();
         let all: Vec<&str> = logins.iter().copied().chain(long.iter().chain(&forged).map(String::as_str)).collect();
-        let patterns = ["${user.login}", "u-${user.login}", "${user.login}-p", "${user.login}${project.key}",
-            "${user.login}-${project.key}", "${user.login}x${project.key}", "${project.key}-${user.login}-${user.login}"];
+        let patterns = [
+            "${user.login}",
+            "u-${user.login}",
+            "${user.login}-p",
+            "${user.login}${project.key}",
+            "${user.login}-${project.key}",
+            "${user.login}x${project.key}",
+            "${project.key}-${user.login}-${user.login}",
+        ];
         for pattern in patterns {
             let mut seen: BTreeMap<String, (&str, &str)> = BTreeMap::new();
             let projects: &[&str] = if pattern.contains("project") { &all } else { &["p"] };

@@ -26,8 +26,8 @@ pub use labels::{ANNOTATION_LABELS, selector};
 pub use secret::secret;
 pub use settings::check_settings;
 
-/// The annotation with the SHA-256 of what a job was made from. An attempt's job that is there already is only adopted when
-/// it was made from the same.
+/// The annotation with the SHA-256 of what a job and its secret were made from. Those of an attempt that are there already are
+/// only adopted when they were made from the same.
 pub const ANNOTATION_SPEC: &str = "wharf.spec";
 
 /// Kueue's label on what waits in one of its queues.
@@ -45,7 +45,7 @@ pub fn job(spec: &LaunchSpec) -> Result<Job, String> {
     build(spec)
 }
 
-/// All objects of an attempt as a list that `kubectl` could create, secrets replaced by `***`; or the reason why there are none.
+/// All objects of an attempt as a list that `kubectl` could create, secrets replaced by `***`; or why there are none.
 ///
 /// Pure. An image that isn't in a registry yet is shown as it is.
 #[must_use]
@@ -56,9 +56,12 @@ pub fn shown(spec: &LaunchSpec) -> Value {
             ..spec.clone()
         };
         let mut job = build(&hidden)?;
-        // The real one's: that of the hidden one would be nobody's.
-        job.metadata.annotations.get_or_insert_default().insert(ANNOTATION_SPEC.to_owned(), digest(spec));
-        let mut items = vec![value(&job)?, value(&secret(&hidden, None)?)?];
+        let mut secret = secret(&hidden, None)?;
+        // The real one: that of the hidden one would be nobody's.
+        for metadata in [&mut job.metadata, &mut secret.metadata] {
+            metadata.annotations.get_or_insert_default().insert(ANNOTATION_SPEC.to_owned(), digest(spec));
+        }
+        let mut items = vec![value(&job)?, value(&secret)?];
         if let Some(policy) = network::policy(spec)? {
             items.push(value(&policy)?);
         }
@@ -94,7 +97,8 @@ fn check_image(image: &str) -> Result<(), String> {
     let is_host = |text: &str| text.contains(['.', ':']) || text == "localhost";
     match by_digest {
         Some((name, digest))
-            if is_digest(digest) && name.split_once('/').is_some_and(|(host, rest)| is_host(host) && !rest.is_empty()) =>
+            if is_digest(digest)
+                && name.split_once('/').is_some_and(|(host, rest)| is_host(host) && !rest.is_empty()) =>
         {
             Ok(())
         }
@@ -149,7 +153,7 @@ fn pod_failure_policy() -> PodFailurePolicy {
                 action: fail.clone(),
                 on_pod_conditions: Some(vec![PodFailurePolicyOnPodConditionsPattern {
                     type_: "DisruptionTarget".to_owned(),
-                    status: Some("True".to_owned()),
+                    status: "True".to_owned(),
                 }]),
                 ..PodFailurePolicyRule::default()
             },

@@ -294,13 +294,23 @@ mod tests {
     #[test]
     fn what_is_said_later_replaces_the_limit_and_lowers_the_request() {
         let plan = resources(&[
-            ("requests.memory", "4Gi"), ("limits.memory", "8Gi"), ("memory", "1g"),
-            ("requests.cpu", "500m"), ("limits.cpu", "1"), ("cpus", "2"),
-            ("requests.nvidia.com/gpu", "1"), ("limits.nvidia.com/gpu", "1"), ("gpus", "2"),
+            ("requests.memory", "4Gi"),
+            ("limits.memory", "8Gi"),
+            ("memory", "1g"),
+            ("requests.cpu", "500m"),
+            ("limits.cpu", "1"),
+            ("cpus", "2"),
+            ("requests.nvidia.com/gpu", "1"),
+            ("limits.nvidia.com/gpu", "1"),
+            ("gpus", "2"),
         ]);
         let expected = resources(&[
-            ("requests.memory", "1Gi"), ("limits.memory", "1Gi"), ("requests.cpu", "500m"), ("limits.cpu", "2"),
-            ("requests.nvidia.com/gpu", "2"), ("limits.nvidia.com/gpu", "2"),
+            ("requests.memory", "1Gi"),
+            ("limits.memory", "1Gi"),
+            ("requests.cpu", "500m"),
+            ("limits.cpu", "2"),
+            ("requests.nvidia.com/gpu", "2"),
+            ("limits.nvidia.com/gpu", "2"),
         ]);
         assert_eq!(in_kubernetes_words(&plan), Ok(expected));
     }
@@ -321,7 +331,12 @@ mod tests {
             let error = in_kubernetes_words(&resources(&[(key, value)])).unwrap_err();
             assert!(error.contains(said), "{key}={value}: {error}");
         }
-        let odd = [("memory", Quantity::Cpus(1)), ("limits.cpu", Quantity::Bytes(1)), ("limits.memory", Quantity::Cpus(1_000_000_000)), ("cpus", Quantity::Count(-1))];
+        let odd = [
+            ("memory", Quantity::Cpus(1)),
+            ("limits.cpu", Quantity::Bytes(1)),
+            ("limits.memory", Quantity::Cpus(1_000_000_000)),
+            ("cpus", Quantity::Count(-1)),
+        ];
         for (key, quantity) in odd {
             assert!(in_kubernetes_words(&[(key.to_owned(), quantity)].into()).is_err(), "{key}");
         }
@@ -338,7 +353,10 @@ mod tests {
     #[test]
     fn kubernetes_gets_its_own_object() {
         let plan = resources(&[
-            ("requests.cpu", "250m"), ("limits.memory", "4Gi"), ("limits.nvidia.com/gpu", "1"), ("shm-size", "1g"),
+            ("requests.cpu", "250m"),
+            ("limits.memory", "4Gi"),
+            ("limits.nvidia.com/gpu", "1"),
+            ("shm-size", "1g"),
         ]);
         let value = serde_json::to_value(requirements(&plan).unwrap()).unwrap();
         let expected = serde_json::json!({

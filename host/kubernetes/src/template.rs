@@ -31,7 +31,8 @@ fn read(yaml: &str) -> Result<Value, String> {
     if yaml.len() > LARGEST {
         return Err(format!("it is larger than {} KiB", LARGEST >> 10));
     }
-    let value: Value = serde_saphyr::from_str(yaml).map_err(|error| format!("it isn't YAML as it should be: {error}"))?;
+    let value: Value =
+        serde_saphyr::from_str(yaml).map_err(|error| format!("it isn't YAML as it should be: {error}"))?;
     let Value::Object(fields) = value else {
         return Err("expected a pod's template: a map with `spec`, or with a pod's fields".to_owned());
     };
@@ -58,7 +59,9 @@ fn template_of(mut fields: Map<String, Value>) -> Result<Value, String> {
         }
         Some(_) => {
             let kind = kind.unwrap_or_default();
-            return Err(format!("it is of the kind {kind}; expected a Pod, a PodTemplate, or a pod template without a kind"));
+            return Err(format!(
+                "it is of the kind {kind}; expected a Pod, a PodTemplate, or a pod template without a kind"
+            ));
         }
     }
     Ok(Value::Object(fields))
@@ -89,7 +92,8 @@ fn name_container(template: &mut Value) -> Result<(), String> {
         if !fields.contains_key(field) {
             continue;
         }
-        let mut sentence = format!("the container {name} has `{field}`, and those of the run's container are wharf's to say");
+        let mut sentence =
+            format!("the container {name} has `{field}`, and those of the run's container are wharf's to say");
         if at.is_none() {
             sentence.push_str(&format!(
                 "; the first container is taken for the run's: put one with `name: {CONTAINER}` before it if it is another"
@@ -102,12 +106,16 @@ fn name_container(template: &mut Value) -> Result<(), String> {
 }
 
 fn check_metadata(template: &Value) -> Result<(), String> {
-    let Some(Value::Object(metadata)) = template.get("metadata") else { return Ok(()) };
+    let metadata = match template.get("metadata") {
+        None => return Ok(()),
+        Some(Value::Object(metadata)) => metadata,
+        Some(_) => return Err("metadata isn't a map".to_owned()),
+    };
     for (name, value) in metadata {
         if !matches!(name.as_str(), "labels" | "annotations") {
             return Err(format!("metadata.{name} is wharf's to say; a template may have labels and annotations"));
         }
-        let own = value.as_object().and_then(|entries| entries.keys().find(|key| is_reserved(key)));
+        let own = value.as_object().and_then(|entries| entries.keys().find(|key| is_reserved(key) || key.starts_with('$')));
         if let Some(key) = own {
             return Err(format!("metadata.{name} has {key}, which is wharf's or Kubernetes' own"));
         }
@@ -124,12 +132,16 @@ pub(crate) fn is_reserved(key: &str) -> bool {
 }
 
 fn check_pod(template: &Value) -> Result<(), String> {
-    let Some(Value::Object(spec)) = template.get("spec") else { return Ok(()) };
     for map in [template, &template["spec"], &template["metadata"]] {
         if let Some(name) = map.as_object().and_then(|fields| fields.keys().find(|name| is_whole(name))) {
             return Err(format!("`{name}` there would take all of the run's own pod away; say it of a part of it"));
         }
     }
+    let spec = match template.get("spec") {
+        None => return Ok(()),
+        Some(Value::Object(spec)) => spec,
+        Some(_) => return Err("spec isn't a map".to_owned()),
+    };
     if spec.get("restartPolicy").is_some_and(|policy| policy != "Never") {
         return Err("spec.restartPolicy can only be Never: a run has one attempt at a time".to_owned());
     }
@@ -144,7 +156,9 @@ fn check_pod(template: &Value) -> Result<(), String> {
         }
     }
     let containers = spec.get("containers");
-    if containers.is_some_and(|list| !list.is_array()) || self::containers(template).iter().any(|c| c.get("$patch").is_some()) {
+    if containers.is_some_and(|list| !list.is_array())
+        || self::containers(template).iter().any(|c| c.get("$patch").is_some())
+    {
         return Err("spec.containers may add containers and change the run's own; it can't take any away".to_owned());
     }
     let volumes = spec.get("volumes").and_then(Value::as_array);
@@ -168,7 +182,9 @@ fn check_container(container: &Value) -> Result<(), String> {
     }
     for variable in list("env").filter_map(|variable| variable.get("name")?.as_str()) {
         if variable.starts_with("WHARF_") {
-            return Err(format!("the variable {variable} is wharf's own: those that begin with WHARF_ lead the runner to the host"));
+            return Err(format!(
+                "the variable {variable} is wharf's own: those that begin with WHARF_ lead the runner to the host"
+            ));
         }
     }
     for path in list("volumeMounts").filter_map(|mount| mount.get("mountPath")?.as_str()) {
@@ -197,7 +213,8 @@ fn check_mount_path(path: &str) -> Result<(), String> {
 /// # Errors
 /// One sentence: what can't be merged, or what became of it that no pod can be.
 pub fn merge(base: &mut Value, template: Value) -> Result<(), String> {
-    merge::merge(merge::Kind::Template, base, template, "").map_err(|error| format!("the pod template can't be merged: {error}"))?;
+    merge::merge(merge::Kind::Template, base, template, "")
+        .map_err(|error| format!("the pod template can't be merged: {error}"))?;
     let volumes = base.pointer("/spec/volumes").and_then(Value::as_array);
     for volume in volumes.into_iter().flatten().filter_map(Value::as_object) {
         let sources: Vec<&str> = volume.keys().map(String::as_str).filter(|name| *name != "name").collect();

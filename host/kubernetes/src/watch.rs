@@ -67,10 +67,6 @@ impl Health {
         }
     }
 
-    pub(crate) fn is_synced(&self) -> bool {
-        self.jobs.synced && self.pods.synced
-    }
-
     /// Since when nothing comes of it, and why.
     pub(crate) fn away(&self) -> Option<&(Instant, Failure)> {
         [&self.jobs, &self.pods].into_iter().filter_map(|side| side.away.as_ref()).min_by_key(|(since, _)| *since)
@@ -181,11 +177,6 @@ impl Watch {
     /// Takes a Job in that was created or found beside the watch.
     pub(crate) fn take(&self, job: &Value) {
         self.change_job(&JobView::of(job), false);
-    }
-
-    /// Notes that a Job isn't there, found beside the watch.
-    pub(crate) fn is_gone(&self, uid: &str) {
-        change(&mut lock(&self.runs), uid, |seen| seen.job_gone = true);
     }
 
     /// Takes in what was found of a run beside the watch.

@@ -284,7 +284,8 @@ mod tests {
 
     #[test]
     fn a_cluster_in_a_configuration_survives_its_record() {
-        let settings = KubernetesSettings { namespace: "data-${user.login}".to_owned(), ..KubernetesSettings::default() };
+        let settings =
+            KubernetesSettings { namespace: "data-${user.login}".to_owned(), ..KubernetesSettings::default() };
         let engine = Engine::Kubernetes(Box::new(settings));
         let value = serde_json::to_value(&engine).unwrap();
         assert_eq!((&value["type"], &value["namespace"]), (&json!("kubernetes"), &json!("data-${user.login}")));

@@ -31,7 +31,7 @@ pub struct MissingRight {
     /// The namespace; none is the whole cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// What grants it: a manifest to apply.
+    /// What grants it, to paste under the rules of a role.
     pub rule: String,
 }
 
@@ -394,7 +394,7 @@ impl EngineCause {
                 forbidden(right),
                 Whose::Configuration,
                 false,
-                &format!("have this applied by whoever administers the cluster:\n{}", right.rule.trim_end()),
+                &format!("have this added to the rules of its role (`wharf cluster role` prints all of it):\n{}", right.rule.trim_end()),
             ),
             Self::Unauthorized { words } => told(
                 Cause::Forbidden,

@@ -4,10 +4,14 @@
 //! connects to that socket, and passes on what comes and goes at its standard input and output. It holds no secret and is
 //! trusted with nothing: the recipe runs under the same user and could stand in its place, on either side. What passes is TLS
 //! between the first process and the host, as over the network.
+//!
+//! An engine that has no way to start a process without the container's secrets in its environment connects the host with a port
+//! of the container's own loopback instead. What is true of the socket is true of the port.
 
 use std::cell::RefCell;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::UnixStream;
@@ -92,6 +96,18 @@ fn listen(path: &Path) -> io::Result<Open> {
 
 fn file(path: &Path) -> io::Result<(u64, u64)> {
     fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
+}
+
+/// Listens on a port for the host; the error is a sentence.
+pub(crate) fn port(port: u16) -> Result<tokio::net::TcpListener, String> {
+    let listen = || {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+        listener.set_nonblocking(true)?;
+        tokio::net::TcpListener::from_std(listener)
+    };
+    listen().map_err(|error| {
+        format!("cannot listen for the host on port {port}: {error}; a pod that shares its node's network can't be reached so")
+    })
 }
 
 /// Connects the host, which is at standard input and output, with the first process of this container, until either ends.

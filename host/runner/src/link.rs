@@ -78,6 +78,8 @@ enum Source {
     Dial(String),
     /// The host reaches in. The recipe could, too: what comes must prove to be the host, like a server that is dialled.
     Accept(Entrance),
+    /// The same, through a port.
+    Listen(tokio::net::TcpListener),
 }
 
 /// The connection to the host, made anew when it breaks.
@@ -106,6 +108,7 @@ impl Link {
         let source = match settings.exchange {
             Exchange::At(address) => Source::Dial(address),
             Exchange::Attach(name) => Source::Accept(Entrance::new(&name)?),
+            Exchange::AttachByPort(port) => Source::Listen(crate::attach::port(port)?),
         };
         Ok(Rc::new(Self {
             source,
@@ -260,6 +263,14 @@ impl Link {
                     return Ok(sender);
                 }
             },
+            Source::Listen(listener) => loop {
+                let (stream, _) = listener.accept().await.map_err(|error| self.unreachable(error.to_string()))?;
+                // What keeps it from that costs some speed, and no more.
+                let _ = stream.set_nodelay(true);
+                if let Ok(Ok(sender)) = tokio::time::timeout(PROOF, self.speak(stream)).await {
+                    return Ok(sender);
+                }
+            },
         }
     }
 
@@ -303,7 +314,7 @@ impl Link {
     fn at(&self) -> String {
         match &self.source {
             Source::Dial(address) => format!("at {address}"),
-            Source::Accept(_) => "that reaches into this container through the engine".to_owned(),
+            Source::Accept(_) | Source::Listen(_) => "that reaches into this container through the engine".to_owned(),
         }
     }
 }

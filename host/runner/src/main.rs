@@ -1,7 +1,8 @@
 //! The first process of a run's container: it gets the task from the host, starts the recipe, and says how it went.
 //!
 //! `wharf-runner run` carries a run; `wharf-runner call METHOD PATH` is how recipes without an HTTP client of their own ask
-//! it for data; `wharf-runner attach` is what a host starts beside it to reach it through the engine.
+//! it for data; `wharf-runner attach` is what a host starts beside it to reach it through the engine; `wharf-runner reach` tries
+//! the way to the host.
 
 mod attach;
 mod call;
@@ -10,6 +11,7 @@ mod lines;
 mod link;
 mod mask;
 mod proxy;
+mod reach;
 mod recipe;
 mod run;
 mod settings;
@@ -22,6 +24,7 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: wharf-runner run
        wharf-runner call METHOD PATH [--body-stdin]
        wharf-runner attach
+       wharf-runner reach HOST:PORT
        wharf-runner --version";
 
 /// The exit code for a host that can't be reached.
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         ["call", method, path] => runtime.block_on(call::call(method, path, false)),
         ["call", method, path, "--body-stdin"] => runtime.block_on(call::call(method, path, true)),
         ["attach"] => attach::attach(),
+        ["reach", address] => runtime.block_on(reach::reach(address)),
         ["--version"] => {
             let _ = writeln!(std::io::stdout(), "wharf-runner {}", env!("CARGO_PKG_VERSION"));
             0

@@ -1,4 +1,4 @@
-use wharf_model::protocol::{ATTACH, variables};
+use wharf_model::protocol::{ATTACH, ATTACH_BY_PORT, variables};
 
 /// How the runner finds its host.
 pub(crate) struct Settings {
@@ -17,11 +17,19 @@ pub(crate) enum Exchange {
     At(String),
     /// It reaches into the container, and finds us under this name.
     Attach(String),
+    /// It comes in through this port of the container's own loopback.
+    AttachByPort(u16),
 }
 
 impl Exchange {
     /// Reads the variable; the error is a sentence.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        if let Some(port) = text.strip_prefix(ATTACH_BY_PORT) {
+            return match port.parse() {
+                Ok(port) if port != 0 => Ok(Self::AttachByPort(port)),
+                _ => Err(format!("{} is {text:?}; expected {ATTACH_BY_PORT}PORT", variables::EXCHANGE)),
+            };
+        }
         match text.strip_prefix(ATTACH) {
             // A part of a path.
             Some(name) if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') => {
@@ -70,6 +78,10 @@ mod tests {
         assert_eq!(Exchange::parse("attach:0a1b-2"), Ok(Exchange::Attach("0a1b-2".to_owned())));
         for bad in ["attach:", "attach:../x", "attach:a/b"] {
             assert!(Exchange::parse(bad).unwrap_err().contains("expected attach:NAME"), "{bad}");
+        }
+        assert_eq!(Exchange::parse("attach-port:7411"), Ok(Exchange::AttachByPort(7411)));
+        for bad in ["attach-port:", "attach-port:0", "attach-port:x", "attach-port:70000"] {
+            assert!(Exchange::parse(bad).unwrap_err().contains("expected attach-port:PORT"), "{bad}");
         }
     }
 }

@@ -98,10 +98,21 @@ pub(super) fn without_pod(seen: &Seen) -> State {
         Some(failed) if failed.reason == "BackoffLimitExceeded" => {
             ended(EngineEnd { gone: true, ..because(EngineCause::PodDeleted { node: None, begun: true }) })
         }
+        // What became of it is all in what the Job says.
+        Some(failed) if failed.reason == "PodFailurePolicy" => {
+            let exit_code = exit_code(seen);
+            let cause = exit_code.is_none().then(|| {
+                Box::new(EngineCause::NodeLost { node: None, words: failed.message.clone() })
+            });
+            ended(EngineEnd { exit_code, cause, ..EngineEnd::default() })
+        }
         Some(failed) => ended(because(EngineCause::CreateFailed {
             reason: failed.reason.clone(),
             words: failed.message.clone(),
         })),
+        None if job.is_some_and(|job| job.holds("Complete").is_some()) => {
+            ended(EngineEnd { exit_code: Some(0), ..EngineEnd::default() })
+        }
         None => ended(EngineEnd { gone: true, ..EngineEnd::default() }),
     }
 }
@@ -110,6 +121,11 @@ pub(super) fn without_pod(seen: &Seen) -> State {
 fn deleted(pod: &PodView, seen: &Seen, end: EngineEnd) -> State {
     let job = seen.job.as_ref();
     let begun = pod.has_begun();
+    if end.exit_code.is_none() && node_is_away(pod) {
+        let words = "its pod was deleted, and its node hasn't said that it ended".to_owned();
+        return ended(EngineEnd { gone: true, ..because(EngineCause::NodeLost { node: pod.node.clone(), words }) });
+    }
+    let end = EngineEnd { exit_code: end.exit_code.or_else(|| exit_code(seen)), ..end };
     if deadline_passed(seen) {
         let cause = EngineCause::DeadlineExceeded { seconds: job.and_then(|job| job.deadline) };
         return ended(EngineEnd { cause: Some(Box::new(cause)), ..end });
@@ -120,6 +136,15 @@ fn deleted(pod: &PodView, seen: &Seen, end: EngineEnd) -> State {
     let cause = EngineCause::PodDeleted { node: pod.node.clone(), begun };
     let settled = job.is_some_and(|job| job.holds("Failed").is_some());
     State::Ended { end: EngineEnd { gone: true, cause: Some(Box::new(cause)), ..end }, settled }
+}
+
+/// The exit code that a Job noted of its pod: `Container wharf for pod n/p failed with exit code 3 matching FailJob rule at
+/// index 1`.
+fn exit_code(seen: &Seen) -> Option<i64> {
+    let job = seen.job.as_ref()?;
+    let failed = job.holds("Failed").or_else(|| job.holds("FailureTarget"))?;
+    let (_, rest) = failed.message.split_once("failed with exit code ")?;
+    rest.split(' ').next()?.parse().ok()
 }
 
 fn deadline_passed(seen: &Seen) -> bool {

@@ -1,7 +1,7 @@
 //! What became of a run, from what the API says of its Job, its pod and their events: pure.
 
 mod begin;
-mod finish;
+pub(crate) mod finish;
 pub(crate) mod view;
 
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use wharf_model::EngineCause;
 use wharf_model::launch::EngineEnd;
 
+pub(crate) use begin::{in_vain, patience_for};
 use view::{EventView, JobView, PodView};
 
 /// All that is known of a run at its cluster.

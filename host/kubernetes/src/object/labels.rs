@@ -51,7 +51,9 @@ pub(super) fn own(spec: &LaunchSpec) -> Result<BTreeMap<String, String>, String>
     let mut labels = BTreeMap::new();
     for (name, value) in [(LABEL_HOST, &spec.host), (LABEL_RUN, &spec.run), (LABEL_ATTEMPT, &attempt)] {
         if value.is_empty() || !names::is_label_value(value) {
-            return Err(format!("\"{value}\" can't be the value of the label {name}, by which objects are found again"));
+            return Err(format!(
+                "\"{value}\" can't be the value of the label {name}, by which objects are found again"
+            ));
         }
         labels.insert(name.to_owned(), value.clone());
     }

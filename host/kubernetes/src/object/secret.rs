@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use wharf_model::launch::LaunchSpec;
 
-use super::{labels, place};
+use super::{ANNOTATION_SPEC, digest, labels, place};
 use crate::names;
 
 /// The secret of an attempt. With the UID of its job, it goes when the job does.
@@ -16,7 +16,9 @@ use crate::names;
 pub fn secret(spec: &LaunchSpec, owner_uid: Option<&str>) -> Result<Secret, String> {
     let name = names::job_name(&spec.run, spec.attempt);
     if let Some(variable) = spec.secret_env.keys().find(|variable| !is_key(variable)) {
-        return Err(format!("the variable \"{variable}\" can't be kept in a secret: it takes letters, digits, \"-\", \"_\" and \".\""));
+        return Err(format!(
+            "the variable \"{variable}\" can't be kept in a secret: it takes letters, digits, \"-\", \"_\" and \".\""
+        ));
     }
     let data: BTreeMap<String, String> = spec.secret_env.clone();
     Ok(Secret {
@@ -24,6 +26,7 @@ pub fn secret(spec: &LaunchSpec, owner_uid: Option<&str>) -> Result<Secret, Stri
             name: Some(name.clone()),
             namespace: Some(place(spec)?.namespace.clone()),
             labels: Some(labels::own(spec)?),
+            annotations: Some([(ANNOTATION_SPEC.to_owned(), digest(spec))].into()),
             owner_references: owner_uid.map(|uid| {
                 vec![OwnerReference {
                     api_version: "batch/v1".to_owned(),
@@ -45,5 +48,7 @@ pub fn secret(spec: &LaunchSpec, owner_uid: Option<&str>) -> Result<Secret, Stri
 }
 
 fn is_key(text: &str) -> bool {
-    !text.is_empty() && text.len() <= 253 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    !text.is_empty()
+        && text.len() <= 253
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }

@@ -67,7 +67,10 @@ pub fn check_settings(settings: &PodSettings) -> Result<(), (&'static str, Strin
     if let Some(source) = &policy.pull_secret
         && !(names::is_dns_label(&source.namespace) && names::is_dns_subdomain(&source.name))
     {
-        return Err((setting, format!("\"{}/{}\" can't be a secret's namespace and name", source.namespace, source.name)));
+        return Err((
+            setting,
+            format!("\"{}/{}\" can't be a secret's namespace and name", source.namespace, source.name),
+        ));
     }
     Ok(())
 }

@@ -10,7 +10,13 @@ const POD: [&str; 4] = ["restartPolicy", "terminationGracePeriodSeconds", "hostN
 /// Fields of both security contexts that stay: a plan has them, so policies have judged them.
 const POD_CONTEXT: [&str; 3] = ["runAsUser", "runAsGroup", "runAsNonRoot"];
 const CONTEXT: [&str; 7] = [
-    "privileged", "allowPrivilegeEscalation", "readOnlyRootFilesystem", "capabilities", "runAsUser", "runAsGroup", "runAsNonRoot",
+    "privileged",
+    "allowPrivilegeEscalation",
+    "readOnlyRootFilesystem",
+    "capabilities",
+    "runAsUser",
+    "runAsGroup",
+    "runAsNonRoot",
 ];
 
 /// Compares the pod template before and after the merge.

@@ -51,7 +51,13 @@ fn take_in(fields: &mut Map<String, Value>, map: &str, name: &str) -> Option<Val
 }
 
 /// Sets what the configuration left at its default; two that say different things are one too many.
-fn set<T: PartialEq>(slot: &mut T, default: &T, said: T, what: &str, show: impl Fn(&T) -> String) -> Result<(), String> {
+fn set<T: PartialEq>(
+    slot: &mut T,
+    default: &T,
+    said: T,
+    what: &str,
+    show: impl Fn(&T) -> String,
+) -> Result<(), String> {
     if *slot != said && *slot != *default {
         return Err(format!(
             "the pod template says {what} is {}, and the configuration {}; say it in one of them",
@@ -64,7 +70,8 @@ fn set<T: PartialEq>(slot: &mut T, default: &T, said: T, what: &str, show: impl 
 }
 
 fn take_labels(template: &mut Value, labels: &mut BTreeMap<String, String>) -> Result<(), String> {
-    let Some(said) = template.get_mut("metadata").and_then(Value::as_object_mut).and_then(|fields| take(fields, "labels"))
+    let Some(said) =
+        template.get_mut("metadata").and_then(Value::as_object_mut).and_then(|fields| take(fields, "labels"))
     else {
         return Ok(());
     };
@@ -106,7 +113,9 @@ fn take_security(template: &mut Value, security: &mut Security) -> Result<(), St
             if let Some(pods) = &ids[position]
                 && *pods != own
             {
-                return Err(format!("the pod template says {name} is {pods} for the pod and {own} for the run; say it once"));
+                return Err(format!(
+                    "the pod template says {name} is {pods} for the pod and {own} for the run; say it once"
+                ));
             }
             ids[position] = Some(own);
         }
@@ -123,7 +132,8 @@ fn take_security(template: &mut Value, security: &mut Security) -> Result<(), St
             }
         }
     }
-    let (user, group) = security.user.split_once(':').map_or((&*security.user, None), |(user, group)| (user, Some(group)));
+    let (user, group) =
+        security.user.split_once(':').map_or((&*security.user, None), |(user, group)| (user, Some(group)));
     let [said_user, said_group] = &ids;
     let user = said_user.as_ref().map_or_else(|| user.to_owned(), Value::to_string);
     let group = said_group.as_ref().map(Value::to_string).or_else(|| group.map(str::to_owned));
@@ -187,7 +197,9 @@ fn mount_text(volume: &str, host_path: &Value, mount: &Value) -> Result<String, 
         return Err(said(&format!("the hostPath volume {volume} with the type {kind}")));
     }
     let known = ["name", "mountPath", "readOnly", "subPath"];
-    if let Some(field) = mount.as_object().and_then(|fields| fields.keys().find(|field| !known.contains(&field.as_str()))) {
+    if let Some(field) =
+        mount.as_object().and_then(|fields| fields.keys().find(|field| !known.contains(&field.as_str())))
+    {
         return Err(said(&format!("the hostPath volume {volume} with `{field}`")));
     }
     let mut path = text(host_path, "path");
@@ -196,7 +208,9 @@ fn mount_text(volume: &str, host_path: &Value, mount: &Value) -> Result<String, 
         path = format!("{}/{below}", path.trim_end_matches('/'));
     }
     if !path.starts_with('/') || path.contains(':') || path.split('/').any(|part| part == "..") {
-        return Err(format!("the pod template has the hostPath volume {volume} at \"{path}\"; expected a path that begins with /"));
+        return Err(format!(
+            "the pod template has the hostPath volume {volume} at \"{path}\"; expected a path that begins with /"
+        ));
     }
     let read_only = mount.get("readOnly").and_then(Value::as_bool).unwrap_or_default();
     Ok(format!("{path}:{}{}", text(mount, "mountPath"), if read_only { ":ro" } else { "" }))
@@ -213,7 +227,8 @@ fn take_resources(template: &mut Value, resources: &mut Resources) -> Result<(),
                 other => other.to_string(),
             };
             let key = format!("{prefix}{name}");
-            let said = resources::check(&key, &text).map_err(|error| format!("the pod template can't be used: {error}"))?;
+            let said =
+                resources::check(&key, &text).map_err(|error| format!("the pod template can't be used: {error}"))?;
             let slot = resources.entry(key.clone()).or_insert_with(|| said.clone());
             // Nor is any resource.
             let default = said.clone();
@@ -241,7 +256,9 @@ fn tidy(template: &mut Value) {
     if let Some(container) = ours(template) {
         drop_empty(container, &["securityContext", "resources", "volumeMounts"]);
     }
-    if containers(template).iter().any(|container| is_ours(container) && container.as_object().is_some_and(|c| c.len() == 1))
+    if containers(template)
+        .iter()
+        .any(|container| is_ours(container) && container.as_object().is_some_and(|c| c.len() == 1))
         && let Some(containers) = containers_mut(template)
     {
         containers.retain(|container| !is_ours(container));

@@ -79,7 +79,12 @@ pub(super) fn merge(kind: Kind, original: &mut Value, patch: Value, at: &str) ->
     }
 }
 
-fn merge_map(kind: Kind, original: &mut Map<String, Value>, mut patch: Map<String, Value>, at: &str) -> Result<(), String> {
+fn merge_map(
+    kind: Kind,
+    original: &mut Map<String, Value>,
+    mut patch: Map<String, Value>,
+    at: &str,
+) -> Result<(), String> {
     match patch.remove(PATCH) {
         None => {}
         Some(directive) => match directive.as_str() {
@@ -291,7 +296,11 @@ pub(super) fn plain(value: &Value) -> Value {
             .map(|(name, value)| (name.clone(), plain(value)))
             .collect(),
         Value::Array(elements) => Value::Array(
-            elements.iter().filter(|element| element.as_object().is_none_or(|fields| !is_directive(fields))).map(plain).collect(),
+            elements
+                .iter()
+                .filter(|element| element.as_object().is_none_or(|fields| !is_directive(fields)))
+                .map(plain)
+                .collect(),
         ),
         other => other.clone(),
     }

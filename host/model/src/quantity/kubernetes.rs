@@ -130,11 +130,7 @@ pub fn parse_nanos(text: &str) -> Option<i128> {
     let tens = powers_of_ten.checked_add(9)?.checked_sub(i32::try_from(fraction.len()).ok()?)?;
     let scaled = mantissa.checked_mul(1_i128.checked_shl(powers_of_two)?)?;
     let power = 10_i128.checked_pow(tens.unsigned_abs())?;
-    let nanos = if tens >= 0 {
-        scaled.checked_mul(power)?
-    } else {
-        (scaled % power == 0).then_some(scaled / power)?
-    };
+    let nanos = if tens >= 0 { scaled.checked_mul(power)? } else { (scaled % power == 0).then_some(scaled / power)? };
     (nanos <= LARGEST).then_some(if negative { -nanos } else { nanos })
 }
 
@@ -175,10 +171,23 @@ mod tests {
     #[test]
     fn reads_the_published_grammar() {
         let suffixes: [(&str, i128, i128); 18] = [
-            ("n", 1, NANOS), ("u", 1_000, NANOS), ("m", 1_000_000, NANOS), ("", 1, 1), ("k", 1_000, 1),
-            ("M", 1_000_000, 1), ("G", 1_000_000_000, 1), ("T", 1_000_000_000_000, 1),
-            ("Ki", 1 << 10, 1), ("Mi", 1 << 20, 1), ("Gi", 1 << 30, 1), ("Ti", 1 << 40, 1),
-            ("e3", 1_000, 1), ("E3", 1_000, 1), ("e+3", 1_000, 1), ("E-3", 1_000_000, NANOS), ("e0", 1, 1),
+            ("n", 1, NANOS),
+            ("u", 1_000, NANOS),
+            ("m", 1_000_000, NANOS),
+            ("", 1, 1),
+            ("k", 1_000, 1),
+            ("M", 1_000_000, 1),
+            ("G", 1_000_000_000, 1),
+            ("T", 1_000_000_000_000, 1),
+            ("Ki", 1 << 10, 1),
+            ("Mi", 1 << 20, 1),
+            ("Gi", 1 << 30, 1),
+            ("Ti", 1 << 40, 1),
+            ("e3", 1_000, 1),
+            ("E3", 1_000, 1),
+            ("e+3", 1_000, 1),
+            ("E-3", 1_000_000, NANOS),
+            ("e0", 1, 1),
             ("e09", 1_000_000_000, 1),
         ];
         // <number> ::= <digits> | <digits>.<digits> | <digits>. | .<digits>, with a value in sixteenths.
@@ -207,9 +216,40 @@ mod tests {
     fn refuses_what_is_no_quantity() {
         let huge = "9".repeat(60);
         for text in [
-            "", ".", "+", "-", "m", "Gi", "1g", "1mi", "1KI", "1Kb", "1 Gi", " 1", "1.2.3", "1e", "1e+", "1e1.5", "1ee3",
-            "--1", "1-", "0x1", "1,5", "½", "1E3k", "1e999999999999", "1e2147483647", "1e-2147483648", "9223372036854775808",
-            "8Ei", "10E", "0.5n", "1e-10", "NaN", "inf", huge.as_str(),
+            "",
+            ".",
+            "+",
+            "-",
+            "m",
+            "Gi",
+            "1g",
+            "1mi",
+            "1KI",
+            "1Kb",
+            "1 Gi",
+            " 1",
+            "1.2.3",
+            "1e",
+            "1e+",
+            "1e1.5",
+            "1ee3",
+            "--1",
+            "1-",
+            "0x1",
+            "1,5",
+            "½",
+            "1E3k",
+            "1e999999999999",
+            "1e2147483647",
+            "1e-2147483648",
+            "9223372036854775808",
+            "8Ei",
+            "10E",
+            "0.5n",
+            "1e-10",
+            "NaN",
+            "inf",
+            huge.as_str(),
         ] {
             assert_eq!(parse_nanos(text), None, "{text}");
         }
@@ -238,8 +278,16 @@ mod tests {
         assert!(said("limits.cpu", "-1").contains("such as 2"));
         assert!(said("limits.cpu", "0.0005").contains("thousandths"));
         assert!(said("limits.nvidia.com/gpu", "0.5").contains("whole number"));
-        for key in ["memory", "cpus", "limits.memmory", "limits.", "limits.hugepages-", "limit.memory", "limits./gpu", "limits.a/"]
-        {
+        for key in [
+            "memory",
+            "cpus",
+            "limits.memmory",
+            "limits.",
+            "limits.hugepages-",
+            "limit.memory",
+            "limits./gpu",
+            "limits.a/",
+        ] {
             assert!(matches!(Quantity::parse_kubernetes(key, "1"), Err(QuantityError::UnknownKey { .. })), "{key}");
         }
     }
@@ -247,8 +295,14 @@ mod tests {
     #[test]
     fn writes_what_it_reads() {
         for (key, value) in [
-            ("limits.memory", "4Gi"), ("limits.memory", "1536Mi"), ("limits.memory", "1000"), ("limits.cpu", "1500m"),
-            ("limits.cpu", "2"), ("requests.cpu", "0"), ("requests.memory", "0"), ("limits.nvidia.com/gpu", "8"),
+            ("limits.memory", "4Gi"),
+            ("limits.memory", "1536Mi"),
+            ("limits.memory", "1000"),
+            ("limits.cpu", "1500m"),
+            ("limits.cpu", "2"),
+            ("requests.cpu", "0"),
+            ("requests.memory", "0"),
+            ("limits.nvidia.com/gpu", "8"),
         ] {
             assert_eq!(Quantity::parse_kubernetes(key, value).map(|read| read.to_kubernetes()), Ok(value.to_owned()));
         }

@@ -189,6 +189,68 @@ async fn a_runner_that_is_started_again_listens_again() {
     assert_eq!((done.code, done.stdout().as_str()), (Some(0), "again"), "{}", done.stderr);
 }
 
+/// A port that nobody listens on at this moment.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+async fn connect(port: u16) -> tokio::net::TcpStream {
+    loop {
+        match tokio::net::TcpStream::connect(("127.0.0.1", port)).await {
+            Ok(stream) => return stream,
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_comes_in_through_a_port_gets_all() {
+    let host = Host::new().await;
+    let (port, ticket) = (free_port(), Ticket::generate().unwrap());
+    let exchange = format!("attach-port:{port}");
+    let argv = ["sh", "-c", "seq 1 100000; sleep 1; seq 100001 200000; exit 3"];
+    let run = host.start_as(&argv, &ticket, &ticket.to_hex(), host.exchange.fingerprint(), &exchange);
+    // One who speaks plainly is passed over.
+    let mut plain = connect(port).await;
+    plain.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let mut said = Vec::new();
+    let _ = plain.read_to_end(&mut said).await;
+    // And a stream that is cut costs nothing.
+    let cut = tokio::time::timeout(Duration::from_millis(700), host.exchange.serve_stream(connect(port).await)).await;
+    assert!(cut.is_err(), "it goes on until it is cut");
+    let (done, _) = tokio::join!(run.finish(), host.exchange.serve_stream(connect(port).await));
+    assert_eq!(done.code, Some(3), "{}", done.stderr);
+    assert!(done.is_whole(), "{:?}", done.log_state);
+    let lines = done.lines(Stream::Stdout);
+    assert!(lines.len() == 200_000 && lines.iter().enumerate().all(|(at, line)| *line == (at + 1).to_string()));
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named() {
+    let host = Host::new().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (port, ticket) = (taken.local_addr().unwrap().port(), Ticket::generate().unwrap());
+    let exchange = format!("attach-port:{port}");
+    let run = host.start_as(&["true"], &ticket, &ticket.to_hex(), host.exchange.fingerprint(), &exchange);
+    let done = run.finish().await;
+    assert!(done.stderr.contains(&format!("cannot listen for the host on port {port}")), "{}", done.stderr);
+}
+
+#[tokio::test]
+async fn an_address_is_reached_or_not() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let reach = async |address: &str| {
+        Command::new(env!("CARGO_BIN_EXE_wharf-runner")).args(["reach", address]).output().await.unwrap()
+    };
+    let output = reach(&address).await;
+    assert_eq!((output.status.code(), String::from_utf8(output.stdout).unwrap()), (Some(0), format!("{address} answers\n")));
+    drop(listener);
+    let output = reach(&address).await;
+    assert_eq!(output.status.code(), Some(113));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("can't be reached: Connection refused"));
+}
+
 #[tokio::test]
 async fn attach_outside_of_such_a_container_says_so() {
     for exchange in ["", "10.0.0.1:7000", "attach:../x"] {

@@ -68,10 +68,30 @@ fn each_keyed_list_merges_by_its_key() {
         merges(json!({list: [before, other]}), json!({list: [after.clone()]}), &json!({list: [after, other]}));
     }
     for (list, before, after, other) in [
-        ("env", json!({"name": "A", "value": "1"}), json!({"name": "A", "value": "2"}), json!({"name": "B", "value": "1"})),
-        ("volumeMounts", json!({"mountPath": "/a", "name": "v"}), json!({"mountPath": "/a", "name": "w"}), json!({"mountPath": "/b", "name": "v"})),
-        ("volumeDevices", json!({"devicePath": "/a", "name": "v"}), json!({"devicePath": "/a", "name": "w"}), json!({"devicePath": "/b", "name": "v"})),
-        ("ports", json!({"containerPort": 53, "name": "a"}), json!({"containerPort": 53, "protocol": "TCP", "name": "b"}), json!({"containerPort": 53, "protocol": "UDP"})),
+        (
+            "env",
+            json!({"name": "A", "value": "1"}),
+            json!({"name": "A", "value": "2"}),
+            json!({"name": "B", "value": "1"}),
+        ),
+        (
+            "volumeMounts",
+            json!({"mountPath": "/a", "name": "v"}),
+            json!({"mountPath": "/a", "name": "w"}),
+            json!({"mountPath": "/b", "name": "v"}),
+        ),
+        (
+            "volumeDevices",
+            json!({"devicePath": "/a", "name": "v"}),
+            json!({"devicePath": "/a", "name": "w"}),
+            json!({"devicePath": "/b", "name": "v"}),
+        ),
+        (
+            "ports",
+            json!({"containerPort": 53, "name": "a"}),
+            json!({"containerPort": 53, "protocol": "TCP", "name": "b"}),
+            json!({"containerPort": 53, "protocol": "UDP"}),
+        ),
     ] {
         merges(
             json!({"containers": [{"name": "c", list: [before, other]}]}),
@@ -149,13 +169,15 @@ fn retained_keys_take_the_others_out() {
         json!({"volumes": [{"name": "v", "$retainKeys": ["name", "configMap"], "configMap": {"name": "m"}}]}),
         &json!({"volumes": [{"name": "v", "configMap": {"name": "m"}}]}),
     );
-    let error = pod(json!({}), json!({"volumes": [{"name": "v", "$retainKeys": ["name"], "emptyDir": {}}]})).unwrap_err();
+    let error =
+        pod(json!({}), json!({"volumes": [{"name": "v", "$retainKeys": ["name"], "emptyDir": {}}]})).unwrap_err();
     assert!(error.contains("emptyDir") && error.contains("spec.volumes[v]"), "{error}");
 }
 
 #[test]
 fn an_order_is_kept() {
-    let list = |names: &[&str]| json!({"containers": names.iter().map(|name| json!({"name": name})).collect::<Vec<_>>()});
+    let list =
+        |names: &[&str]| json!({"containers": names.iter().map(|name| json!({"name": name})).collect::<Vec<_>>()});
     let order = |names: &[&str], patch: &[&str]| {
         let mut value = list(patch);
         value["$setElementOrder/containers"] = list(names)["containers"].clone();
@@ -204,7 +226,10 @@ fn directives_work_where_nothing_was() {
 fn what_cannot_be_merged_says_where() {
     for (patch, said) in [
         (json!({"containers": [{"image": "i"}]}), "spec.containers has an element without `name`"),
-        (json!({"containers": [{"name": "c", "ports": [{"name": "x"}]}]}), "spec.containers[c].ports has an element without `containerPort`"),
+        (
+            json!({"containers": [{"name": "c", "ports": [{"name": "x"}]}]}),
+            "spec.containers[c].ports has an element without `containerPort`",
+        ),
         (json!({"containers": ["c"]}), "isn't a map"),
         (json!({"securityContext": {"$patch": "remove"}}), "spec.securityContext has `$patch: \"remove\"`"),
         (json!({"$retain": []}), "`$retain`, which isn't one"),
