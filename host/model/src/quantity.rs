@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 mod kubernetes;
 
-pub use kubernetes::{KUBERNETES_RESOURCES, LIMITS, REQUESTS, other_words, parse_nanos};
+pub use kubernetes::{KUBERNETES_RESOURCES, LIMITS, REQUESTS, common_key, other_words, parse_nanos};
 
 /// The unit that an amount of a key is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

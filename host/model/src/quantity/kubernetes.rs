@@ -22,6 +22,17 @@ const BYTES: &str = "an amount of bytes such as \"512Mi\" or \"4Gi\"";
 const CPUS: &str = "a number of CPUs such as 2, 1.5 or \"500m\"";
 const COUNT: &str = "a whole number";
 
+/// The key by which policies and limits compare an amount, whatever the engine: a cluster's `limits.memory` is Docker's `memory`,
+/// its `limits.cpu` is `cpus`. Other keys have no other name.
+#[must_use]
+pub fn common_key(key: &str) -> &str {
+    match key {
+        "limits.memory" => "memory",
+        "limits.cpu" => "cpus",
+        other => other,
+    }
+}
+
 impl Quantity {
     /// Reads the value of `requests.NAME` or `limits.NAME`, as Kubernetes would.
     ///

@@ -248,7 +248,7 @@ pub(super) fn resolve(
         }
     }
     let checks = check_permissions(source, &file.permissions)?;
-    let mut security = file.security.check(source)?;
+    let mut security = file.security.clone().check(source)?;
     check_exchange(source, &file.exchange, &security.network)?;
     check_env(source, &file.env)?;
     check_secrets(source, &file.secrets, &file.env)?;

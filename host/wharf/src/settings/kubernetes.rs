@@ -1,7 +1,7 @@
 //! What an execution configuration of `type = "kubernetes"` has besides.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
