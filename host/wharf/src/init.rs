@@ -271,7 +271,7 @@ mod tests {
         assert_eq!(site.required_policies, ["resource-ceiling"]);
         let configuration = home.load_configuration("docker-local").expect("sound");
         assert_eq!(configuration.allowed_groups, ["analysts"]);
-        assert_eq!(configuration.engine.address(), "unix:///run/\"odd\".sock");
+        assert_eq!(configuration.engine.builder().host, "unix:///run/\"odd\".sock");
         let image = home.load_base_image("python-r").expect("sound");
         assert!(matches!(image.origin, Origin::Bootstrap { .. }));
         assert_eq!(image.extra_ca.len(), 1);

@@ -721,8 +721,10 @@ mod tests {
                 labels: [].into(),
                 runtime: None,
                 grace_seconds: 1,
+                deadline_seconds: None,
+                kubernetes: None,
             },
-            engine: EngineAddress::Docker(Daemon::local()),
+            engine: EngineAddress::Docker(wharf_model::configuration::Daemon::local()),
             ticket_sha256: String::new(),
             container: None,
         }

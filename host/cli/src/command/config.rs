@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use wharf::settings::Home;
+use wharf_model::configuration::EngineAddress;
 use wharf_model::{ExecutionConfiguration, Fault};
 
 use super::{Ending, run};
