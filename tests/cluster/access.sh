@@ -1,10 +1,12 @@
 # Who may do what in the cluster, and the kubeconfig that tests get. Sourced.
 # shellcheck shell=bash
 
-# What everybody uses until there are namespaces and tokens: the administrator's.
-admin_access() {
-  local at=$RUN/certificates
-  cat >"$KUBECONFIG_FILE" <<END
+# write_kubeconfig [TOKEN]: the administrator's alone until there is a token for the context "wharf".
+write_kubeconfig() {
+  local at=$RUN/certificates fresh=$KUBECONFIG_FILE.new
+  rm -f "$fresh"
+  (umask 077 && : >"$fresh")
+  cat >"$fresh" <<END
 apiVersion: v1
 kind: Config
 clusters:
@@ -12,17 +14,29 @@ clusters:
   cluster:
     server: https://127.0.0.1:$API_PORT
     certificate-authority-data: $(base64 -w 0 "$at/ca.crt")
+current-context: admin
+contexts:
+- name: admin
+  context: {cluster: cluster, user: admin}
+- name: wharf
+  context: {cluster: cluster, user: wharf, namespace: wharf-runs}
+- name: other
+  context: {cluster: cluster, user: other, namespace: wharf-other}
 users:
 - name: admin
   user:
     client-certificate-data: $(base64 -w 0 "$at/admin.crt")
     client-key-data: $(base64 -w 0 "$at/admin.key")
-contexts:
-- name: admin
-  context: {cluster: cluster, user: admin}
-current-context: admin
+- name: wharf
+  user: {token: "${1:-}"}
+- name: other
+  user:
+    exec:
+      apiVersion: client.authentication.k8s.io/v1
+      command: $RUN/other-credentials
+      interactiveMode: Never
 END
-  chmod 600 "$KUBECONFIG_FILE"
+  mv "$fresh" "$KUBECONFIG_FILE"
 }
 
 namespaces() {
@@ -81,10 +95,5 @@ printf '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential",
 END
   chmod 600 "$RUN/other.token"
   chmod 700 "$RUN/other-credentials"
-  local config=(kubectl config)
-  "${config[@]}" set-credentials wharf --token "$(kubectl -n wharf-runs create token wharf --duration 720h)" >/dev/null
-  "${config[@]}" set-credentials other --exec-api-version client.authentication.k8s.io/v1 --exec-interactive-mode Never \
-    --exec-command "$RUN/other-credentials" >/dev/null
-  "${config[@]}" set-context wharf --cluster cluster --user wharf --namespace wharf-runs >/dev/null
-  "${config[@]}" set-context other --cluster cluster --user other --namespace wharf-other >/dev/null
+  write_kubeconfig "$(kubectl -n wharf-runs create token wharf --duration 720h)"
 }

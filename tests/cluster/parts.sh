@@ -52,6 +52,8 @@ sandbox_image = "$PAUSE_IMAGE"
 stream_server_address = "127.0.0.1"
 stream_server_port = "$STREAM_PORT"
 netns_mounts_under_state_dir = true
+# Without the capability SYS_RESOURCE nobody may lower the score that Kubernetes lowers for pause, and no pod would start.
+restrict_oom_score_adj = true
 [plugins."io.containerd.grpc.v1.cri".containerd]
 snapshotter = "$(snapshotter)"
 default_runtime_name = "runc"
@@ -95,7 +97,7 @@ await_registry() { wait_for registry 20 'an answer' http_ok "http://$REGISTRY/v2
 start_apiserver() {
   local at=$RUN/certificates
   launch apiserver "$BINARIES/kube-apiserver" --bind-address 0.0.0.0 --secure-port "$API_PORT" --advertise-address "$BRIDGE_ADDRESS" \
-    --etcd-servers "http://127.0.0.1:$ETCD_PORT" --service-cluster-ip-range "$SERVICE_RANGE" --anonymous-auth=false \
+    --etcd-servers "http://127.0.0.1:$ETCD_PORT" --service-cluster-ip-range "$SERVICE_RANGE" --anonymous-auth=false --allow-privileged=true \
     --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction,ResourceQuota,LimitRanger,PodSecurity \
     --client-ca-file "$at/ca.crt" --tls-cert-file "$at/apiserver.crt" --tls-private-key-file "$at/apiserver.key" \
     --kubelet-certificate-authority "$at/ca.crt" --kubelet-client-certificate "$at/apiserver-to-kubelet.crt" \
