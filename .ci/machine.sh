@@ -169,3 +169,6 @@ need_cargo_deny() {
   CARGO_TARGET_DIR=$WHARF_CACHE/tools-target cargo install --locked --quiet cargo-deny --version 0.20.2 --root "$tools"
   rm -rf "$WHARF_CACHE/tools-target"
 }
+
+# shellcheck source=cluster.sh
+. "$(dirname "${BASH_SOURCE[0]}")/cluster.sh"
