@@ -75,6 +75,9 @@ pub(crate) enum Command {
     Stop(StopArguments),
     /// Explain an error code. Without one, list them all.
     Error(ErrorArguments),
+    /// Check what a Kubernetes cluster lets this host do, and print the rights that it needs.
+    #[command(subcommand, arg_required_else_help = true)]
+    Cluster(ClusterCommand),
     /// Look for whatever can be wrong with the home, its engines, and the machine.
     Doctor,
     /// Print a generated part of the documentation.
@@ -100,6 +103,21 @@ pub(crate) struct InitArguments {
     /// The Docker daemon of the demo's configuration.
     #[arg(long, value_name = "URL", requires = "demo")]
     pub(crate) docker_host: Option<String>,
+    /// Add a configuration for a Kubernetes cluster, `k8s-local`: the kubeconfig.
+    #[arg(long, value_name = "FILE", requires = "demo")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig. Its current one when not said; alone, that of the user's own kubeconfig.
+    #[arg(long, value_name = "CONTEXT", requires = "demo")]
+    pub(crate) context: Option<String>,
+    /// The namespace on that cluster.
+    #[arg(long, value_name = "NAMESPACE", requires = "demo", default_value = "wharf-runs")]
+    pub(crate) namespace: String,
+    /// The registry that this host pushes to and that the cluster's nodes pull from.
+    #[arg(long, value_name = "REGISTRY", requires = "demo", default_value = "localhost:5000")]
+    pub(crate) registry: String,
+    /// The address of this host that the cluster's pods reach. Without it, the host comes to them through the API server.
+    #[arg(long, value_name = "ADDRESS", requires = "demo")]
+    pub(crate) advertise: Option<String>,
 }
 
 /// What to run, for whom. Flags go before what the file says.
@@ -223,6 +241,32 @@ pub(crate) enum ConfigCommand {
         /// A group that the user is in. Can be repeated. Without any, the groups that the configuration allows.
         #[arg(long, value_name = "GROUP")]
         group: Vec<String>,
+    },
+}
+
+/// What to do with clusters.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClusterCommand {
+    /// Check the API server, every right, the nodes and their GPUs; and from inside of a pod the registry and the way back.
+    Check {
+        /// The execution configuration: it names the context, the namespace and the registry.
+        #[arg(value_name = "CONFIGURATION")]
+        name: String,
+        /// Run no pod, and build no image for it.
+        #[arg(long)]
+        no_pod: bool,
+    },
+    /// Print the least rights that a configuration needs, as manifests for `kubectl apply -f -`.
+    Role {
+        /// The execution configuration.
+        #[arg(value_name = "CONFIGURATION")]
+        name: String,
+        /// The service account that gets them.
+        #[arg(long, value_name = "NAME", default_value = "wharf")]
+        service_account: String,
+        /// Its namespace. Without it, that of the runs.
+        #[arg(long, value_name = "NAMESPACE")]
+        service_account_namespace: Option<String>,
     },
 }
 

@@ -3,6 +3,7 @@
 //! What it would create is made by pure functions, which need no cluster: [`object`], [`namespace`], [`role`].
 
 mod backend;
+pub mod check;
 mod client;
 mod cluster;
 mod end;

@@ -223,6 +223,14 @@ impl Access {
         self.value(Request::Diagnose).await
     }
 
+    /// What a cluster lets this home do, and what it lacks; with `pod`, tried from inside of a pod, too.
+    ///
+    /// # Errors
+    /// The configuration can't be read, or isn't for Kubernetes.
+    pub async fn check_cluster(&self, configuration: &str, pod: bool) -> Result<Vec<Finding>, Fault> {
+        self.value(Request::CheckCluster { configuration: configuration.to_owned(), pod }).await
+    }
+
     /// Ends: an owner waits until its last run has ended.
     pub async fn shutdown(self) {
         if let Self::Owner(host) = self {

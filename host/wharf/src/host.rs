@@ -19,9 +19,9 @@ use tokio_util::task::TaskTracker;
 use wharf_components::{ComponentSet, EngineOptions};
 use wharf_exchange::{Access, DatasetStore, Exchange, FileStore, StoreError as DataError, TlsIdentity};
 use wharf_images::{FileLogins, Logins};
-use wharf_model::configuration::ExchangeMode;
+use wharf_model::configuration::{Engine, ExchangeMode};
 use wharf_model::launch::{Backend, BackendError};
-use wharf_model::protocol::ATTACH;
+use wharf_model::protocol::{ATTACH, ATTACH_BY_PORT, ATTACH_PORT};
 use wharf_model::{Activity, ActivityKind, Binding, Cause, EventKind, Fault, Outcome, Plan, UsageEntry};
 
 use crate::conclude::{outcome, sentence_of};
@@ -260,19 +260,33 @@ impl Inner {
         backend: &dyn Backend,
     ) -> Result<String, BackendError> {
         if plan.configuration.exchange.mode == ExchangeMode::Attach {
-            return Ok(format!("{ATTACH}{}-{attempt}", plan.run));
+            return Ok(match plan.configuration.engine {
+                Engine::Docker { .. } => format!("{ATTACH}{}-{attempt}", plan.run),
+                Engine::Kubernetes(_) => format!("{ATTACH_BY_PORT}{ATTACH_PORT}"),
+            });
         }
+        match self.advertised(site, &plan.configuration) {
+            Some(address) => Ok(address),
+            None => Ok(self.with_port(&backend.way_back(&plan.security.network).await?)),
+        }
+    }
+
+    /// `HOST:PORT` at which containers of a configuration reach this host, where somebody said it.
+    pub(crate) fn advertised(&self, site: &Site, configuration: &ExecutionConfiguration) -> Option<String> {
+        let said = configuration.exchange.advertise.as_ref().or(site.exchange.advertise.as_ref())?;
+        Some(self.with_port(said))
+    }
+
+    /// An address with the exchange's port, unless it has one.
+    fn with_port(&self, address: &str) -> String {
         let port = self.exchange_port();
-        let host = match plan.configuration.exchange.advertise.as_ref().or(site.exchange.advertise.as_ref()) {
-            Some(advertise) if has_port(advertise) => return Ok(advertise.clone()),
-            Some(advertise) => advertise.clone(),
-            None => backend.way_back(&plan.security.network).await?,
-        };
-        Ok(if host.contains(':') && !host.starts_with('[') {
-            format!("[{host}]:{port}")
+        if has_port(address) {
+            address.to_owned()
+        } else if address.contains(':') && !address.starts_with('[') {
+            format!("[{address}]:{port}")
         } else {
-            format!("{host}:{port}")
-        })
+            format!("{address}:{port}")
+        }
     }
 
     /// Records a new run and starts it on its way.

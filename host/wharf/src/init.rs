@@ -44,6 +44,23 @@ pub struct DemoOptions {
     pub extra_ca: Vec<PathBuf>,
     /// The Docker daemon; the local one when not said.
     pub docker_host: Option<String>,
+    /// A cluster, for a configuration of its own: `k8s-local`.
+    pub cluster: Option<DemoCluster>,
+}
+
+/// The cluster of a home for trying things.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DemoCluster {
+    /// The kubeconfig; the user's own when not said.
+    pub kubeconfig: Option<PathBuf>,
+    /// The context; the kubeconfig's current one when not said.
+    pub context: Option<String>,
+    /// The namespace of the runs.
+    pub namespace: String,
+    /// The registry that this host pushes to and the nodes pull from.
+    pub registry: String,
+    /// The address of this host that pods reach; without it the host comes to them.
+    pub advertise: Option<String>,
 }
 
 /// What was made.
@@ -107,6 +124,10 @@ fn init_with(home: &Path, demo: Option<&DemoOptions>, components: &[ShippedCompo
             }
             files.write("base-images/python-r.toml", demo_image(&options.image_source, &certificates).as_bytes())?;
             files.write("configs/docker-local.toml", demo_configuration(options.docker_host.as_deref()).as_bytes())?;
+            if let Some(cluster) = &options.cluster {
+                let text = demo_cluster(cluster, options.docker_host.as_deref())?;
+                files.write("configs/k8s-local.toml", text.as_bytes())?;
+            }
             files.write("wharf.toml", DEMO_SITE.as_bytes())?;
         }
     }
@@ -135,6 +156,33 @@ fn demo_configuration(docker_host: Option<&str>) -> String {
         None => DEMO_CONFIGURATION.to_owned(),
         Some(host) => DEMO_CONFIGURATION.replace("base_image =", &format!("host = {}\nbase_image =", quote(host))),
     }
+}
+
+fn demo_cluster(cluster: &DemoCluster, docker_host: Option<&str>) -> Result<String, Fault> {
+    let mut text = "# The same runs on a Kubernetes cluster.\n\ntype = \"kubernetes\"\nbase_image = \"python-r\"\n".to_owned();
+    let mut key = |name: &str, value: &str| {
+        let _ = writeln!(text, "{name} = {}", quote(value));
+    };
+    if let Some(file) = &cluster.kubeconfig {
+        let file = std::path::absolute(file).map_err(|error| unwritable(file, &error))?;
+        key("kubeconfig", &file.display().to_string());
+    }
+    if let Some(context) = &cluster.context {
+        key("context", context);
+    }
+    key("namespace", &cluster.namespace);
+    key("registry", &cluster.registry);
+    if let Some(host) = docker_host {
+        key("builder", host);
+    }
+    text.push_str("time_limit = \"30m\"\n\n[exchange]\n");
+    let _ = match &cluster.advertise {
+        Some(address) => writeln!(text, "advertise = {}", quote(address)),
+        None => writeln!(text, "mode = \"attach\""),
+    };
+    text.push_str("\n[permissions]\nallowed_groups = [\"analysts\"]\n\n[resources.requests]\ncpu = \"250m\"\nmemory = \"512Mi\"\n\n");
+    text.push_str("[resources.limits]\ncpu = 1\nmemory = \"2Gi\"\n");
+    Ok(text)
 }
 
 /// A text as TOML writes it.
@@ -263,6 +311,13 @@ mod tests {
             image_source: ImageSource::Bootstrap,
             extra_ca: vec![certificates.path().to_owned()],
             docker_host: Some("unix:///run/\"odd\".sock".to_owned()),
+            cluster: Some(DemoCluster {
+                kubeconfig: Some("/etc/kube \"config\"".into()),
+                context: Some("test".to_owned()),
+                namespace: "runs".to_owned(),
+                registry: "localhost:5000/data".to_owned(),
+                advertise: None,
+            }),
         };
         let (_folder, home, _report) = new_home(Some(&options));
         assert_eq!(home.check(), []);
@@ -271,6 +326,10 @@ mod tests {
         assert_eq!(site.required_policies, ["resource-ceiling"]);
         let configuration = home.load_configuration("docker-local").expect("sound");
         assert_eq!(configuration.allowed_groups, ["analysts"]);
+        let on_cluster = home.load_configuration("k8s-local").expect("sound");
+        assert_eq!(on_cluster.engine.address().to_string(), "the context test of /etc/kube \"config\"");
+        assert_eq!(on_cluster.engine.builder().host, "unix:///run/\"odd\".sock");
+        assert_eq!(on_cluster.resources["memory"], wharf_model::Quantity::Bytes(2 << 30));
         assert_eq!(configuration.engine.builder().host, "unix:///run/\"odd\".sock");
         let image = home.load_base_image("python-r").expect("sound");
         assert!(matches!(image.origin, Origin::Bootstrap { .. }));
@@ -286,6 +345,7 @@ mod tests {
             image_source: ImageSource::From("debian:bookworm".to_owned()),
             extra_ca: vec![],
             docker_host: None,
+            cluster: None,
         };
         let (_folder, home, _report) = new_home(Some(&options));
         assert_eq!(home.load_base_image("python-r").expect("sound").origin, Origin::From("debian:bookworm".to_owned()));

@@ -31,6 +31,7 @@ mod builds;
 mod calls;
 pub mod catalogue;
 mod client;
+mod clusters;
 mod component;
 mod conclude;
 mod difference;
@@ -62,6 +63,7 @@ mod way;
 
 pub use access::Access;
 pub use client::Client;
+pub use clusters::cluster_role;
 pub use component::check_component;
 pub use host::{Host, HostOptions};
 pub use secrets::{SecretError, SecretFolder, SecretStore};

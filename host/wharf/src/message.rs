@@ -100,6 +100,13 @@ pub enum Request {
     PruneImages(Prune),
     /// What is well and what isn't. Answers a list of [`Finding`].
     Diagnose,
+    /// What a cluster lets this home do. Answers a list of [`Finding`].
+    CheckCluster {
+        /// The execution configuration.
+        configuration: String,
+        /// Try it from inside of a pod, too.
+        pod: bool,
+    },
 }
 
 /// One line of an answer.

@@ -22,13 +22,17 @@ pub(super) async fn execute(global: &GlobalArguments, console: &mut Console) -> 
         Err(failure) => Err(failure),
     };
     console.spinner().clear();
-    let findings = findings?;
+    show(&findings?, console)
+}
+
+/// Shows what was found; it is a failure when something is bad.
+pub(super) fn show(findings: &[Finding], console: &mut Console) -> Ending {
     let bad = findings.iter().any(|finding| finding.state == FindingState::Bad);
     if console.is_json() {
-        console.json_line(&findings)?;
+        console.json_line(findings)?;
     } else {
         let width = findings.iter().map(|finding| finding.name.chars().count()).max().unwrap_or_default();
-        for finding in &findings {
+        for finding in findings {
             for line in lines(finding, width, console.out()) {
                 console.line(&line)?;
             }

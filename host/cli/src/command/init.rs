@@ -1,7 +1,7 @@
 //! `wharf init`.
 
 use serde::Serialize;
-use wharf::init::{DemoOptions, ImageSource, init};
+use wharf::init::{DemoCluster, DemoOptions, ImageSource, init};
 
 use super::Ending;
 use crate::arguments::{GlobalArguments, InitArguments};
@@ -29,6 +29,13 @@ pub(super) fn execute(global: &GlobalArguments, arguments: &InitArguments, conso
         },
         extra_ca: arguments.extra_ca.clone(),
         docker_host: arguments.docker_host.clone(),
+        cluster: (arguments.kubeconfig.is_some() || arguments.context.is_some()).then(|| DemoCluster {
+            kubeconfig: arguments.kubeconfig.clone(),
+            context: arguments.context.clone(),
+            namespace: arguments.namespace.clone(),
+            registry: arguments.registry.clone(),
+            advertise: arguments.advertise.clone(),
+        }),
     });
     let report = init(home.root(), demo.as_ref())?;
     if console.is_json() {

@@ -2,6 +2,7 @@
 
 mod base;
 mod build;
+mod cluster;
 mod component;
 mod config;
 mod docs;
@@ -23,7 +24,7 @@ use wharf::message::{BuildTarget, Prune};
 use wharf::{Access, HostOptions};
 
 use crate::arguments::{
-    Arguments, BaseCommand, Command, ComponentCommand, ConfigCommand, DocsCommand, EnvCommand, GlobalArguments,
+    Arguments, BaseCommand, ClusterCommand, Command, ComponentCommand, ConfigCommand, DocsCommand, EnvCommand, GlobalArguments,
     ImageCommand, PluginCommand,
 };
 use crate::console::Console;
@@ -75,6 +76,12 @@ pub(crate) async fn execute(arguments: Arguments, console: &mut Console) -> Endi
         Command::Logs(arguments) => logs::execute(&global, arguments, console).await,
         Command::Stop(arguments) => stop::execute(&global, arguments, console).await,
         Command::Error(arguments) => error::execute(arguments, console),
+        Command::Cluster(ClusterCommand::Check { name, no_pod }) => {
+            cluster::check(&global, name, !no_pod, console).await
+        }
+        Command::Cluster(ClusterCommand::Role { name, service_account, service_account_namespace }) => {
+            cluster::role(&global, name, service_account, service_account_namespace.as_deref(), console)
+        }
         Command::Doctor => doctor::execute(&global, console).await,
         Command::Docs(DocsCommand::Cli) => docs::cli(console),
     }

@@ -239,3 +239,86 @@ fn namespace_policy(source: &Source<'_>, table: &NamespacePolicyTable) -> Result
         pull_secret,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::fixture::Fixture;
+    use wharf_model::configuration::{Engine, EngineAddress};
+    use wharf_model::{ExecutionConfiguration, Quantity};
+
+    const LEAST: &str = "type = \"kubernetes\"\nbase_image = \"python-r\"\nnamespace = \"runs\"\nregistry = \"r.example.com/data\"\n";
+
+    fn load(fixture: &Fixture, text: &str) -> Result<ExecutionConfiguration, Fault> {
+        fixture.write("configs/a.toml", text);
+        fixture.home().load_configuration("a")
+    }
+
+    #[test]
+    fn the_least_file_is_the_cluster_that_the_host_runs_in() {
+        let fixture = Fixture::new();
+        let configuration = load(&fixture, LEAST).expect("sound");
+        assert_eq!(configuration.engine.address(), EngineAddress::Kubernetes(Cluster::default()));
+        assert_eq!(configuration.engine.builder(), &Daemon::local());
+        let Engine::Kubernetes(settings) = configuration.engine else { panic!("a cluster") };
+        assert_eq!((settings.namespace.as_str(), settings.pod), ("runs", PodSettings::default()));
+    }
+
+    #[test]
+    fn amounts_are_in_the_words_that_policies_compare() {
+        let resources = "[resources.requests]\ncpu = \"250m\"\n[resources.limits]\ncpu = 1.5\nmemory = \"2Gi\"\n\"nvidia.com/gpu\" = 1\n";
+        let configuration = load(&Fixture::new(), &format!("{LEAST}{resources}")).expect("sound");
+        let expected = [
+            ("cpus", Quantity::Cpus(1_500_000_000)),
+            ("limits.nvidia.com/gpu", Quantity::Count(1)),
+            ("memory", Quantity::Bytes(2 << 30)),
+            ("requests.cpu", Quantity::Cpus(250_000_000)),
+        ];
+        assert_eq!(configuration.resources, expected.map(|(key, amount)| (key.to_owned(), amount)).into());
+    }
+
+    #[test]
+    fn what_a_template_says_of_security_is_the_configurations_own() {
+        let fixture = Fixture::new();
+        let template = "spec:\n  hostNetwork: true\n  terminationGracePeriodSeconds: 5\n  containers:\n  - name: wharf\n    \
+                        securityContext: {privileged: true}\n    resources: {limits: {memory: 3Gi}}\n";
+        fixture.write("pods/a.yaml", template);
+        let configuration = load(&fixture, &format!("{LEAST}pod_template = \"pods/a.yaml\"\n")).expect("sound");
+        assert!(configuration.security.privileged);
+        assert_eq!(configuration.security.network, "host");
+        assert_eq!(configuration.resources["memory"], Quantity::Bytes(3 << 30));
+        let settings = configuration.engine.kubernetes().expect("a cluster");
+        let rest = settings.pod_template.as_ref().expect("the rest").to_string();
+        assert!(rest.contains("terminationGracePeriodSeconds") && !rest.contains("privileged"), "{rest}");
+    }
+
+    #[test]
+    fn each_slip_says_what_where_and_what_to_do() {
+        let fixture = Fixture::new();
+        fixture.write("pods/bad.yaml", "spec:\n  containers:\n  - name: wharf\n    imagge: x\n");
+        for (text, expected) in [
+            (LEAST.replace("namespace = \"runs\"\n", ""), "`namespace` is missing"),
+            (LEAST.replace("registry = \"r.example.com/data\"\n", ""), "`registry` is missing"),
+            (LEAST.replace("\"runs\"", "\"Runs_1\""), "3: `namespace` is \"Runs_1\""),
+            (format!("{LEAST}host = \"unix:///run/d.sock\"\n"), "5: `host` is a Docker daemon"),
+            (format!("{LEAST}runtime = \"nvidia\"\n"), "5: `runtime` is Docker's"),
+            (format!("{LEAST}builder = \"http://d\"\n"), "5: `builder` is \"http://d\""),
+            (format!("{LEAST}queue = \" \"\n"), "5: `queue` is empty"),
+            (format!("{LEAST}pod_template = \"pods/none.yaml\"\n"), "5: the file of `pod_template`"),
+            (format!("{LEAST}pod_template = \"pods/bad.yaml\"\n"), "imagge"),
+            (format!("{LEAST}[resources.limits]\nmemroy = \"1Gi\"\n"), "6: no resource key is called \"limits.memroy\""),
+            (format!("{LEAST}[resources]\npids-limit = 5\n"), "pids-limit"),
+            (format!("{LEAST}[namespace_policy]\npull_secret = \"x\"\n"), "expected NAMESPACE/NAME"),
+            ("base_image = \"python-r\"\nnamespace = \"runs\"\n".to_owned(), "2: `namespace` is for type = \"kubernetes\" alone"),
+            (
+                "base_image = \"python-r\"\n[resources.limits]\nmemory = \"1Gi\"\n".to_owned(),
+                "2: `limits` in [resources] is a table",
+            ),
+        ] {
+            let fault = load(&fixture, &text).expect_err(&text);
+            let spelt = fixture.spell(&fault);
+            assert!(spelt.contains(expected), "{text}\n{spelt}\n{expected}");
+            assert_eq!(fault.code, "config-invalid", "{text}");
+        }
+    }
+}
