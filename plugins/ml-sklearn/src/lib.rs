@@ -11,7 +11,7 @@ use wharf_plugin_sdk::{KeyValue, Language};
 /// Where an image has the packages `dataiku` and `wharf_ml`.
 const LIBRARY: &str = "/opt/wharf/python";
 /// The only engine that is here.
-const ENGINE: &str = "in-memory";
+const ENGINE: &str = "python";
 
 /// The `[settings]` table.
 #[derive(Deserialize, JsonSchema)]
@@ -140,9 +140,9 @@ mod tests {
     fn only_the_engine_that_is_here_is_taken() {
         let said = |task: Value| engine_problem(task.as_object().expect("an object"));
         assert_eq!(said(json!({})), None);
-        assert_eq!(said(json!({ "engine": "in-memory" })), None);
+        assert_eq!(said(json!({ "engine": "python" })), None);
         assert!(said(json!({ "engine": "optimized" })).is_some_and(|text| text.contains("DSS's own processes")));
-        assert!(said(json!({ "engine": 3 })).is_some_and(|text| text.contains("in-memory")));
+        assert!(said(json!({ "engine": 3 })).is_some_and(|text| text.contains("\"python\"")));
     }
 
     #[test]
