@@ -80,7 +80,7 @@ impl RecipeAdapter for MlSklearn {
             env,
             languages: vec![Language { name: "python".to_owned(), version: None, packages: Vec::new() }],
             // Scoring has either all rows or none; a search has the best of those that it tried.
-            keeps_when_stopped: work != roles::Work::Score && keeps_best(&task),
+            keeps_when_stopped: work == roles::Work::Train && keeps_best(&task),
             parameters: Some(Value::Object(task).to_string()),
             ..Job::of(argv.map(str::to_owned).to_vec())
         })
@@ -102,9 +102,9 @@ fn engine_problem(task: &Map<String, Value>) -> Option<String> {
     }
 }
 
-/// A task that says nothing of a stop is one whose search nobody wants to lose.
+/// Whether whoever stops the search wants the best model so far.
 fn keeps_best(task: &Map<String, Value>) -> bool {
-    task.get("on_stop").is_none_or(|value| value == "keep_best")
+    task.get("on_stop").is_some_and(|value| value == "keep_best")
 }
 
 /// The number of processes, at most so many. What isn't a number is left: whoever reads the task refuses it.
@@ -146,9 +146,9 @@ mod tests {
     }
 
     #[test]
-    fn a_search_keeps_its_best_unless_it_says_otherwise() {
+    fn a_search_keeps_its_best_when_it_is_asked_to() {
         let keeps = |task: Value| keeps_best(task.as_object().expect("an object"));
-        assert!(keeps(json!({})) && keeps(json!({ "on_stop": "keep_best" })));
-        assert!(!keeps(json!({ "on_stop": "discard" })));
+        assert!(keeps(json!({ "on_stop": "keep_best" })));
+        assert!(!keeps(json!({})) && !keeps(json!({ "on_stop": "discard" })));
     }
 }
