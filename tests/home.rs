@@ -14,6 +14,7 @@ use wharf::message::BuildProgress;
 use wharf::store::RunSummary;
 
 use crate::call::{Finished, Started};
+use crate::cluster::Cluster;
 use crate::daemon::{Container, Daemon};
 use crate::watch;
 
@@ -93,12 +94,39 @@ impl Home {
         image.unwrap_or_else(|| panic!("no image\n{built}"))
     }
 
+    /// A fresh demo home with a configuration for a cluster, `k8s-local`, whose registry has the base image.
+    ///
+    /// # Panics
+    /// It can't be made.
+    #[must_use]
+    pub fn on_cluster(cluster: &Cluster) -> Self {
+        static BASE: OnceLock<String> = OnceLock::new();
+        let home = Self::made(&[
+            "--kubeconfig",
+            &cluster.kubeconfig,
+            "--context",
+            &cluster.context,
+            "--namespace",
+            &cluster.namespace,
+            "--registry",
+            &cluster.registry,
+            "--advertise",
+            &cluster.advertise,
+        ]);
+        BASE.get_or_init(|| home.build_base());
+        home
+    }
+
     /// A fresh demo home that nothing was built for.
     ///
     /// # Panics
     /// It can't be made.
     #[must_use]
     pub fn without_image() -> Self {
+        Self::made(&[])
+    }
+
+    fn made(more: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder can be made");
         fs::create_dir(dir.path().join("data")).expect("a folder can be made in it");
         let home = Self { dir, daemon: Daemon::local(), opened: AtomicBool::new(false) };
@@ -109,7 +137,7 @@ impl Home {
             Some(image) => vec!["--from", image],
             None => vec!["--bootstrap"],
         };
-        let _ = home.call([&["init", "--demo", "--docker-host", &address], source.as_slice()].concat()).exits(0);
+        let _ = home.call([&["init", "--demo", "--docker-host", &address], source.as_slice(), more].concat()).exits(0);
         home
     }
 

@@ -5,6 +5,7 @@
 
 mod call;
 mod certificates;
+mod cluster;
 mod daemon;
 mod far;
 mod home;
@@ -16,6 +17,7 @@ mod watch;
 
 pub use call::{Finished, Started};
 pub use certificates::Certificates;
+pub use cluster::Cluster;
 pub use daemon::{Container, Daemon, Watch};
 pub use far::{Alone, Far, Setup};
 pub use home::{GROUP, Home, USER, trust};
