@@ -104,6 +104,16 @@ impl Registry {
         }
     }
 
+    /// Loses all that it has, as one whose disk was replaced.
+    ///
+    /// # Panics
+    /// It doesn't come up again.
+    pub fn lose_everything(&self) {
+        self.stop();
+        fs::remove_dir_all(self.folder.path().join("data")).expect("it can be removed");
+        self.start_again();
+    }
+
     /// The repositories that have a tag: `data/wharf-run/python-r`.
     #[must_use]
     pub fn repositories(&self) -> Vec<String> {

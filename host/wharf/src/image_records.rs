@@ -65,6 +65,20 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Option<ImageRecord>> {
     Ok(Some(ImageRecord { made_of: Ingredients { kind, name: row.get(2)?, key, lines }, last_used: row.get(4)? }))
 }
 
+impl Store {
+    /// Forgets that an image is in its registry, by the reference with which it couldn't be pulled: `REPOSITORY@DIGEST`.
+    pub(crate) fn forget_pushed(&self, reference: &str) {
+        let Some((repository, digest)) = reference.split_once('@') else { return };
+        let query = "DELETE FROM pushed WHERE repository = ? AND digest = ?";
+        let done = self.write("forget a push", false, |transaction| {
+            transaction.prepare_cached(query)?.execute(params![repository, digest])
+        });
+        if let Err(error) = done {
+            tracing::warn!(repository, error = %crate::conclude::sentence_of(&error), "a push isn't forgotten");
+        }
+    }
+}
+
 /// A database that fails here makes work, not harm: what isn't remembered is pushed again, layer by layer compared.
 impl Ledger for Store {
     fn digest(&self, repository: &str, key: &ContentKey) -> Option<String> {

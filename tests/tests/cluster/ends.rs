@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use rustix::process::Signal;
 use wharf_model::{Cause, EventKind, Outcome};
-use wharf_tests::{Cluster, Home, Started};
+use wharf_tests::{Cluster, Home, Registry, Started};
 
 use crate::{home, there};
 
@@ -119,16 +119,20 @@ fn it_is_stopped_while_it_is_pending() {
 
 #[test]
 #[ignore = "needs kubernetes (runs pods)"]
-fn its_image_is_not_in_the_registry_any_more() {
+fn its_registry_has_lost_the_image() {
     let (cluster, home) = home();
     impatient(&home);
-    let runs = home.path().join("state").join("runs.sqlite");
-    assert!(home.run_python("print(1)", &there(&[])).code == Some(0), "{}", runs.display());
-    // Pushed there, it is said, and nobody has it: the host believes its own ledger.
-    home.replace("configs/k8s-local.toml", &cluster.registry, &format!("{}-gone", cluster.registry));
-    let run = home.run_python("print(2)", &there(&[]));
-    // A registry of another name is pushed to, so this one is there.
-    assert_eq!(run.code, Some(0), "{run}");
+    let registry = Registry::start();
+    home.replace("configs/k8s-local.toml", &cluster.registry, &format!("{}/lost", registry.address()));
+    // Pushed, and pulled by nobody.
+    home.replace("configs/k8s-local.toml", "[permissions]", "[node_selector]\nno = \"such-node\"\n\n[permissions]");
+    is(&home.run_python("print(1)", &there(&[])).exits(24).outcome(), Cause::Unschedulable, &[]);
+    registry.lose_everything();
+    home.replace("configs/k8s-local.toml", "[node_selector]\nno = \"such-node\"\n", "");
+    let end = home.run_python("print(1)", &there(&[])).exits(21).outcome();
+    is(&end, Cause::ImageMissing, &["/lost/wharf-run/python-r@sha256:", "not found"]);
+    // It was believed to be there once too often, and isn't any more: it is pushed again.
+    let _ = home.run_python("print(1)", &there(&[])).exits(0);
     cluster.nothing_left(&home);
 }
 

@@ -32,6 +32,8 @@ const CODE_ENV: &str = "WHARF_CODE_ENV";
 pub(crate) struct Launched {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) container: String,
+    /// By which the engine knows its image.
+    pub(crate) image: String,
     pub(crate) session: Session,
     /// For runners that don't dial.
     pub(crate) carrier: Option<Carrier>,
@@ -84,6 +86,7 @@ pub(crate) async fn launch(way: &Way, mut resolved: Resolved, live: &Live) -> St
                     carrier,
                     backend: Arc::clone(resolved.backend()),
                     container: launched.id,
+                    image: record.spec.image,
                     session,
                     heard,
                     token: Token::new(&way.run, attempt),
@@ -133,6 +136,7 @@ pub(crate) async fn find_again(way: &Way, run: &OpenRun, record: &LaunchRecord) 
         carrier: Carrier::start(way, &plan, &backend, &found.id),
         backend,
         container: found.id,
+        image: record.spec.image.clone(),
         session,
         heard,
         token: Token::new(&way.run, record.spec.attempt),

@@ -43,6 +43,10 @@ pub(crate) async fn to_the_end(way: &Way, launched: Launched, live: &Live) -> Ou
     if let Some(carrier) = launched.carrier.as_ref().filter(|_| in_vain && end.cause == Cause::RunnerNeverCameUp) {
         carrier.explain(&mut end);
     }
+    if end.cause == Cause::ImageMissing {
+        // The next run pushes it again instead of believing that it is there.
+        way.host.store().forget_pushed(&launched.image);
+    }
     let Launched { backend, container, session, carrier, token, plan, .. } = launched;
     // The ticket is dead from here on: nothing can be added to the outputs any more.
     session.close().await;
