@@ -3,7 +3,7 @@
 //! What it would create is made by pure functions, which need no cluster: [`object`], [`namespace`], [`role`].
 
 mod backend;
-pub mod check;
+mod check;
 mod client;
 mod cluster;
 mod end;
@@ -26,3 +26,4 @@ mod wait;
 mod watch;
 
 pub use backend::KubernetesBackend;
+pub use check::{Checked, Probe};

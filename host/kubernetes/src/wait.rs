@@ -136,10 +136,8 @@ impl KubernetesBackend {
                 overdue(seen, clocks)
             }
             State::Waiting(Some(waiting)) => wait_on(&waiting, patience, clocks, teller),
-            State::Waiting(None) => {
-                clocks.waiting = None;
-                overdue(seen, clocks)
-            }
+            // On its way, or between two tries of what didn't go well.
+            State::Waiting(None) => overdue(seen, clocks),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use wharf_images::Progress;
-use wharf_kubernetes::check::{Checked, Probe};
+use wharf_kubernetes::{Checked, Probe};
 use wharf_kubernetes::names;
 use wharf_kubernetes::role::{self, RoleRequest};
 use wharf_model::configuration::ExchangeMode;

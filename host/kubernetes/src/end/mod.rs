@@ -1,6 +1,8 @@
 //! What became of a run, from what the API says of its Job, its pod and their events: pure.
 
 mod begin;
+#[cfg(test)]
+mod corpus;
 pub(crate) mod finish;
 pub(crate) mod view;
 

@@ -199,7 +199,12 @@ fn delete(state: &mut State, path: &str) -> bool {
     state.version += 1;
     let version = state.version;
     object["metadata"]["resourceVersion"] = version.to_string().into();
+    let uid = object["metadata"]["uid"].clone();
     state.changes.push((version, collection_of(path), "DELETED", object));
+    // What belongs to it goes with it; of pods a test decides.
+    state.objects.retain(|path, object| {
+        !path.contains("/secrets/") || object["metadata"]["ownerReferences"][0]["uid"] != uid
+    });
     true
 }
 
