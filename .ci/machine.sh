@@ -74,7 +74,7 @@ docker_answers() {
 }
 
 # A client without a daemon is common, so the socket is asked, not the PATH.
-need_docker() {
+need_dockerd() {
   command -v curl >/dev/null || apt_install curl
   docker_answers && return 0
   if [ -S "$DOCKER_SOCKET" ] && [ ! -w "$DOCKER_SOCKET" ]; then
@@ -82,7 +82,12 @@ need_docker() {
   fi
   [ "$(id -u)" = 0 ] || die "no Docker daemon answers at $DOCKER_SOCKET: start one, or run this as root to have one installed"
   command -v dockerd >/dev/null || [ -x /usr/sbin/dockerd ] || apt_install docker.io iptables
-  start_dockerd
+}
+
+need_docker() {
+  need_dockerd
+  # An installed one may have been started by the system.
+  docker_answers || start_dockerd
 }
 
 start_dockerd() {
