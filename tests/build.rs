@@ -31,15 +31,15 @@ fn main() {
         println!("cargo::rerun-if-changed={path}");
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    let folder = nested_target_dir(&out);
     for (name, features) in GUESTS {
         let wasm = out.join(format!("hostile-{name}.wasm"));
-        let mut cargo = cargo("wharf-hostile", "guest", GUEST_TARGET, &out.join("guests"));
+        let mut cargo = cargo("wharf-hostile", "guest", GUEST_TARGET, &folder);
         cargo.args(["--features", features]);
-        build(cargo, GUEST_TARGET, &out.join("guests").join(GUEST_TARGET).join("guest/wharf_hostile.wasm"), &wasm);
+        build(cargo, GUEST_TARGET, &folder.join(GUEST_TARGET).join("guest/wharf_hostile.wasm"), &wasm);
         println!("cargo::rustc-env=WHARF_HOSTILE_{}={}", name.to_uppercase(), wasm.display());
     }
     let wasm = out.join("script-plugin.wasm");
-    let folder = out.join("guests");
     build(
         cargo("script-plugin", "guest", GUEST_TARGET, &folder),
         GUEST_TARGET,
@@ -48,8 +48,6 @@ fn main() {
     );
     println!("cargo::rustc-env=WHARF_SCRIPT_PLUGIN={}", wasm.display());
     let target = format!("{}-unknown-linux-musl", env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets it"));
-    // Not where the real runner is built: each would make the other's build scripts run anew.
-    let folder = out.join("runner");
     let runner = out.join("hostile-runner");
     let mut cargo = cargo("wharf-hostile-runner", "release", &target, &folder);
     if !["musl-gcc".to_owned(), target.replace("unknown-linux-musl", "linux-musl-gcc")].iter().any(on_path) {
@@ -60,16 +58,42 @@ fn main() {
     println!("cargo::rustc-env=WHARF_HOSTILE_RUNNER={}", runner.display());
 }
 
+/// One folder in the outer target folder, so that checking and building, which have each their own `OUT_DIR`, don't both compile
+/// all of it. Not where the real runner is built: each would make the other's build scripts run anew.
+fn nested_target_dir(out: &Path) -> PathBuf {
+    let is_build = |dir: &&Path| dir.file_name().is_some_and(|name| name == "build");
+    match (out.ancestors().nth(2).filter(is_build), out.ancestors().nth(4)) {
+        (Some(_), Some(target)) => target.join("nested-tests"),
+        _ => out.join("nested-tests"),
+    }
+}
+
 /// A Cargo for another target, in a target folder of its own: the outer one holds the lock of the shared one.
 fn cargo(package: &str, profile: &str, target: &str, folder: &Path) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").expect("cargo sets CARGO"));
     cargo
         .args(["build", "--locked", "--quiet", "--package", package, "--profile", profile, "--target", target])
         .env("CARGO_TARGET_DIR", folder);
-    // What the outer cargo, or clippy, meant for the outer build.
+    // What the outer cargo, or clippy, meant for the outer build, and for this script: the build scripts of some dependencies
+    // run anew when `OUT_DIR` and the like have changed.
     for (name, _) in env::vars_os() {
         let name_text = name.to_string_lossy();
-        let outer = ["RUSTFLAGS", "RUSTDOCFLAGS", "RUSTC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CLIPPY_ARGS"];
+        let outer = [
+            "RUSTFLAGS",
+            "RUSTDOCFLAGS",
+            "RUSTC",
+            "RUSTC_WRAPPER",
+            "RUSTC_WORKSPACE_WRAPPER",
+            "CLIPPY_ARGS",
+            "OUT_DIR",
+            "DEBUG",
+            "OPT_LEVEL",
+            "PROFILE",
+            "HOST",
+            "TARGET",
+            "CARGO_MANIFEST_DIR",
+            "CARGO_MANIFEST_PATH",
+        ];
         let cargos = ["CARGO_FEATURE_", "CARGO_CFG_", "CARGO_PROFILE_", "CARGO_ENCODED_", "CARGO_BUILD_", "CARGO_PKG_"];
         if outer.contains(&&*name_text) || cargos.iter().any(|prefix| name_text.starts_with(prefix)) {
             cargo.env_remove(&name);

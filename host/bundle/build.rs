@@ -120,6 +120,11 @@ fn nested_cargo(root: &Path, target_dir: &Path, target: &str, profile: &str) -> 
         let Some(text) = name.to_str() else { continue };
         let of_the_target = text.starts_with("CARGO_TARGET_") && text.ends_with("_RUSTFLAGS");
         let of_the_profile = text.starts_with("CARGO_PROFILE_") || text.starts_with("CARGO_CFG_");
+        // The build scripts of some dependencies run anew when these have changed, as between checking and building.
+        let of_this_script = text.starts_with("CARGO_PKG_")
+            || text.starts_with("CARGO_FEATURE_")
+            || text.starts_with("CARGO_MANIFEST_")
+            || matches!(text, "OUT_DIR" | "DEBUG" | "OPT_LEVEL" | "PROFILE" | "HOST" | "TARGET");
         let of_the_tool = matches!(
             text,
             "RUSTFLAGS"
@@ -137,7 +142,7 @@ fn nested_cargo(root: &Path, target_dir: &Path, target: &str, profile: &str) -> 
                 | "CLIPPY_CONF_DIR"
                 | "LLVM_PROFILE_FILE"
         );
-        if of_the_target || of_the_profile || of_the_tool {
+        if of_the_target || of_the_profile || of_this_script || of_the_tool {
             cargo.env_remove(&name);
         }
     }

@@ -1,4 +1,4 @@
-"""Runs every test_*.py of this folder; the last line on standard output is `counts PASSED FAILED SKIPPED`."""
+"""Runs every test_*.py of this folder; closes with a line `counts PASSED FAILED SKIPPED`."""
 
 import collections
 import os

@@ -2,13 +2,14 @@
 
 import io
 import json
+import os
 import unittest
 
 from case import RCase, RunnerCase, needs_pandas
 
 # What goes through, and what the peak may grow by meanwhile: a small part of it.
-MEGABYTES = 120
-GROWTH = 40
+MEGABYTES = 400 if os.environ.get("WHARF_TEST_LONG") else 40
+GROWTH = 10
 # R takes about 190 MB for this table as a whole, and some memory before it cleans up.
 R_MEGABYTES, R_GROWTH = 60, 130
 COLUMNS = [("n", "bigint"), ("x", "double"), ("text", "string")]

@@ -13,7 +13,7 @@ import dataiku
 from dataiku.core import dataset as dataset_module, frame_read
 
 #: How many tables each test sends, and half of them where that takes R.
-TABLES = int(os.environ.get("WHARF_TEST_TABLES") or 24)
+TABLES = int(os.environ.get("WHARF_TEST_TABLES") or (240 if os.environ.get("WHARF_TEST_LONG") else 24))
 
 
 class RoundTrips(RunnerCase):
