@@ -80,7 +80,9 @@ impl AsyncRead for Forwarded {
         let before = buf.filled().len();
         match Pin::new(&mut self.stream).poll_read(cx, buf) {
             Poll::Ready(Ok(())) if buf.filled().len() == before => match self.error.as_mut().poll(cx) {
-                Poll::Ready(Some(words)) => Poll::Ready(Err(io::Error::other(format!("the engine says: {}", words.trim())))),
+                Poll::Ready(Some(words)) => {
+                    Poll::Ready(Err(io::Error::other(format!("the engine says: {}", words.trim()))))
+                }
                 _ => Poll::Ready(Ok(())),
             },
             read => read,

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use wharf_images::Progress;
-use wharf_kubernetes::{Checked, Probe};
 use wharf_kubernetes::names;
 use wharf_kubernetes::role::{self, RoleRequest};
+use wharf_kubernetes::{Checked, Probe};
 use wharf_model::configuration::ExchangeMode;
 use wharf_model::kubernetes::{KubernetesPlace, KubernetesSettings};
 use wharf_model::protocol::RUNNER;
@@ -74,7 +74,9 @@ impl Inner {
             findings.push(Finding {
                 name: "a pod".to_owned(),
                 state: FindingState::Ok,
-                text: format!("not tried: this host comes to pods (mode `attach`); `wharf config test {name}` runs one"),
+                text: format!(
+                    "not tried: this host comes to pods (mode `attach`); `wharf config test {name}` runs one"
+                ),
                 hint: None,
             });
         } else if pod {
@@ -144,7 +146,6 @@ impl Inner {
         };
         Ok(Probe { spec, address })
     }
-
 }
 
 fn finding(checked: Checked) -> Finding {

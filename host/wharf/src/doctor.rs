@@ -159,9 +159,12 @@ impl Inner {
                     &what,
                     sentence_of(&error),
                     Some(match address {
-                        EngineAddress::Docker(_) => "start the daemon, or correct `host` in the configuration".to_owned(),
+                        EngineAddress::Docker(_) => {
+                            "start the daemon, or correct `host` in the configuration".to_owned()
+                        }
                         EngineAddress::Kubernetes(_) => {
-                            "correct `context` and `kubeconfig` in the configuration; `wharf cluster check` says more".to_owned()
+                            "correct `context` and `kubeconfig` in the configuration; `wharf cluster check` says more"
+                                .to_owned()
                         }
                     }),
                 )),

@@ -159,7 +159,8 @@ fn demo_configuration(docker_host: Option<&str>) -> String {
 }
 
 fn demo_cluster(cluster: &DemoCluster, docker_host: Option<&str>) -> Result<String, Fault> {
-    let mut text = "# The same runs on a Kubernetes cluster.\n\ntype = \"kubernetes\"\nbase_image = \"python-r\"\n".to_owned();
+    let mut text =
+        "# The same runs on a Kubernetes cluster.\n\ntype = \"kubernetes\"\nbase_image = \"python-r\"\n".to_owned();
     let mut key = |name: &str, value: &str| {
         let _ = writeln!(text, "{name} = {}", quote(value));
     };

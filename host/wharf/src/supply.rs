@@ -53,7 +53,9 @@ impl Inner {
     /// The other engines of the home.
     fn others(&self, daemon: &Daemon) -> Vec<(String, Images)> {
         let others = self.daemons().into_iter().filter(|other| other != daemon);
-        others.filter_map(|other| Some((other.host.clone(), self.engines().docker(&other).ok()?.images.clone()))).collect()
+        others
+            .filter_map(|other| Some((other.host.clone(), self.engines().docker(&other).ok()?.images.clone())))
+            .collect()
     }
 
     /// The daemons that make the images of all configurations that can be read.

@@ -39,7 +39,9 @@ impl RecipeAdapter for MlSklearn {
             return Err("interpreter is empty; leave the key out for python3".to_owned());
         }
         if settings.max_jobs == Some(0) {
-            return Err("max_jobs is 0, and nothing is trained by no process; leave the key out for no bound".to_owned());
+            return Err(
+                "max_jobs is 0, and nothing is trained by no process; leave the key out for no bound".to_owned()
+            );
         }
         Ok(())
     }

@@ -124,9 +124,16 @@ fn every_case_ends_alike_on_a_daemon_and_on_a_cluster() {
     home.write_secret("token", "abc123");
     for configuration in ["docker-local", "k8s-local"] {
         let file = format!("configs/{configuration}.toml");
-        home.replace(&file, "allowed_groups = [\"analysts\"]", "allowed_groups = [\"analysts\"]\nsecrets = [\"token\"]");
+        home.replace(
+            &file,
+            "allowed_groups = [\"analysts\"]",
+            "allowed_groups = [\"analysts\"]\nsecrets = [\"token\"]",
+        );
     }
-    let mut table = vec!["| case | exit code | cause on Docker | cause on Kubernetes |".to_owned(), "| --- | --- | --- | --- |".to_owned()];
+    let mut table = vec![
+        "| case | exit code | cause on Docker | cause on Kubernetes |".to_owned(),
+        "| --- | --- | --- | --- |".to_owned(),
+    ];
     for case in CASES {
         let run = |configuration: &str| {
             let more = [&["--config", configuration], case.more].concat();
@@ -138,7 +145,12 @@ fn every_case_ends_alike_on_a_daemon_and_on_a_cluster() {
         };
         let (docker, kubernetes) = (run("docker-local"), run("k8s-local"));
         let (here, there) = (docker.outcome(), kubernetes.outcome());
-        assert_eq!((here.cause, here.exit_code, here.whose), (there.cause, there.exit_code, there.whose), "{}", case.what);
+        assert_eq!(
+            (here.cause, here.exit_code, here.whose),
+            (there.cause, there.exit_code, there.whose),
+            "{}",
+            case.what
+        );
         // Where a recipe is killed depends on the moment.
         if case.exit != 14 {
             assert!(seen(&docker) == seen(&kubernetes), "{}: other lines", case.what);

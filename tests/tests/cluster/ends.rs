@@ -89,9 +89,9 @@ fn no_node_can_take_it() {
     home.replace("configs/k8s-local.toml", "[permissions]", "[node_selector]\nno = \"such-node\"\n\n[permissions]");
     let run = home.run_python("print(1)", &there(&[])).exits(24);
     is(&run.outcome(), Cause::Unschedulable, &["0/1 nodes are available"]);
-    let told = run.events().into_iter().any(|event| {
-        matches!(&event.kind, EventKind::Progress { text, .. } if text.contains("0/1 nodes are available"))
-    });
+    let told = run.events().into_iter().any(
+        |event| matches!(&event.kind, EventKind::Progress { text, .. } if text.contains("0/1 nodes are available")),
+    );
     assert!(told, "the user hears of it meanwhile: {run}");
     cluster.nothing_left(&home);
 }

@@ -24,8 +24,8 @@ use wharf::message::{BuildTarget, Prune};
 use wharf::{Access, HostOptions};
 
 use crate::arguments::{
-    Arguments, BaseCommand, ClusterCommand, Command, ComponentCommand, ConfigCommand, DocsCommand, EnvCommand, GlobalArguments,
-    ImageCommand, PluginCommand,
+    Arguments, BaseCommand, ClusterCommand, Command, ComponentCommand, ConfigCommand, DocsCommand, EnvCommand,
+    GlobalArguments, ImageCommand, PluginCommand,
 };
 use crate::console::Console;
 use crate::failure::Failure;

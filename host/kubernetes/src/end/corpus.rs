@@ -126,7 +126,11 @@ fn each_end_has_its_words_and_no_two_have_the_same() {
         let EngineEnd { cause: Some(cause), .. } = end.meant.end.unwrap_or_default() else { continue };
         let told = cause.told();
         assert!(!told.sentence.is_empty() && !told.advice.is_empty(), "{name}");
-        assert!(!told.sentence.ends_with('.') && !told.sentence.contains("the engine could not run it"), "{name}: {}", told.sentence);
+        assert!(
+            !told.sentence.ends_with('.') && !told.sentence.contains("the engine could not run it"),
+            "{name}: {}",
+            told.sentence
+        );
         if let Some(other) = sentences.insert(told.sentence.clone(), name.clone()) {
             panic!("{name} and {other} are told alike: {}", told.sentence);
         }

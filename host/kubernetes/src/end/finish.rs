@@ -101,15 +101,14 @@ pub(super) fn without_pod(seen: &Seen) -> State {
         // What became of it is all in what the Job says.
         Some(failed) if failed.reason == "PodFailurePolicy" => {
             let exit_code = exit_code(seen);
-            let cause = exit_code.is_none().then(|| {
-                Box::new(EngineCause::NodeLost { node: None, words: failed.message.clone() })
-            });
+            let cause = exit_code
+                .is_none()
+                .then(|| Box::new(EngineCause::NodeLost { node: None, words: failed.message.clone() }));
             ended(EngineEnd { exit_code, cause, ..EngineEnd::default() })
         }
-        Some(failed) => ended(because(EngineCause::CreateFailed {
-            reason: failed.reason.clone(),
-            words: failed.message.clone(),
-        })),
+        Some(failed) => {
+            ended(because(EngineCause::CreateFailed { reason: failed.reason.clone(), words: failed.message.clone() }))
+        }
         None if job.is_some_and(|job| job.holds("Complete").is_some()) => {
             ended(EngineEnd { exit_code: Some(0), ..EngineEnd::default() })
         }
@@ -180,9 +179,7 @@ fn disruption(pod: &PodView) -> Option<EngineCause> {
 fn evicted(node: Option<String>, words: String) -> EngineCause {
     let low = words.split_once("low on resource: ").map(|(_, rest)| rest);
     let resource = match low {
-        Some(rest) => {
-            Some(rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect::<String>())
-        }
+        Some(rest) => Some(rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect::<String>()),
         None if words.contains("ephemeral") || words.contains("EmptyDir") => Some("ephemeral-storage".to_owned()),
         None => None,
     };

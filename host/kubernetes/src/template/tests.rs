@@ -242,7 +242,10 @@ fn what_is_said_twice_or_unseen_is_refused() {
             "securityContext: {runAsUser: 7}\ncontainers: [{securityContext: {runAsUser: 8}}]".to_owned(),
             "7 for the pod and 8 for the run",
         ),
-        ("containers: [{resources: {limits: {memory: 2Gi}}}]".to_owned(), "limits.memory is 2Gi, and the configuration 1Gi"),
+        (
+            "containers: [{resources: {limits: {memory: 2Gi}}}]".to_owned(),
+            "limits.memory is 2Gi, and the configuration 1Gi",
+        ),
         ("containers: [{resources: {limits: {memory: 400m}}}]".to_owned(), "\"Mi\" for MiB"),
         ("metadata: {labels: {team: web}}".to_owned(), "the label team is \"web\", and the configuration \"data\""),
         (mount("mountPropagation: Bidirectional"), "`mountPropagation`"),

@@ -128,7 +128,9 @@ async fn whoever_gives_up_gets_no_job() {
 async fn a_missing_right_is_told_with_its_rule_and_nothing_is_left() {
     let server = Server::new().await;
     server.fails("POST", "/jobs", Fault::Answer(403, status(403, "Forbidden", FORBIDDEN)), 1);
-    let EngineCause::Forbidden(right) = cause(server.backend().launch(&spec("a"), &()).await.unwrap_err()) else { panic!() };
+    let EngineCause::Forbidden(right) = cause(server.backend().launch(&spec("a"), &()).await.unwrap_err()) else {
+        panic!()
+    };
     assert!(right.rule.contains("jobs"), "{}", right.rule);
     // The Secret's right alone: the Job must not stay, for nobody knows its id.
     let secrets = FORBIDDEN.replace("\"jobs\"", "\"secrets\"").replace("\"batch\"", "\"\"");
@@ -191,7 +193,8 @@ async fn where_all_namespaces_may_not_be_listed_the_remembered_ones_are() {
     let server = Server::new().await;
     let backend = server.backend();
     backend.launch(&spec("a"), &()).await.unwrap();
-    let whole = "jobs.batch is forbidden: User \"u\" cannot list resource \"jobs\" in API group \"batch\" at the cluster scope";
+    let whole =
+        "jobs.batch is forbidden: User \"u\" cannot list resource \"jobs\" in API group \"batch\" at the cluster scope";
     server.fails("GET", "/apis/batch/v1/jobs?", Fault::Answer(403, status(403, "Forbidden", whole)), 9);
     // It knows of the namespace since it launched there.
     assert_eq!(backend.find(HOST).await.unwrap().len(), 1);

@@ -288,7 +288,9 @@ fn task(
         return Err(source.fault(&["task"], "`task` needs kind = \"ml-train\", \"ml-retrain\" or \"ml-score\""));
     }
     if !file.parameters.is_empty() {
-        return Err(source.fault(&["task"], "the task is there twice: `task` names a file and `parameters` has another"));
+        return Err(
+            source.fault(&["task"], "the task is there twice: `task` names a file and `parameters` has another")
+        );
     }
     load_task(&base.join(task)).map_err(|fault| source.place(&["task"], fault))
 }
@@ -565,11 +567,7 @@ DB_PASSWORD = "warehouse"
                 "activity-invalid",
                 "2: `script` can't be used with kind = \"ml-train\": there is a task instead",
             ),
-            (
-                "kind = \"ml-score\"\nplugin = \"p\"\n",
-                "activity-invalid",
-                "2: `plugin` needs kind = \"plugin\"",
-            ),
+            ("kind = \"ml-score\"\nplugin = \"p\"\n", "activity-invalid", "2: `plugin` needs kind = \"plugin\""),
             (
                 "kind = \"ml-train\"\ntask = \"x.json\"\n[parameters]\na = 1\n",
                 "activity-invalid",

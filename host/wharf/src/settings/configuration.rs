@@ -13,9 +13,9 @@ use wharf_model::quantity::format_bytes;
 use wharf_model::{ActivityKind, ExecutionConfiguration, Fault};
 
 use super::byte_size::ByteSize;
+use super::kubernetes::{self, NamespacePolicyTable, PatienceTable, ScratchTable};
 use super::label::{check_env, check_labels};
 use super::name::{is_name, not_a_name};
-use super::kubernetes::{self, NamespacePolicyTable, PatienceTable, ScratchTable};
 use super::resource::{ResourcesTable, Words, in_common_words};
 use super::secret::{check_allowed, check_secrets};
 use super::security::SecurityTable;

@@ -247,7 +247,8 @@ mod tests {
     use wharf_model::configuration::{Engine, EngineAddress};
     use wharf_model::{ExecutionConfiguration, Quantity};
 
-    const LEAST: &str = "type = \"kubernetes\"\nbase_image = \"python-r\"\nnamespace = \"runs\"\nregistry = \"r.example.com/data\"\n";
+    const LEAST: &str =
+        "type = \"kubernetes\"\nbase_image = \"python-r\"\nnamespace = \"runs\"\nregistry = \"r.example.com/data\"\n";
 
     fn load(fixture: &Fixture, text: &str) -> Result<ExecutionConfiguration, Fault> {
         fixture.write("configs/a.toml", text);
@@ -306,10 +307,16 @@ mod tests {
             (format!("{LEAST}queue = \" \"\n"), "5: `queue` is empty"),
             (format!("{LEAST}pod_template = \"pods/none.yaml\"\n"), "5: the file of `pod_template`"),
             (format!("{LEAST}pod_template = \"pods/bad.yaml\"\n"), "imagge"),
-            (format!("{LEAST}[resources.limits]\nmemroy = \"1Gi\"\n"), "6: no resource key is called \"limits.memroy\""),
+            (
+                format!("{LEAST}[resources.limits]\nmemroy = \"1Gi\"\n"),
+                "6: no resource key is called \"limits.memroy\"",
+            ),
             (format!("{LEAST}[resources]\npids-limit = 5\n"), "pids-limit"),
             (format!("{LEAST}[namespace_policy]\npull_secret = \"x\"\n"), "expected NAMESPACE/NAME"),
-            ("base_image = \"python-r\"\nnamespace = \"runs\"\n".to_owned(), "2: `namespace` is for type = \"kubernetes\" alone"),
+            (
+                "base_image = \"python-r\"\nnamespace = \"runs\"\n".to_owned(),
+                "2: `namespace` is for type = \"kubernetes\" alone",
+            ),
             (
                 "base_image = \"python-r\"\n[resources.limits]\nmemory = \"1Gi\"\n".to_owned(),
                 "2: `limits` in [resources] is a table",

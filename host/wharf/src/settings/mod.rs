@@ -30,8 +30,8 @@ pub use base_image::{BaseImageFile, BootstrapTable, LanguageTable, LanguagesTabl
 pub use byte_size::ByteSize;
 pub use code_env::{Availability, CodeEnvFile, CodeEnvLanguage, CodeEnvSettings, ConfigurationNames, Names};
 pub use configuration::{ConfigurationFile, EngineType, ExchangeTable, LogsTable, PermissionsTable};
-pub use kubernetes::{NamespacePolicyTable, PatienceTable, ScratchTable};
 pub use home::Home;
+pub use kubernetes::{NamespacePolicyTable, PatienceTable, ScratchTable};
 pub(crate) use name::is_name;
 pub use resource::{Amount, ResourcesTable, check_resources, resource_argument};
 pub use schema::schemas;

@@ -135,7 +135,9 @@ fn quantity(code: &str, key: &str, amount: &Amount) -> Result<Quantity, Fault> {
             }
             Cow::Owned(texts.join(","))
         }
-        Amount::Group(_) => return Err(Fault::new(code, format!("`{key}` in [resources] is a table; expected one value"))),
+        Amount::Group(_) => {
+            return Err(Fault::new(code, format!("`{key}` in [resources] is a table; expected one value")));
+        }
     };
     if key.starts_with(LIMITS) || key.starts_with(REQUESTS) {
         return kubernetes::check(key, &text).map_err(|problem| Fault::new(code, problem));

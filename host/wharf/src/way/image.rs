@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use wharf_images::{Deed, ImageError, Progress, ReadyImage};
-use wharf_model::launch::Backend;
 use wharf_model::configuration::Engine;
+use wharf_model::launch::Backend;
 use wharf_model::outcome::Whose;
 use wharf_model::{Cause, EventKind, Outcome, Phase};
 
@@ -81,11 +81,10 @@ fn pushed(image: &ReadyImage, registry: Option<&str>) -> Step<String> {
         Box::new(Outcome {
             whose: Whose::Engine,
             retry_helps: true,
-            advice: Some(format!("nodes pull from {registry}: see whether it answers, has room, and lets this host push")),
-            ..outcome(
-                Cause::ImageMissing,
-                format!("{} isn't in {registry}{}", image.tag, reason.unwrap_or_default()),
-            )
+            advice: Some(format!(
+                "nodes pull from {registry}: see whether it answers, has room, and lets this host push"
+            )),
+            ..outcome(Cause::ImageMissing, format!("{} isn't in {registry}{}", image.tag, reason.unwrap_or_default()))
         })
     })
 }

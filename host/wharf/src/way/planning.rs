@@ -283,9 +283,8 @@ pub(crate) fn launch_spec(
         Engine::Docker { runtime, .. } => runtime.clone(),
         Engine::Kubernetes(_) => None,
     };
-    let kubernetes = place(plan).map_err(|problem| {
-        Box::new(Outcome { whose: Whose::Configuration, ..outcome(Cause::NotPrepared, problem) })
-    })?;
+    let kubernetes = place(plan)
+        .map_err(|problem| Box::new(Outcome { whose: Whose::Configuration, ..outcome(Cause::NotPrepared, problem) }))?;
     Ok(LaunchSpec {
         host: host_id.to_owned(),
         run: plan.run.clone(),

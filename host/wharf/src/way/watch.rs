@@ -205,7 +205,8 @@ async fn until(deadline: Option<Instant>) {
 async fn silence(way: &Way, launched: &Launched) -> Interruption {
     let began = Instant::now();
     // What a cluster may clear up by itself it waits for, and says so.
-    let patience = launched.plan.configuration.engine.kubernetes().map(|settings| settings.pod.patience.until_it_runs());
+    let patience =
+        launched.plan.configuration.engine.kubernetes().map(|settings| settings.pod.patience.until_it_runs());
     let before_start = way.site.runs.start_timeout + Duration::from_secs(patience.unwrap_or_default());
     let mut told = false;
     loop {
