@@ -57,7 +57,8 @@ apt_install() {
   # Once is enough for a script.
   [ -n "$APT_UPDATED" ] || apt-get update -q
   APT_UPDATED=yes
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+    -o DPkg::Lock::Timeout=300 "${missing[@]}"
 }
 
 need_rust() {

@@ -22,7 +22,9 @@ use wharf_images::{FileLogins, Logins};
 use wharf_model::configuration::{Engine, ExchangeMode};
 use wharf_model::launch::{Backend, BackendError};
 use wharf_model::protocol::{ATTACH, ATTACH_BY_PORT, ATTACH_PORT};
-use wharf_model::{Activity, ActivityKind, Binding, Cause, EventKind, Fault, Outcome, Plan, UsageEntry};
+use wharf_model::{
+    Activity, ActivityKind, Binding, Cause, EventKind, ExecutionConfiguration, Fault, Outcome, Plan, UsageEntry,
+};
 
 use crate::conclude::{outcome, sentence_of};
 use crate::engines::Engines;

@@ -29,7 +29,7 @@ pub(super) async fn execute(global: &GlobalArguments, console: &mut Console) -> 
 pub(super) fn show(findings: &[Finding], console: &mut Console) -> Ending {
     let bad = findings.iter().any(|finding| finding.state == FindingState::Bad);
     if console.is_json() {
-        console.json_line(findings)?;
+        console.json_line(&findings)?;
     } else {
         let width = findings.iter().map(|finding| finding.name.chars().count()).max().unwrap_or_default();
         for finding in findings {
