@@ -166,8 +166,8 @@ nodeLeaseDurationSeconds: 20
 serializeImagePulls: false
 END
 }
-# Where the hierarchies of control groups are: one in version 2, several in version 1.
-cgroup_mounts() { awk '$3 == "cgroup" || ($3 == "cgroup2" && $2 == "/sys/fs/cgroup") { print $2 }' /proc/self/mounts; }
+# Where the hierarchies of control groups are: one in version 2, several in version 1, and beside these maybe an empty one of version 2.
+cgroup_mounts() { awk '$3 == "cgroup" || $3 == "cgroup2" { print $2 }' /proc/self/mounts; }
 start_kubelet() {
   local hierarchy
   while read -r hierarchy; do
