@@ -190,5 +190,5 @@ need_cargo_deny() {
   rm -rf "$WHARF_CACHE/tools-target"
 }
 
-# shellcheck source=cluster.sh
+# shellcheck source-path=SCRIPTDIR source=cluster.sh
 . "$(dirname "${BASH_SOURCE[0]}")/cluster.sh"

@@ -86,7 +86,7 @@ grant_access() {
     kubectl -n "$namespace" apply -f "$CLUSTER_HERE/role.yaml" >/dev/null
   done
   # Pods are refused until their namespace has one.
-  wait_for controller-manager 30 'making the default service accounts' default_accounts
+  wait_for controller-manager 60 'making the default service accounts' default_accounts
   kubectl -n wharf-other create token wharf --duration 720h >"$RUN/other.token"
   cat >"$RUN/other-credentials" <<END
 #!/bin/sh

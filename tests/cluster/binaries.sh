@@ -17,15 +17,16 @@ need_binaries() {
   BINARIES=$folder
   [ ! -x "$folder/wharf-cluster" ] || return 0
   command -v go >/dev/null ||
-    die "the cluster's programs are built with Go 1.25 or newer, which isn't here: install it (https://go.dev/dl), or name a cluster of" \
-      "your own in WHARF_TEST_KUBECONFIG"
+    die "the cluster's programs are built with Go 1.24 or newer, which isn't here: install it (https://go.dev/dl)," \
+      "or name a cluster of your own in WHARF_TEST_KUBECONFIG"
   command -v cc >/dev/null || die "a C compiler is missing: install gcc and libc6-dev"
   mkdir -p "$WHARF_CACHE/cluster"
   fresh=$(mktemp -d "$WHARF_CACHE/cluster/new.XXXXXX")
   say "building the programs of Kubernetes $KUBERNETES_VERSION: this takes minutes, once"
   build_binaries "$fresh" || {
     rm -rf "$fresh"
-    die "the cluster's programs couldn't be built: see above; another way is a cluster of your own, named in WHARF_TEST_KUBECONFIG"
+    die "the cluster's programs couldn't be built: see above; another way is a cluster of your own," \
+      "named in WHARF_TEST_KUBECONFIG"
   }
   for program in etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kubectl; do
     ln -s wharf-cluster "$fresh/$program"

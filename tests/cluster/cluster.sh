@@ -119,17 +119,17 @@ http_ok() { curl -fsS --noproxy '*' --max-time 3 "$@"; }
 
 kubectl() { "$BINARIES/kubectl" --kubeconfig "$KUBECONFIG_FILE" "$@"; }
 
-# shellcheck source=binaries.sh
+# shellcheck source-path=SCRIPTDIR source=binaries.sh
 . "$CLUSTER_HERE/binaries.sh"
-# shellcheck source=certificates.sh
+# shellcheck source-path=SCRIPTDIR source=certificates.sh
 . "$CLUSTER_HERE/certificates.sh"
-# shellcheck source=network.sh
+# shellcheck source-path=SCRIPTDIR source=network.sh
 . "$CLUSTER_HERE/network.sh"
-# shellcheck source=images.sh
+# shellcheck source-path=SCRIPTDIR source=images.sh
 . "$CLUSTER_HERE/images.sh"
-# shellcheck source=parts.sh
+# shellcheck source-path=SCRIPTDIR source=parts.sh
 . "$CLUSTER_HERE/parts.sh"
-# shellcheck source=access.sh
+# shellcheck source-path=SCRIPTDIR source=access.sh
 . "$CLUSTER_HERE/access.sh"
-# shellcheck source=remains.sh
+# shellcheck source-path=SCRIPTDIR source=remains.sh
 . "$CLUSTER_HERE/remains.sh"

@@ -3,11 +3,22 @@
 
 PAUSE_IMAGE=localhost/wharf-cluster/pause:1
 
-# start_part PART: launches it and waits until it answers.
-start_part() {
+# start_parts PART...: launches those that don't run, all at once, and waits until they answer. LAUNCHED has them.
+LAUNCHED=()
+start_parts() {
+  local part mine=()
   mkdir -p "$RUN/pids" "$RUN/logs"
-  "start_$1"
-  "await_$1"
+  for part in "$@"; do
+    if ! pid_of "$part" >/dev/null; then
+      "start_$part"
+      mine+=("$part")
+    fi
+  done
+  [ ${#mine[@]} -ne 0 ] || return 0
+  for part in "${mine[@]}"; do
+    "await_$part"
+  done
+  LAUNCHED+=("${mine[@]}")
 }
 
 start_etcd() {
@@ -17,7 +28,7 @@ start_etcd() {
     --listen-peer-urls "http://127.0.0.1:$ETCD_PEER_PORT" --initial-advertise-peer-urls "http://127.0.0.1:$ETCD_PEER_PORT" \
     --initial-cluster "$NODE=http://127.0.0.1:$ETCD_PEER_PORT"
 }
-await_etcd() { wait_for etcd 20 'an answer' http_ok "http://127.0.0.1:$ETCD_PORT/health"; }
+await_etcd() { wait_for etcd 60 'an answer' http_ok "http://127.0.0.1:$ETCD_PORT/health"; }
 
 # Overlays can't lie on every file system: a container's own root, for one, is often an overlay.
 snapshotter() {
@@ -79,7 +90,7 @@ cni_programs() {
   die "the CNI plugins are in neither /usr/lib/cni nor /opt/cni/bin: install Debian's containernetworking-plugins"
 }
 start_containerd() { launch containerd containerd --config "$RUN/containerd.toml" --log-level info; }
-await_containerd() { wait_for containerd 20 'an answer' ctr --address "$CONTAINERD" --connect-timeout 2s --timeout 3s version; }
+await_containerd() { wait_for containerd 60 'an answer' ctr --address "$CONTAINERD" --connect-timeout 2s --timeout 3s version; }
 
 start_registry() {
   cat >"$RUN/registry.yml" <<END
@@ -92,7 +103,7 @@ http: {addr: "$REGISTRY"}
 END
   launch registry docker-registry serve "$RUN/registry.yml"
 }
-await_registry() { wait_for registry 20 'an answer' http_ok "http://$REGISTRY/v2/"; }
+await_registry() { wait_for registry 60 'an answer' http_ok "http://$REGISTRY/v2/"; }
 
 start_apiserver() {
   local at=$RUN/certificates
@@ -106,7 +117,7 @@ start_apiserver() {
     --service-account-signing-key-file "$at/tokens.key" --shutdown-delay-duration 0s --event-ttl 1h --profiling=false \
     --default-not-ready-toleration-seconds 30 --default-unreachable-toleration-seconds 30
 }
-await_apiserver() { wait_for apiserver 60 'readiness' kubectl get --raw /readyz; }
+await_apiserver() { wait_for apiserver 120 'readiness' kubectl get --raw /readyz; }
 
 start_controller-manager() {
   local at=$RUN/certificates
@@ -117,7 +128,7 @@ start_controller-manager() {
     --cert-dir "$RUN/controller-manager" --node-monitor-grace-period 20s --node-monitor-period 2s
 }
 await_controller-manager() {
-  wait_for controller-manager 30 'an answer' http_ok --insecure "https://127.0.0.1:$CONTROLLER_PORT/healthz"
+  wait_for controller-manager 60 'an answer' http_ok --insecure "https://127.0.0.1:$CONTROLLER_PORT/healthz"
 }
 
 start_scheduler() {
@@ -130,7 +141,7 @@ END
   launch scheduler "$BINARIES/kube-scheduler" --config "$RUN/scheduler.yaml" --bind-address 127.0.0.1 --secure-port "$SCHEDULER_PORT" \
     --cert-dir "$RUN/scheduler"
 }
-await_scheduler() { wait_for scheduler 30 'an answer' http_ok --insecure "https://127.0.0.1:$SCHEDULER_PORT/healthz"; }
+await_scheduler() { wait_for scheduler 60 'an answer' http_ok --insecure "https://127.0.0.1:$SCHEDULER_PORT/healthz"; }
 
 configure_kubelet() {
   local at=$RUN/certificates
@@ -166,8 +177,8 @@ nodeLeaseDurationSeconds: 20
 serializeImagePulls: false
 END
 }
-# Where the hierarchies of control groups are: one in version 2, several in version 1.
-cgroup_mounts() { awk '$3 == "cgroup" || ($3 == "cgroup2" && $2 == "/sys/fs/cgroup") { print $2 }' /proc/self/mounts; }
+# Where the hierarchies of control groups are: one in version 2, several in version 1, and beside these maybe an empty one of version 2.
+cgroup_mounts() { awk '$3 == "cgroup" || $3 == "cgroup2" { print $2 }' /proc/self/mounts; }
 start_kubelet() {
   local hierarchy
   while read -r hierarchy; do
@@ -177,8 +188,8 @@ start_kubelet() {
     --hostname-override "$NODE" --node-ip "$BRIDGE_ADDRESS"
 }
 await_kubelet() {
-  wait_for kubelet 40 'an answer' http_ok "http://127.0.0.1:$KUBELET_HEALTH_PORT/healthz"
-  wait_for kubelet 40 "readiness of node $NODE" node_is_ready
+  wait_for kubelet 60 'an answer' http_ok "http://127.0.0.1:$KUBELET_HEALTH_PORT/healthz"
+  wait_for kubelet 90 "readiness of node $NODE" node_is_ready
 }
 node_is_ready() {
   [ "$(kubectl get node "$NODE" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}')" = True ]
