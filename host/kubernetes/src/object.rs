@@ -43,6 +43,8 @@ pub const LABEL_QUEUE: &str = "kueue.x-k8s.io/queue-name";
 /// One sentence: something of the specification that a cluster has nothing for.
 pub fn job(spec: &LaunchSpec) -> Result<Job, String> {
     check_image(&spec.image)?;
+    // A job whose secret can't be made would never begin.
+    secret(spec, None)?;
     build(spec)
 }
 

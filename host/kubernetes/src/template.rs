@@ -115,7 +115,8 @@ fn check_metadata(template: &Value) -> Result<(), String> {
         if !matches!(name.as_str(), "labels" | "annotations") {
             return Err(format!("metadata.{name} is wharf's to say; a template may have labels and annotations"));
         }
-        let own = value.as_object().and_then(|entries| entries.keys().find(|key| is_reserved(key) || key.starts_with('$')));
+        let own =
+            value.as_object().and_then(|entries| entries.keys().find(|key| is_reserved(key) || key.starts_with('$')));
         if let Some(key) = own {
             return Err(format!("metadata.{name} has {key}, which is wharf's or Kubernetes' own"));
         }
