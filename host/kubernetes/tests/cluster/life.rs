@@ -84,7 +84,7 @@ async fn a_run_that_waits_for_a_node_is_stopped_at_once() {
 #[ignore = "needs a cluster"]
 async fn a_runners_port_is_reached_through_the_api_server() {
     let fixture = Fixture::new("reach").await;
-    let id = fixture.backend.launch(&fixture.script("a", &format!("nc -l -p {ATTACH_PORT} -s 127.0.0.1 -e /bin/cat; sleep 600")), &()).await.unwrap().id;
+    let id = fixture.backend.launch(&fixture.script("a", &format!("nc -l -p {ATTACH_PORT} -e /bin/cat; sleep 600")), &()).await.unwrap().id;
     fixture.running_pod().await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let mut stream = fixture.backend.dial(&id, &[], &[]).await.unwrap();
