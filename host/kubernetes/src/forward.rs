@@ -44,7 +44,7 @@ impl KubernetesBackend {
         let mut forwarder = forwarder;
         let (stream, error) = (forwarder.take_stream(ATTACH_PORT), forwarder.take_error(ATTACH_PORT));
         match (stream, error) {
-            (Some(stream), Some(error)) => Ok(Box::new(Forwarded { stream, error: Box::pin(error), forwarder })),
+            (Some(stream), Some(error)) => Ok(Box::new(Forwarded { stream, error: Some(Box::pin(error)), forwarder })),
             _ => Err(BackendError::Refused { operation, reason: "the API server gave no stream".to_owned() }),
         }
     }
@@ -71,20 +71,32 @@ impl KubernetesBackend {
 /// A forwarded port. Its end may have words, which the API server sends beside the stream.
 struct Forwarded {
     stream: DuplexStream,
-    error: Pin<Box<dyn Future<Output = Option<String>> + Send>>,
+    error: Option<Pin<Box<dyn Future<Output = Option<String>> + Send>>>,
     forwarder: Portforwarder,
+}
+
+impl Forwarded {
+    /// Why the stream is at its end, if the API server said so.
+    fn words(&mut self, cx: &mut Context<'_>) -> Option<io::Error> {
+        let mut error = self.error.take()?;
+        match error.as_mut().poll(cx) {
+            Poll::Ready(Some(words)) => Some(io::Error::other(format!("the engine says: {}", words.trim()))),
+            Poll::Ready(None) => None,
+            Poll::Pending => {
+                self.error = Some(error);
+                None
+            }
+        }
+    }
 }
 
 impl AsyncRead for Forwarded {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         match Pin::new(&mut self.stream).poll_read(cx, buf) {
-            Poll::Ready(Ok(())) if buf.filled().len() == before => match self.error.as_mut().poll(cx) {
-                Poll::Ready(Some(words)) => {
-                    Poll::Ready(Err(io::Error::other(format!("the engine says: {}", words.trim()))))
-                }
-                _ => Poll::Ready(Ok(())),
-            },
+            Poll::Ready(Ok(())) if buf.filled().len() == before => {
+                Poll::Ready(self.words(cx).map_or(Ok(()), Err))
+            }
             read => read,
         }
     }
@@ -92,7 +104,10 @@ impl AsyncRead for Forwarded {
 
 impl AsyncWrite for Forwarded {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        match Pin::new(&mut self.stream).poll_write(cx, buf) {
+            Poll::Ready(Err(broken)) => Poll::Ready(Err(self.words(cx).unwrap_or(broken))),
+            written => written,
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -41,12 +41,7 @@ impl KubernetesBackend {
         let Some(place) = &spec.kubernetes else {
             return Err(refused("its specification names no place on a cluster".to_owned()));
         };
-        let mut job = object::job(spec).map_err(&refused)?;
-        job.metadata
-            .annotations
-            .get_or_insert_default()
-            .insert(patience::ANNOTATION.to_owned(), patience::annotation(&place.pod));
-        let job = value(job).map_err(&refused)?;
+        let job = value(object::job(spec).map_err(&refused)?).map_err(&refused)?;
         let patience = patience::of_settings(&place.pod);
         self.remember(&place.namespace);
         let mut making = Making { backend: self, place, patience, caller, teller: Teller::new(caller), since: None };

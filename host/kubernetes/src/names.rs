@@ -247,7 +247,7 @@ mod tests {
     fn a_job_has_its_runs_name() {
         let run = "0123456789abcdef0123456789abcdef";
         assert_eq!(job_name(run, 1), format!("wharf-{run}-1"));
-        assert_eq!(job_name(run, u32::MAX).len(), 50);
+        assert_eq!(job_name(run, u32::MAX).len(), 49);
         let odd = [("R1", 1), ("r1", 1), ("r_1", 1), ("r-1", 1), ("r", 11), ("r-1", 11), ("", 1), ("é", 1)];
         let long = "r".repeat(80);
         let names: Vec<String> =

@@ -20,6 +20,7 @@ use wharf_model::launch::LaunchSpec;
 
 use crate::names;
 use crate::network;
+use crate::patience;
 use crate::template::CONTAINER;
 
 pub use labels::{ANNOTATION_LABELS, selector};
@@ -42,6 +43,8 @@ pub const LABEL_QUEUE: &str = "kueue.x-k8s.io/queue-name";
 /// One sentence: something of the specification that a cluster has nothing for.
 pub fn job(spec: &LaunchSpec) -> Result<Job, String> {
     check_image(&spec.image)?;
+    // A job whose secret can't be made would never begin.
+    secret(spec, None)?;
     build(spec)
 }
 
@@ -116,6 +119,7 @@ fn build(spec: &LaunchSpec) -> Result<Job, String> {
     annotations.extend(originals);
     let template = pod::template(spec, place, &name, &labels, &annotations)?;
     annotations.insert(ANNOTATION_SPEC.to_owned(), digest(spec));
+    annotations.insert(patience::ANNOTATION.to_owned(), patience::annotation(&place.pod));
     if let Some(queue) = &place.pod.queue {
         labels.insert(LABEL_QUEUE.to_owned(), queue.clone());
     }

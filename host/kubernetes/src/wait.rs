@@ -10,6 +10,7 @@ use wharf_model::launch::{BackendError, Caller, EngineEnd};
 
 use crate::backend::KubernetesBackend;
 use crate::client::{Failure, with_query};
+use crate::end::finish::node_is_away;
 use crate::end::view::{EventView, PodView};
 use crate::end::{self, MOMENT, Seen, State, Waiting};
 use crate::id::Id;
@@ -20,6 +21,8 @@ use crate::watch::{Health, Watch};
 const SETTLING: Duration = Duration::from_secs(5);
 /// How long a pod may be "being deleted" beyond the time that it has to end.
 const OVERDUE: Duration = Duration::from_secs(60);
+/// The same when its node doesn't answer the cluster.
+const NODE_AWAY: Duration = Duration::from_secs(5);
 /// How long something is waited for before the user hears of it.
 const WORTH_A_WORD: Duration = Duration::from_secs(2);
 /// How often the words may change that the user hears.
@@ -254,11 +257,20 @@ fn overdue(seen: &Seen, clocks: &mut Clocks) -> Judged {
         return Judged::Until(None);
     };
     let since = *clocks.deleting.get_or_insert_with(Instant::now);
-    let span = Duration::from_secs(seconds) + OVERDUE;
-    if since.elapsed() >= span { Judged::Ended(lost(pod)) } else { Judged::Until(Some(since + span)) }
+    // A node that doesn't answer the cluster won't say so in a minute either.
+    let beyond = if node_is_away(pod) { NODE_AWAY } else { OVERDUE };
+    let span = Duration::from_secs(seconds) + beyond;
+    if since.elapsed() >= span { Judged::Ended(lost(pod, seen)) } else { Judged::Until(Some(since + span)) }
 }
 
-fn lost(pod: &PodView) -> EngineEnd {
+/// The end of a pod that is as good as gone.
+fn lost(pod: &PodView, seen: &Seen) -> EngineEnd {
+    let gone = Seen { pod_gone: true, ..seen.clone() };
+    if let State::Ended { end, .. } = end::state(&gone)
+        && matches!(end.cause.as_deref(), Some(EngineCause::NodeLost { .. } | EngineCause::NodeShutdown { .. }))
+    {
+        return end;
+    }
     let words = "its pod is being deleted, and its node hasn't said that it ended".to_owned();
     let cause = EngineCause::NodeLost { node: pod.node.clone(), words };
     EngineEnd { gone: true, cause: Some(Box::new(cause)), ..EngineEnd::default() }

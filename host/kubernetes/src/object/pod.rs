@@ -62,7 +62,23 @@ pub(super) fn template(
         template::merge(&mut merged, patch.clone())?;
     }
     undone::check(&before, &merged)?;
+    drop_unmounted(&mut merged);
     serde_json::from_value(merged).map_err(said)
+}
+
+/// Takes our own volumes out that a template has put another in the place of.
+fn drop_unmounted(template: &mut Value) {
+    let ours = template["spec"]["containers"]
+        .as_array()
+        .and_then(|containers| containers.iter().find(|c| c["name"] == CONTAINER));
+    let mounts = ours.and_then(|container| container["volumeMounts"].as_array()).cloned().unwrap_or_default();
+    if let Value::Object(spec) = &mut template["spec"]
+        && let Some(Value::Array(volumes)) = spec.get_mut("volumes")
+    {
+        let is_left = |name: &Value| name.as_str().is_some_and(|name| name.starts_with("wharf-"));
+        volumes
+            .retain(|volume| !is_left(&volume["name"]) || mounts.iter().any(|mount| mount["name"] == volume["name"]));
+    }
 }
 
 /// What a policy judges is in the specification, and must not be said by the template once more.

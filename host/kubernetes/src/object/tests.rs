@@ -115,7 +115,7 @@ fn what_a_cluster_has_nothing_for_is_refused() {
     refuses(&with(|spec, _| spec.security.host_mounts = vec!["data:/data".to_owned()]), "begin with /");
     let memory = ("memory".to_owned(), wharf_model::Quantity::Bytes(1));
     refuses(&with(|spec, _| spec.resources.extend([memory])), "memory");
-    refuses(&with(|spec, _| drop(spec.secret_env.insert("A B".to_owned(), String::new()))), "");
+    refuses(&with(|spec, _| drop(spec.secret_env.insert("A B".to_owned(), String::new()))), "kept in a secret");
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn a_template_cannot_undo_what_policies_judged() {
     };
     for (template, said) in [
         (json!({"spec": {"containers": [{"name": "wharf", "$patch": "delete"}]}}), "own container"),
-        (json!({"spec": {"containers": [{"$patch": "replace"}, {"name": "wharf"}]}}), "`image`"),
+        (json!({"spec": {"containers": [{"$patch": "replace"}, {"name": "wharf", "tty": true}]}}), "`image`"),
         (json!({"spec": {"securityContext": {"$patch": "replace"}}}), "securityContext.runAs"),
         (json!({"spec": {"$patch": "replace", "containers": []}}), "spec.restartPolicy"),
         (json!({"metadata": {"labels": {"$patch": "delete"}}}), ""),

@@ -81,7 +81,7 @@ fn what_is_wrong_is_said_with_its_path() {
         ("$retainKeys: [spec]\nspec: {}", "`$retainKeys` there"),
         ("spec: null", "spec isn't a map"),
         ("metadata: null", "metadata isn't a map"),
-        ("metadata: {$patch: delete}", "`$patch` there"),
+        ("metadata: {$patch: delete}", "metadata.$patch is wharf's to say"),
         ("metadata: {labels: {$patch: delete}}", "metadata.labels has $patch"),
         ("restartPolicy: Always", "restartPolicy can only be Never"),
         ("activeDeadlineSeconds: 5", "time_limit"),
