@@ -123,6 +123,8 @@ impl Inner {
             Fault::new("exchange-unavailable", "pods have no address of this host")
                 .hint("set `advertise` under [exchange] to one that they reach, or `mode = \"attach\"`")
         })?;
+        let resources = wharf_kubernetes::resources::in_kubernetes_words(&configuration.resources)
+            .map_err(|problem| Fault::new("config-invalid", problem))?;
         let spec = LaunchSpec {
             host: self.id().to_owned(),
             run: uuid::Uuid::new_v4().simple().to_string(),
@@ -131,7 +133,7 @@ impl Inner {
             argv: [RUNNER, "reach", &address].map(str::to_owned).to_vec(),
             env: [].into(),
             secret_env: [].into(),
-            resources: configuration.resources.clone(),
+            resources,
             security: configuration.security.clone(),
             labels: configuration.labels.clone(),
             runtime: None,

@@ -8,12 +8,12 @@ use base64::engine::general_purpose::STANDARD;
 use wharf_exchange::{LogFile, Session, SessionSpec, Ticket, Token};
 use wharf_model::launch::{Backend, BackendError};
 use wharf_model::protocol::{Context, ContextBinding, RunnerResult, Task, TaskFile};
-use wharf_model::{Activity, Binding, Cause, Phase, Plan, SecretValue};
+use wharf_model::{Activity, Binding, Cause, EventKind, Phase, Plan, SecretValue};
 
 use super::asking::Asking;
 use super::carrier::Carrier;
 use super::image::{Resolved, again};
-use super::planning::{WayBack, launch_spec};
+use super::planning::{WayBack, launch_spec, not_held};
 use super::{Step, Way, stopped_before};
 use crate::conclude::{engine_outcome, outcome, sentence_of};
 use crate::heard::Heard;
@@ -61,6 +61,9 @@ pub(crate) async fn launch(way: &Way, mut resolved: Resolved, live: &Live) -> St
         secrets::resolve(way.host.secrets(), &plan).await.map_err(|error| Box::new(secrets::secret_outcome(&error)))?;
     let task = task(&plan, &way.activity, values, attempt, way.grace_seconds());
     let (session, heard) = open_session(way, &plan, Ok(task), attempt, ticket.sha256(), None)?;
+    if let Some(text) = not_held(&plan) {
+        way.journal.note(EventKind::Progress { phase: Phase::Launch, text });
+    }
     let caller = Asking { way, phase: Phase::Launch, live };
     let mut retried = false;
     loop {

@@ -8,7 +8,9 @@ use wharf_model::job::Job;
 use wharf_model::kubernetes::KubernetesPlace;
 use wharf_model::launch::LaunchSpec;
 use wharf_model::outcome::Whose;
-use wharf_model::{Cause, EventKind, ExecutionConfiguration, Fault, ImageSpec, Limit, Outcome, Phase, Plan};
+use wharf_model::{
+    Cause, EventKind, ExecutionConfiguration, Fault, ImageSpec, Limit, Outcome, Phase, Plan, Resources,
+};
 
 use super::permission::{Permitted, allows_secrets, missing};
 use super::{Step, Way};
@@ -19,6 +21,9 @@ use crate::host::why_not_loaded;
 use crate::journal::Journal;
 use crate::plugins;
 use crate::settings::{Availability, Home};
+
+/// Docker's key for how many processes and threads a container may have.
+const PIDS_LIMIT: &str = "pids-limit";
 
 /// A plan, before policies saw it. Only [`plan`] makes one.
 pub(crate) struct Planned {
@@ -262,6 +267,23 @@ fn place(plan: &Plan) -> Result<Option<Box<KubernetesPlace>>, String> {
     })))
 }
 
+/// The resources of a plan in the words of its engine.
+fn resources(plan: &Plan) -> Result<Resources, String> {
+    if plan.configuration.engine.kubernetes().is_none() {
+        return Ok(plan.resources.clone());
+    }
+    let mut resources = plan.resources.clone();
+    // Policies that were written for daemons set it on every run. A node has a limit of its own for each pod.
+    resources.remove(PIDS_LIMIT);
+    wharf_kubernetes::resources::in_kubernetes_words(&resources)
+}
+
+/// What a plan says that its engine can't hold, for people.
+pub(crate) fn not_held(plan: &Plan) -> Option<String> {
+    let limit = plan.resources.get(PIDS_LIMIT).filter(|_| plan.configuration.engine.kubernetes().is_some())?;
+    Some(format!("pids-limit = {limit} isn't held: Kubernetes has none for a pod, its nodes have one for all (podPidsLimit)"))
+}
+
 /// When the engine itself ends a run, should no host be there to do so: later than any host would.
 fn engine_deadline(plan: &Plan, grace_seconds: u32) -> Option<u64> {
     let settings = plan.configuration.engine.kubernetes()?;
@@ -283,8 +305,10 @@ pub(crate) fn launch_spec(
         Engine::Docker { runtime, .. } => runtime.clone(),
         Engine::Kubernetes(_) => None,
     };
-    let kubernetes = place(plan)
-        .map_err(|problem| Box::new(Outcome { whose: Whose::Configuration, ..outcome(Cause::NotPrepared, problem) }))?;
+    let not_sayable =
+        |problem| Box::new(Outcome { whose: Whose::Configuration, ..outcome(Cause::NotPrepared, problem) });
+    let kubernetes = place(plan).map_err(not_sayable)?;
+    let resources = resources(plan).map_err(not_sayable)?;
     Ok(LaunchSpec {
         host: host_id.to_owned(),
         run: plan.run.clone(),
@@ -297,7 +321,7 @@ pub(crate) fn launch_spec(
         ]
         .into(),
         secret_env: [(variables::TICKET.to_owned(), way_back.ticket.to_owned())].into(),
-        resources: plan.resources.clone(),
+        resources,
         security: plan.security.clone(),
         labels: plan.labels.clone(),
         runtime,
