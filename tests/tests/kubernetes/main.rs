@@ -1,4 +1,4 @@
-//! Runs on a real cluster: the same as on a daemon, and every way in which a pod can end.
+//! Runs on a real Kubernetes cluster: the same as on a daemon, and every way in which a pod can end.
 //!
 //! `WHARF_TEST_KUBECONFIG` names the cluster (`tests/cluster/up` brings one up); a Docker daemon makes the images. Tests that stop
 //! parts of the cluster need `WHARF_TEST_CLUSTER_PART`, the script that does so.
