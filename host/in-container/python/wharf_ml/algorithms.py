@@ -24,12 +24,14 @@ class Algorithm:
 
     def __init__(
         self, name, estimators, parameters, copies=1.0, package="scikit-learn", probabilities=True, seeded=True,
-        parallel=False, weights=True, dense=False, trees=False, square=False, fixed=None
+        parallel=False, weights=True, dense=False, trees=False, square=False, fixed=None, class_weight=False
     ):  # fmt: skip
         self.name, self.estimators, self.parameters = name, estimators, parameters
         self.copies, self.package, self.probabilities, self.seeded = copies, package, probabilities, seeded
         self.parallel, self.weights, self.dense, self.trees, self.square = parallel, weights, dense, trees, square
         self.fixed = fixed or {}
+        #: Whether the estimator takes weights of classes itself; else they become weights of rows.
+        self.class_weight = class_weight
 
     @property
     def prediction_types(self):
@@ -40,7 +42,7 @@ class Algorithm:
         """Whether its predictions have probabilities."""
         return prediction_type in CLASSIFICATION and self.probabilities
 
-    def estimator(self, prediction_type, values, seed, jobs=None, gpu=False):
+    def estimator(self, prediction_type, values, seed, jobs=None, gpu=False, class_weight=None):
         """The estimator, not fitted, with these parameters."""
         path = self.estimators[prediction_type]
         module, _, name = path.rpartition(".")
@@ -50,6 +52,8 @@ class Algorithm:
             arguments["random_state"] = seed
         if self.parallel:
             arguments["n_jobs"] = jobs
+        if class_weight is not None:
+            arguments["class_weight"] = class_weight
         if gpu and self.name == "xgboost":
             arguments["device"] = "cuda"
         made = getattr(importlib.import_module(module), name)(**arguments)
@@ -122,6 +126,7 @@ ALGORITHMS = {
             "random_forest",
             _both("sklearn.ensemble.RandomForestClassifier", "sklearn.ensemble.RandomForestRegressor"),
             _FOREST,
+            class_weight=True,
             copies=1.5,
             parallel=True,
             trees=True,
@@ -130,6 +135,7 @@ ALGORITHMS = {
             "extra_trees",
             _both("sklearn.ensemble.ExtraTreesClassifier", "sklearn.ensemble.ExtraTreesRegressor"),
             _FOREST,
+            class_weight=True,
             copies=1.5,
             parallel=True,
             trees=True,
@@ -161,6 +167,7 @@ ALGORITHMS = {
                 "max_bins": Whole(2, 255),
                 "early_stopping": Either(Flag(), Choice("auto")),
             },
+            class_weight=True,
             copies=1.3,
             dense=True,
         ),
@@ -188,6 +195,7 @@ ALGORITHMS = {
                 "reg_alpha": _NOT_NEGATIVE,
                 "reg_lambda": _NOT_NEGATIVE,
             },
+            class_weight=True,
             copies=1.6,
             package="lightgbm",
             parallel=True,
@@ -203,12 +211,14 @@ ALGORITHMS = {
                 "tol": Number(above=0),
                 "solver": Choice("lbfgs", "newton-cg", "newton-cholesky", "sag", "saga"),
             },
+            class_weight=True,
             copies=1.2,
         ),
         Algorithm(
             "ridge",
             _both("sklearn.linear_model.RidgeClassifier", "sklearn.linear_model.Ridge"),
             {"alpha": _NOT_NEGATIVE, "fit_intercept": Flag(), "tol": Number(above=0)},
+            class_weight=True,
             copies=2.0,
             probabilities=False,
         ),
@@ -222,6 +232,7 @@ ALGORITHMS = {
             "linear_svm",
             _both("sklearn.svm.LinearSVC", "sklearn.svm.LinearSVR"),
             {"C": Number(above=0), "fit_intercept": Flag(), "max_iter": Whole(1), "tol": Number(above=0)},
+            class_weight=True,
             copies=2.5,
             probabilities=False,
         ),

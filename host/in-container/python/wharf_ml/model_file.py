@@ -13,7 +13,7 @@ import zipfile
 
 from wharf_ml.limits import memory_left, shown
 from wharf_ml.refusal import Refused
-from wharf_ml.trusted_types import FUNCTIONS, TYPES
+from wharf_ml.trusted_types import BY_LOADER, TYPES
 
 _TREE = "schema.json"
 # Nodes of the tree of objects: hundreds for a linear model, tens for each tree of a forest.
@@ -25,14 +25,16 @@ _MAGIC = b"\x93NUMPY"
 _ONE_BELOW = {"ObjectNode", "DTypeNode", "RandomStateNode"}
 _LISTS = {"ListNode", "TupleNode", "SetNode"}
 _FILES = {"BytesNode", "BytearrayNode"}
-_LEAVES = {"CachedNode", "SliceNode"}
-_REDUCED = {"TreeNode", "LossNode"}
 
 
 def dump(pipeline, path):
     """Writes a fitted pipeline."""
     import skops.io
 
+    model = pipeline.named_steps["model"]
+    if hasattr(model, "_feature_subsample_rng"):
+        # A generator that only fitting uses, and that no file of a model may have.
+        model._feature_subsample_rng = None
     skops.io.dump(pipeline, path)
     # What couldn't be read again must not be written.
     check(path)
@@ -46,7 +48,7 @@ def load(path):
 
     check(path)
     try:
-        found = skops.io.load(path, trusted=sorted(TYPES | FUNCTIONS))
+        found = skops.io.load(path, trusted=sorted(TYPES))
     except (MemoryError, KeyboardInterrupt):
         raise
     except Exception as error:
@@ -64,8 +66,8 @@ def check(path, left=None):
     left = memory_left() if left is None else left
     try:
         with zipfile.ZipFile(path) as archive:
-            _check_archive(archive, left)
-            _check_tree(archive)
+            shapes = _check_archive(archive, left)
+            _check_tree(archive, shapes)
     except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, RuntimeError) as error:
         raise _refused("it isn't a whole archive: %s" % error) from None
 
@@ -97,13 +99,11 @@ def _check_archive(archive, left):
         )
     if _TREE not in names:
         raise _refused("it has no %s" % _TREE)
-    for name in names:
-        if name.endswith(".npy"):
-            _check_array(archive, name)
+    return {name: _check_array(archive, name) if name.endswith(".npy") else None for name in names}
 
 
 def _check_array(archive, name):
-    """The header of an array: its type has no objects, and its shape takes exactly the bytes that follow."""
+    """Gives the shape of an array, whose type has no objects, and which takes exactly the bytes behind its header."""
     size = archive.getinfo(name).file_size
     with archive.open(name) as stream:
         start = stream.read(8)
@@ -137,15 +137,18 @@ def _check_array(archive, name):
     claimed = math.prod(shape) * dtype.itemsize
     if claimed != behind:
         raise _refused("its array %s claims a shape of %s, which is %d bytes, and has %d" % (name, shape, claimed, behind))
+    return shape
 
 
-def _check_tree(archive):
+def _check_tree(archive, shapes):
     try:
         tree = json.loads(archive.read(_TREE))
     except (ValueError, RecursionError) as error:
         raise _refused("its %s can't be read: %s" % (_TREE, error)) from None
-    files = {info.filename for info in archive.infolist()}
-    ids = set()
+    from skops.io._protocol import PROTOCOL
+
+    if not isinstance(tree, dict) or tree.get("protocol") != PROTOCOL:
+        raise _refused("it isn't of the protocol %s of skops, which is the one that is installed" % PROTOCOL)
     waiting, count = [(tree, 0)], 0
     while waiting:
         node, depth = waiting.pop()
@@ -153,29 +156,28 @@ def _check_tree(archive):
         if count > _MOST_NODES or depth > _DEEPEST:
             raise _refused("its tree of objects has no end")
         try:
-            below = _check_node(node, files, ids)
+            below = _check_node(node, shapes)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise _refused("its tree of objects is damaged: %s: %s" % (type(error).__name__, error)) from None
         waiting.extend((each, depth + 1) for each in below)
 
 
-def _check_node(node, files, ids):
+def _check_node(node, shapes):
     """Checks one node, and gives those below it."""
     loader, kind = node["__loader__"], "%s.%s" % (node["__module__"], node["__class__"])
-    if not isinstance(loader, str):
-        raise ValueError("a loader that is no text")
-    if loader == "FunctionNode":
-        if kind not in FUNCTIONS:
-            raise _refused("it names the function %s, which no model needs" % kind)
+    if loader == "CachedNode":
+        # Another mention of an object that is checked where it is.
         return []
-    if kind not in TYPES:
+    if not isinstance(loader, str) or loader not in BY_LOADER:
+        raise _refused("it asks for the loader %s, with which no model is read" % json.dumps(loader))
+    if kind not in BY_LOADER[loader]:
         raise _refused("it has an object of the type %s, which isn't trusted" % kind)
     if loader == "JsonNode":
         if not isinstance(node["content"], str):
             raise ValueError("a value that is no text")
         json.loads(node["content"])
         return []
-    if loader == "TypeNode" or loader in _LEAVES:
+    if loader in ("TypeNode", "SliceNode"):
         return []
     if loader == "DictNode":
         return [node["key_types"]] + list(node["content"].values())
@@ -186,16 +188,27 @@ def _check_node(node, files, ids):
     if loader in _ONE_BELOW:
         return [] if node.get("content") is None else [node["content"]]
     if loader in _FILES:
-        _require_file(node, files, ".bin")
+        _require_file(node, shapes, ".bin")
         return []
     if loader == "NdArrayNode":
         if node["type"] == "numpy":
-            _require_file(node, files, ".npy")
+            _require_file(node, shapes, ".npy")
             return []
         return list(node["content"]) + [node["shape"]]
-    if loader in _REDUCED:
-        return [node["__reduce__"]["args"]] + ([node["content"]] if "content" in node else [])
-    raise _refused("it asks for the loader %s, which no model needs" % loader)
+    if loader == "TreeNode":
+        _check_arguments(node["__reduce__"]["args"], shapes)
+    # A tree or a loss: what it is made with, and its state.
+    return [node["__reduce__"]["args"]] + ([node["content"]] if "content" in node else [])
+
+
+def _check_arguments(node, shapes):
+    """A tree is made of its numbers of features and of outputs, and an array with a number of classes for each output."""
+    features, classes, outputs = node["content"]
+    counts = [json.loads(each["content"]) for each in (features, outputs)]
+    if not all(isinstance(n, int) and not isinstance(n, bool) and 1 <= n < 2**31 for n in counts):
+        raise ValueError("a tree of %r features and %r outputs" % tuple(counts))
+    if classes["type"] != "numpy" or shapes.get(classes["file"]) != (counts[1],):
+        raise ValueError("a tree of %d outputs without as many numbers of classes" % counts[1])
 
 
 def _require_file(node, files, ending):
@@ -205,19 +218,16 @@ def _require_file(node, files, ending):
 
 
 def type_names(data):
-    """The types, functions and loaders that a model's file names; for the test of the fixed lists."""
+    """Pairs of the loaders and types that a model's file names; for the test of the fixed lists."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         tree = json.loads(archive.read(_TREE))
-    types, functions, loaders = set(), set(), set()
-    waiting = [tree]
+    found, waiting = set(), [tree]
     while waiting:
         node = waiting.pop()
         if isinstance(node, dict):
             if isinstance(node.get("__loader__"), str):
-                kind = "%s.%s" % (node["__module__"], node["__class__"])
-                (functions if node["__loader__"] == "FunctionNode" else types).add(kind)
-                loaders.add(node["__loader__"])
+                found.add((node["__loader__"], "%s.%s" % (node["__module__"], node["__class__"])))
             waiting.extend(node.values())
         elif isinstance(node, list):
             waiting.extend(node)
-    return types, functions, loaders
+    return found - {pair for pair in found if pair[0] == "CachedNode"}

@@ -31,7 +31,15 @@ class Table:
 
 
 def frame(values, index=None):
-    """A dataframe of columns that are arrays; texts stay objects whatever pandas would make of them."""
+    """A dataframe of columns that are arrays; texts stay objects whatever pandas would make of them.
+
+    Numbers alone are one array with a row behind the other, as in scripts: sums in another order differ in their last digits.
+    """
+    if values and all(array.dtype == float for array in values.values()):
+        block = numpy.empty((len(next(iter(values.values()))), len(values)))
+        for at, array in enumerate(values.values()):
+            block[:, at] = array
+        return pandas.DataFrame(block, columns=list(values), index=index, copy=False)
     series = {
         name: pandas.Series(array, dtype=object, copy=False) if array.dtype == object else array
         for name, array in values.items()
@@ -172,18 +180,21 @@ def check_classes(y, task, name):
     return classes, counts
 
 
-def fit_weights(y, weight, task):
-    """The weights of rows in a fit: those of the column times those of the classes; None where there are none."""
+def class_weights(y, task):
+    """The weights of classes as an estimator takes them: None, "balanced", or a dict."""
     asked = task["class_weights"]
     if asked == "none":
+        return None
+    return asked if asked == "balanced" else {c: asked.get(text_of(c), 1.0) for c in numpy.unique(y).tolist()}
+
+
+def fit_weights(y, weight, by_class):
+    """The weights of rows in a fit: those of the column times those of the classes; None where there are none."""
+    if by_class is None:
         return weight
     from sklearn.utils.class_weight import compute_sample_weight
 
-    if asked == "balanced":
-        found = compute_sample_weight("balanced", y)
-    else:
-        by_class = {c: asked.get(text_of(c), 1.0) for c in numpy.unique(y).tolist()}
-        found = compute_sample_weight(by_class, y)
+    found = compute_sample_weight(by_class, y)
     return found if weight is None else found * weight
 
 
