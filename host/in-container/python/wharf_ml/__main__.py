@@ -12,7 +12,7 @@ from wharf_ml.progress import Progress
 from wharf_ml.refusal import Refused, Stopped
 from wharf_ml.task import TASKS, json_schema, read_task
 
-_USAGE = "usage: python3 -u -m wharf_ml %s FILE, or python3 -m wharf_ml schema" % "|".join(TASKS)
+_USAGE = "usage: python3 -u -m wharf_ml %s FILE, or python3 -m wharf_ml schema|reference" % "|".join(TASKS)
 _LARGEST_TASK = 16 << 20
 
 
@@ -22,6 +22,11 @@ def main(arguments):
         import json
 
         print(json.dumps(json_schema(), indent=2))
+        return 0
+    if arguments == ["reference"]:
+        from wharf_ml.reference import reference
+
+        print(reference(), end="")
         return 0
     if len(arguments) != 2 or arguments[0] not in TASKS:
         print(_USAGE, file=sys.stderr)

@@ -31,6 +31,9 @@ def dump(pipeline, path):
     """Writes a fitted pipeline."""
     import skops.io
 
+    from wharf_ml.pipeline import set_resources
+
+    set_resources(pipeline, None)
     model = pipeline.named_steps["model"]
     if hasattr(model, "_feature_subsample_rng"):
         # A generator that only fitting uses, and that no file of a model may have.

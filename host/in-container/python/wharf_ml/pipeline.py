@@ -38,6 +38,18 @@ def build(features, estimator, prediction_type, seed, dense=False):
     return Pipeline([("features", columns), ("model", estimator)])
 
 
+def set_resources(pipeline, jobs, gpu=False):
+    """How many threads a fitted pipeline's estimator predicts with, and whether on a GPU; neither is part of a model."""
+    model = pipeline.named_steps["model"]
+    for estimator in (model, getattr(model, "estimator", None)):
+        known = estimator.get_params(deep=False) if hasattr(estimator, "get_params") else {}
+        wanted = {"n_jobs": jobs} if "n_jobs" in known else {}
+        if "device" in known:
+            wanted["device"] = "cuda" if gpu else None
+        if wanted:
+            estimator.set_params(**wanted)
+
+
 def _chain(steps):
     return steps[0][1] if len(steps) == 1 else Pipeline(steps)
 

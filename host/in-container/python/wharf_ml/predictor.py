@@ -37,10 +37,18 @@ class Predictor:
         """Predictions and probabilities, with as little work as that takes."""
         if not self.has_probabilities:
             return self.pipeline.predict(X[self.feature_names]), None
+        places, probabilities = self.predict_places(X)
+        return self.classes_[places], probabilities
+
+    def predict_places(self, X):
+        """The places of the predicted classes among all, and the probabilities; only where there are probabilities."""
         probabilities = self.predict_proba(X)
         if self.threshold is not None:
-            return self.classes_[(probabilities[:, 1] >= self.threshold).astype(int)], probabilities
-        return self.classes_[probabilities.argmax(axis=1)], probabilities
+            return (probabilities[:, 1] >= self.threshold).astype(int), probabilities
+        if probabilities.shape[1] == 2:
+            # The same as below, in a fraction of its time.
+            return (probabilities[:, 1] > probabilities[:, 0]).astype(int), probabilities
+        return probabilities.argmax(axis=1), probabilities
 
     def effect(self, X):
         """One number a row by which predictions are compared: a probability or score of a class, or the prediction."""

@@ -29,7 +29,7 @@ def _retrain(task, progress, stop, dataset, source, target, old):
     roles = ("input", "target", "weight")
     new = require_same(old.columns, columns, dataset.short_name, roles, [split_column] if split_column else ())
     # Before any work: a version that can't be loaded can't be compared with.
-    old_predictor = old.predictor()
+    old_predictor = old.predictor(limits.cpus())
     name, parameters = old.chosen()
     work = Training(asked, progress, stop)
     work.task["algorithms"] = [{"name": name, "parameters": {}}]

@@ -36,13 +36,16 @@ class Version:
         """The columns that it was trained on, with their roles."""
         return self.schema["columns"]
 
-    def predictor(self):
-        """The fitted pipeline; its packages are checked before, and its file."""
+    def predictor(self, jobs=1, gpu=False):
+        """The fitted pipeline, which predicts with so many threads; its packages are checked before, and its file."""
         versions.check(self.versions)
+        from wharf_ml.pipeline import set_resources
+
         pipeline = model_file.load(os.path.join(self._directory, _MODEL))
         names = [entry["name"] for entry in self.columns if entry["role"] == "input"]
         if list(pipeline.feature_names_in_) != names:
             raise Refused("the model's file isn't that of its schema.json: the columns differ")
+        set_resources(pipeline, jobs, gpu)
         return Predictor(pipeline, self.task["prediction_type"], names, self.schema["threshold"])
 
     def chosen(self):

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy
 
 from wharf_ml import limits, run_io, saved_model
-from wharf_ml.batches import BatchWriter, chunks, read_batches, text_of
+from wharf_ml.batches import BatchWriter, chunks, pyarrow, read_batches, text_of
 from wharf_ml.columns import inputs, require_same
 from wharf_ml.fields import shown
 from wharf_ml.reasons import Reasons
@@ -30,12 +30,12 @@ def score(task, progress, stop):
     try:
         columns = [dict(c) for c in source.read_schema()]
         require_same(version.columns, columns, source.short_name, ("input",))
-        predictor = version.predictor()
+        predictor = version.predictor(gpu=task["gpu"])
         passed = _passed(task, columns, source.short_name)
         scorer = Scorer(task, version, predictor, {c["name"]: c["type"] for c in columns})
         _check_names(passed, scorer.added, task)
         progress.phase("scoring", "scoring %s with version %d of the model" % (source.short_name, version.number))
-        _stream(scorer, source, target, columns, passed, progress, stop)
+        _stream(scorer, task, source, target, columns, passed, progress, stop)
     finally:
         version.close()
 
@@ -81,8 +81,9 @@ class Scorer:
         if self._reasons:
             self.added.append({"name": prefix + "reasons", "type": "string"})
         self.rows = task["chunk_rows"] or max(1000, min(50_000, _VALUES // max(1, len(self.names))))
-        # Each text once over all batches, as long as there aren't too many.
-        self._known = {}
+        self._texts = None
+        if self.added[0]["type"] == "string":
+            self._texts = [text_of(value) for value in predictor.classes_.tolist()]
 
     def _prediction_type(self):
         if self._kind == "regression":
@@ -101,16 +102,23 @@ class Scorer:
         """Arrays and lists for the added columns."""
         X = frame({entry["name"]: feature_values(batch, entry) for entry in self._features})
         if self._probabilities or self._predictor.threshold is not None:
-            predictions, probabilities = self._predictor.predict_both(X)
+            places, probabilities = self._predictor.predict_places(X)
+            predictions = self._predictor.classes_[places]
+            found = [self._texts_at(places) if self._texts is not None else self._written(predictions)]
         else:
-            predictions, probabilities = self._predictor.predict(X), None
-        predictions = numpy.asarray(predictions)
-        found = [self._written(predictions)]
+            predictions, probabilities = numpy.asarray(self._predictor.predict(X)), None
+            found = [self._written(predictions)]
         if self._probabilities:
             found += [numpy.ascontiguousarray(probabilities[:, at], dtype=float) for at in range(probabilities.shape[1])]
         if self._reasons:
             found.append(self._reasons.of(X, predictions))
         return found
+
+    def _texts_at(self, places):
+        arrow = pyarrow()
+        if arrow is None:
+            return [self._texts[at] for at in places.tolist()]
+        return arrow.array(self._texts, arrow.string()).take(arrow.array(places))
 
     def _written(self, predictions):
         if self.added[0]["type"] == "double":
@@ -120,13 +128,13 @@ class Scorer:
         return predictions.astype({"boolean": bool, "bigint": "int64", "int": "int32"}[self.added[0]["type"]], copy=False)
 
 
-def _stream(scorer, source, target, columns, passed, progress, stop):
+def _stream(scorer, task, source, target, columns, passed, progress, stop):
     import sklearn
     from threadpoolctl import threadpool_limits
 
     needed = {column["name"] for column in passed} | set(scorer.names)
     wanted = [column for column in columns if column["name"] in needed]
-    threads = limits.cpus()
+    threads = min(limits.cpus(), task["n_jobs"] or limits.cpus())
     writer = BatchWriter(target, passed, scorer.added)
     begun = told = time.monotonic()
     rows = 0

@@ -51,7 +51,13 @@ def feature_values(batch, entry, known=None):
     """The values of a feature in a batch, as the model takes them."""
     feature_type = entry["feature"]["type"]
     if feature_type == "numeric":
-        return batch.numbers(entry["name"])
+        values = batch.numbers(entry["name"])
+        with numpy.errstate(over="ignore", invalid="ignore"):
+            suspect = not numpy.isfinite(values.sum())
+        if suspect and numpy.isinf(values).any():
+            # What is infinite is no number that anything can be learned from.
+            values = numpy.where(numpy.isinf(values), numpy.nan, values)
+        return values
     if feature_type == "date":
         return batch.dates(entry["name"])
     return batch.categories(entry["name"], known)

@@ -66,7 +66,7 @@ class Stop(MlCase):
     def test_memory_is_refused_early(self):
         self.rows(3000)
         found = self.task("train", SLOW, 2, WHARF_ML_MEMORY="700m")
-        self.refused(found, "one fit of random_forest n_estimators=100000 takes about", "MiB are left", "logistic C=1.0) would fit")
+        self.refused(found, "one fit of random_forest n_estimators=100000 takes about", "MiB are left", "(logistic C=1.0 would fit)")
         self.assertEqual(found.kind("model"), [])
         found = self.task("train", SLOW, 2, WHARF_ML_MEMORY="100m")
         self.refused(found, "the data doesn't fit: 3000 rows", "sample fewer rows (sampling)")

@@ -7,10 +7,11 @@ import unittest
 
 from case import PYTHON  # noqa: F401 (puts the package on the path)
 from wharf_ml import limits
-from wharf_ml.algorithms import ALGORITHMS
 from wharf_ml.fields import load_json
+from wharf_ml.handling import METRICS
+from wharf_ml.reference import reference
 from wharf_ml.refusal import Refused
-from wharf_ml.task import TASKS, json_schema, read_task
+from wharf_ml.task import json_schema, read_task
 
 ROOT = os.path.join(os.path.dirname(PYTHON), "..", "..")
 GOOD = {"prediction_type": "binary", "target": "y", "algorithms": [{"name": "logistic"}]}
@@ -88,12 +89,20 @@ class Tasks(unittest.TestCase):
         with open(os.path.join(ROOT, "docs", "schemas", "ml-task.schema.json"), encoding="utf-8") as stream:
             self.assertEqual(json.load(stream), json_schema(), "make it again: python3 -m wharf_ml schema")
 
-    def test_every_key_is_documented(self):
+    def test_the_guide_says_the_same(self):
         with open(os.path.join(ROOT, "docs", "machine-learning.md"), encoding="utf-8") as stream:
             text = stream.read()
-        names = {name for record in TASKS.values() for name in record.fields} | set(ALGORITHMS)
-        names |= {name for algorithm in ALGORITHMS.values() for name in algorithm.parameters}
-        self.assertEqual([name for name in sorted(names) if "`%s`" % name not in text], [])
+        self.assertIn(reference(), text, "make it again: python3 -m wharf_ml reference")
+        for name, names in METRICS.items():
+            for each in names:
+                self.assertIn("`%s`" % each, text, name)
+
+    def test_the_metrics_are_those_of_the_evaluation(self):
+        try:
+            from wharf_ml import evaluation
+        except ImportError as error:
+            self.skipTest(str(error))
+        self.assertEqual({kind: set(names) for kind, names in METRICS.items()}, {k: set(n) for k, n in evaluation.METRICS.items()})
 
 
 class Limits(unittest.TestCase):
