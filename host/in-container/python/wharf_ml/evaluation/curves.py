@@ -12,7 +12,7 @@ POINTS = 200
 #: Points of a curve of one class among many.
 POINTS_OF_CLASS = 60
 #: Of multiclass models, so many classes get curves of their own: those with the most rows.
-CLASSES_WITH_CURVES = 12
+CLASSES_WITH_CURVES = 8
 BINS = 10
 
 

@@ -109,11 +109,16 @@ def _importances(predictor, X, y, names, task, context, notes):
     if short:
         notes.append("After %d seconds %d columns had been permuted less than %d times." % (SECONDS, short, REPEATS))
     found = [
-        {"feature": plain.text(name), "mean": np.mean(drop), "std": np.std(drop), "repeats": len(drop)}
+        {"feature": plain.text(name), "mean": _level(np.mean(drop)), "std": np.std(drop), "repeats": len(drop)}
         for name, drop in drops.items()
         if drop and np.isfinite(drop).all()
     ]
     return sorted(found, key=lambda entry: -entry["mean"]), about
+
+
+def _level(mean):
+    # What rounding leaves of two equal scores is nothing.
+    return 0.0 if abs(mean) < 1e-12 else float(mean)
 
 
 def _shuffled(X, name, order):

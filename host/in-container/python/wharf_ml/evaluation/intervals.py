@@ -115,6 +115,9 @@ def _bootstrap(wanted, entries, made, context):
             if bounds is None:
                 entries[name]["why_no_interval"] = "it isn't defined in most resampled versions of these rows"
                 continue
+            if bounds[0] == bounds[1]:
+                entries[name]["why_no_interval"] = "every resampled version of these rows gives the same"
+                continue
             if factor != 1.0:
                 centre = replicas.once(name, few)
                 bounds = [entries[name]["value"] + (bound - centre) * factor for bound in bounds]

@@ -113,9 +113,9 @@ def costs(task, labels):
             if value is not None and len(labels) > 1:
                 table[place] = float(value)
     elif given is not None:
-        given = np.asarray(given, dtype=float)
         size = len(given)
-        if given.ndim != 2 or given.shape != (size, size) or size > len(labels):
+        square = 0 < size <= len(labels) and all(np.ndim(row) == 1 and len(row) == size for row in given)
+        if not square:
             raise ValueError("cost_matrix must have a row and a column for each of the %d classes" % len(labels))
         table[:size, :size] = given
     return table

@@ -42,8 +42,8 @@ def comparison(found):
         )  # fmt: skip
     if rows:
         heads = ["Metric", "Old", "New", "Difference", "95\u202f% interval", "New model is"]
-        whole = table("Both models on the same rows; intervals by a paired bootstrap.", heads, rows, [False, True, True, True, True, False])
-        parts.append(element("div", _forest(entries), element("div", whole, class_="card"), class_="figures"))
+        whole = table("Both models on the same rows; intervals by a paired bootstrap.", heads, rows, [False, True, True, True, True, False], wide=5)
+        parts.append(element("div", _forest(entries), element("div", whole, class_="card"), class_="pair"))
     return parts
 
 
@@ -84,10 +84,10 @@ def drift(found):
     levels = {level: sum(entry.get("drift") == level for entry in entries) for level in ("strong", "some", "none")}
     parts = [
         element(
-            "p", "%s new rows beside %s that the old model was trained on. Of %d columns, " % (
-                wording.count(found.get("rows")), wording.count(found.get("rows_old")), len(entries)),
-            element("span", "%d have drifted strongly" % levels["strong"], class_="bad" if levels["strong"] else "soft"),
-            ", %d somewhat and %d not." % (levels["some"], levels["none"]),
+            "p", "%s new rows beside %s that the old model was trained on. Columns that have drifted: " % (
+                wording.count(found.get("rows")), wording.count(found.get("rows_old"))),
+            element("span", "%d strongly" % levels["strong"], class_="bad" if levels["strong"] else None),
+            ", %d somewhat, %d not; %d in all." % (levels["some"], levels["none"], len(entries)),
         )
     ]  # fmt: skip
     if found.get("new_columns"):
@@ -101,7 +101,7 @@ def drift(found):
         rows.append(
             [
                 wording.name(entry.get("feature")), element("span", level or "–", class_=style), wording.number(entry.get("psi"), 3),
-                test, "%s → %s" % (wording.percent(entry.get("missing_old")), wording.percent(entry.get("missing"))), _remark(entry),
+                test, _missing(entry), _remark(entry),
             ]
         )  # fmt: skip
     if rows:
@@ -114,6 +114,11 @@ def drift(found):
     if drawn:
         parts.append(element("div", drawn, class_="figures small"))
     return parts
+
+
+def _missing(entry):
+    before, now = wording.percent(entry.get("missing_old")), wording.percent(entry.get("missing"))
+    return now if before == now else "%s → %s" % (before, now)
 
 
 def _remark(entry):
@@ -139,11 +144,11 @@ def _bins(entry):
         names += ["%s to %s" % pair for pair in zip(edges, edges[1:])] + (["from %s" % edges[-1]] if edges else [])
     title, row, left, width = wording.short(entry.get("feature")), 26, 132, 360
     scale = Scale(0.0, span(bins["old"], bins["new"])[1] or 1.0, "", percent=True, exact=True)
-    long = lambda value: (width - left - 62) * scale.at(value or 0.0)  # noqa: E731
+    long = lambda value: (width - left - 84) * scale.at(value or 0.0)  # noqa: E731
     content, height = [], 8 + row * len(names)
     for at, (name, old, new) in enumerate(zip(names, bins["old"], bins["new"])):
         y = 4 + row * at
-        content.append(element("text", wording.short(name, 21), x=left - 6, y=y + 15, class_="end"))
+        content.append(element("text", wording.short(name, 19), x=left - 6, y=y + 15, class_="end"))
         content.append(element("rect", x=left, y=y + 2, width=max(0.6, long(old)), height=9.0, class_="mark f8"))
         content.append(element("rect", x=left, y=y + 12, width=max(0.6, long(new)), height=9.0, class_="mark f2"))
         text = "%s → %s" % (wording.percent(old, 0), wording.percent(new, 0))

@@ -48,7 +48,7 @@ def span(*columns, zero=False):
 class Chart:
     """A plane with two axes that marks are put on."""
 
-    def __init__(self, x, y, width=360, height=250, left=50, right=14, top=8, bottom=40):
+    def __init__(self, x, y, width=360, height=250, left=50, right=20, top=8, bottom=40):
         self.x, self.y = x, y
         self.width, self.height = width, height
         self.left, self.right, self.top, self.bottom = left, width - right, top, height - bottom
@@ -170,7 +170,7 @@ def row_bars(rows, title, description, label, percent=False, series=1):
     zero = place(0)
     for at, (name, value, low, high, text) in enumerate(rows):
         y = 4 + at * height_of
-        content.append(element("text", wording.short(name, 21), x=names, y=y + 15, class_="end"))
+        content.append(element("text", wording.short(name, 19), x=names, y=y + 15, class_="end"))
         if not wording.is_number(value):
             continue
         content.append(
@@ -191,11 +191,11 @@ def row_bars(rows, title, description, label, percent=False, series=1):
 def cells(rows_of, columns_of, shares, texts, title, description, row_label, column_label):
     """A grid of cells, darker where the share is larger; ``texts`` may be None where there is no room."""
     size_x, size_y = len(columns_of), len(rows_of)
-    width, left, top, label_room = 360, 92, 22, 0
-    side = min((width - left - 6) / size_x, 62)
+    width, left, top = 360, 92, 22
+    side = min((width - left - 6) / size_x, 96)
     many = size_x > 12
-    label_room = 62
-    height = top + side * size_y + (label_room if not many else 14)
+    # Names below lie flat where there is room, and need more of it where there is none.
+    height = top + side * size_y + (6 if many else 22 if side >= 50 else 66)
     content = [
         element("text", row_label, x=11, y=top + side * size_y / 2, class_="axis mid",
                 transform="rotate(-90 11 %.0f)" % (top + side * size_y / 2)),
@@ -223,9 +223,12 @@ def cells(rows_of, columns_of, shares, texts, title, description, row_label, col
             if texts is not None:
                 upper, lower = texts[row][column]
                 style = "mid" + (" on" if share > 0.5 else "")
-                content.append(element("text", upper, x=x + side / 2, y=y + side / 2 + (0 if lower else 4), class_=style))
+                large = " big" if side > 70 else ""
+                content.append(
+                    element("text", upper, x=x + side / 2, y=y + side / 2 + (0 if lower else 4), class_=style + large)
+                )
                 if lower:
-                    content.append(element("text", lower, x=x + side / 2, y=y + side / 2 + 13, class_=style))
+                    content.append(element("text", lower, x=x + side / 2, y=y + side / 2 + 15, class_=style))
     if many:
         content.append(
             element("rect", x=left, y=top, width=side * size_x, height=side * size_y, class_="ref", fill="none")

@@ -26,10 +26,10 @@ def importances(found):
         say += " The %d most important of %d." % (BARS, len(entries))
     svg = row_bars(bars, title, "A bar for each of the most important columns.", label if len(label) < 44 else "Importance")
     data = [[entry["feature"], entry["mean"], entry.get("std")] for entry in entries]
-    return figure(title, say, svg, data=(["Column", "Mean", "Standard deviation"], data))
+    return figure(title, say, svg, data=(["Column", "Mean", "Standard deviation"], data), class_="tall" if len(bars) > 8 else None)
 
 
-def dependences(found, target):
+def dependences(found):
     """One figure for each column whose partial dependence is known."""
     entries = (found.get("partial_dependence") or ())[:FIGURES]
     binary = found.get("prediction_type") == "binary"
@@ -37,10 +37,10 @@ def dependences(found, target):
     low, high = span(*[column for entry in entries for column in entry.get("means") or ()])
     if found.get("prediction_type") in ("binary", "multiclass"):
         low, high = max(0.0, low), min(1.0, high)
-    return [_dependence(entry, binary, target, low, high) for entry in entries]
+    return [_dependence(entry, binary, low, high) for entry in entries]
 
 
-def _dependence(entry, binary, target, low, high):
+def _dependence(entry, binary, low, high):
     title = wording.short(entry.get("feature"))
     if entry.get("why_not") or not entry.get("means"):
         return absent(title, entry.get("why_not") or "nothing was computed")

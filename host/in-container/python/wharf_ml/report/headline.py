@@ -182,16 +182,17 @@ def metrics_table(splits):
     if not shown:
         return None
     names = list(dict.fromkeys(name for split in shown for name in split["metrics"]))
-    rows = []
+    rows, classes = [], []
     for name in names:
         entries = [split["metrics"].get(name) or {} for split in shown]
         label = next((entry["label"] for entry in entries if entry.get("label")), wording.metric(name))
         main = any(split.get("main_metric") == name for split in shown)
         arrow = "↑" if next((e["greater_is_better"] for e in entries if "greater_is_better" in e), True) else "↓"
+        classes.append("chosen" if main else None)
         rows.append([[element("strong", label) if main else label, " ", element("span", arrow, class_="soft")], *map(_cell, entries)])
     heads = ["Metric"] + [wording.name(split.get("split")) for split in shown]
     caption = "With 95\u202f% intervals below, where they mean something. ↑: more is better, ↓: less is better."
-    return table(caption, heads, rows, [False] + [True] * len(shown))
+    return table(caption, heads, rows, [False] + [True] * len(shown), classes)
 
 
 def _cell(entry):

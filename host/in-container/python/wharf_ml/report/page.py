@@ -64,7 +64,7 @@ def _sections(saved, task, splits, main, models):
         yield "models", "Models tried", element("div", headline.models_table(models, main), class_="card")
     yield "quality", "How good it is", _quality(splits, main)
     if explanations:
-        yield "explanations", "What it goes by", _explanations(explanations, task)
+        yield "explanations", "What it goes by", _explanations(explanations)
     if saved.get("drift"):
         yield "drift", "Drift of the data", changes.drift(saved["drift"])
     yield "details", "Details", _details(saved, task)
@@ -82,7 +82,7 @@ def _quality(splits, main):
             drawn = values.residuals(main)
         elif kind == "clustering":
             drawn, more = values.clusters(main), values.profiles(main)
-    metrics = headline.metrics_table(splits)
+    metrics = headline.metrics_table(sorted(splits, key=lambda split: split is not main))
     notes = [
         element("p", "%s: %s." % (wording.short(split["split"]), split["why_not"]), class_="note")
         for split in splits
@@ -92,25 +92,20 @@ def _quality(splits, main):
         notes,
         element("div", drawn, class_="figures") if drawn else None,
         element("div", element("h3", "Metrics"), metrics, class_="card") if metrics else None,
-        element("p"),
         more,
     ]
 
 
-def _explanations(found, task):
+def _explanations(found):
     if found.get("why_not"):
         return element("p", "Not explained: %s." % found["why_not"])
     notes = [element("p", note, class_="soft") for note in found.get("notes") or ()]
     bars = explained.importances(found)
-    dependences = explained.dependences(found, task.get("target"))
-    parts = [notes, element("div", bars, class_="figures") if bars is not None else None]
+    dependences = explained.dependences(found)
     if dependences:
-        parts += [
-            element("h3", "Partial dependence"),
-            element("p", "The mean prediction when one column has the same value in every row.", class_="soft"),
-            element("div", dependences, class_="figures small"),
-        ]
-    return parts
+        text = "Beside the importances, partial dependence: the mean prediction when one column has the same value in every row."
+        notes.append(element("p", text, class_="soft"))
+    return [notes, element("div", bars, dependences, class_="figures") if bars is not None or dependences else None]
 
 
 def _details(saved, task):

@@ -212,7 +212,7 @@ def _of_classes(main):
         chart.line(entry["roc"]["false_positive_rate"], entry["roc"]["true_positive_rate"], at + 1, thin=True)
         calibration.line(entry["calibration"]["predicted"], entry["calibration"]["observed"], at + 1, thin=True)
     legend = key([(at + 1, wording.name(entry["class"])) for at, entry in enumerate(classes)])
-    say = "The nearer to the upper left corner the better; the dashed line is guessing. At most eight classes, the largest ones first by order."
+    say = "The nearer to the upper left corner the better; the dashed line is guessing. Of the largest classes, eight at most."
     data = ["Class", "Rows", "Area"], [[entry["class"], entry["rows"], entry["roc_auc"]] for entry in classes]
     bins = [
         [entry["class"], *values]

@@ -4,14 +4,13 @@ from wharf_ml.report import wording
 from wharf_ml.report.markup import element, join
 
 
-def figure(title, say, svg, *more, data=None):
+def figure(title, say, svg, *more, data=None, class_=None):
     """A drawing with a heading, a sentence, and its data as a table: (headings, rows)."""
-    table = None
+    details = None
     if data is not None:
-        table = element(
-            "details", element("summary", "Data of this plot"), numbers_table(title, data[0], data[1])
-        )
-    return element("figure", element("figcaption", element("h3", title), element("p", say) if say else None), svg, *more, table)
+        details = element("details", element("summary", "Data of this plot"), numbers_table(title, data[0], data[1]))
+    caption = element("figcaption", element("h3", title), element("p", say) if say else None)
+    return element("figure", caption, svg, *more, details, class_=class_)
 
 
 #: Rows of a table of a plot's data; curves are thinned, since the JSON files beside the report have all points.
@@ -44,5 +43,7 @@ def table(caption, headings, rows, numeric=None, classes=None, wide=None):
             for at, cell in enumerate(row)
         ]
         body.append(element("tr", cells_of_row, class_=classes[place] if classes else None))
-    whole = element("table", element("caption", caption), element("thead", head), element("tbody", body))
-    return element("div", whole, class_="scroll", tabindex=0, role="region", aria_label=join(caption))
+    whole = element("table", element("thead", head), element("tbody", body), aria_label=caption)
+    scrolls = element("div", whole, class_="scroll", tabindex=0, role="region", aria_label=caption)
+    # Not a caption of the table: it would be as wide as that, and scroll with it.
+    return join(element("p", caption, class_="caption"), scrolls)
