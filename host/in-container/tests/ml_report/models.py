@@ -93,6 +93,13 @@ def logistic(**more):
     return make_pipeline(StandardScaler(), linear_model.LogisticRegression(max_iter=200, **more))
 
 
+def evaluation_of(classes, X, y, task):
+    """What `Fixed` is worth on rows."""
+    from wharf_ml import evaluation
+
+    return evaluation.evaluate(Fixed(classes), "test", X, y, None, task, context())
+
+
 class MlCase(unittest.TestCase):
     def json(self, found):
         """The same, having been JSON: it must hold no NaN and nothing that JSON has no form for."""

@@ -194,8 +194,9 @@ def cells(rows_of, columns_of, shares, texts, title, description, row_label, col
     width, left, top = 360, 92, 22
     side = min((width - left - 6) / size_x, 96)
     many = size_x > 12
+    flat = side >= 50 or all(6.5 * len(name) < side for name in columns_of)
     # Names below lie flat where there is room, and need more of it where there is none.
-    height = top + side * size_y + (6 if many else 22 if side >= 50 else 66)
+    height = top + side * size_y + (6 if many else 22 if flat else 66)
     content = [
         element("text", row_label, x=11, y=top + side * size_y / 2, class_="axis mid",
                 transform="rotate(-90 11 %.0f)" % (top + side * size_y / 2)),
@@ -236,8 +237,8 @@ def cells(rows_of, columns_of, shares, texts, title, description, row_label, col
     else:
         for column, name in enumerate(columns_of):
             x, y = left + (column + 0.5) * side, top + side * size_y + 12
-            if side >= 50:
-                content.append(element("text", wording.short(name, max(4, int(side / 6.5))), x=x, y=y, class_="mid"))
+            if flat:
+                content.append(element("text", wording.short(name, max(3, int(side / 6.5))), x=x, y=y, class_="mid"))
             else:
                 content.append(
                     element("text", wording.short(name, 10), x=x + 3, y=y, class_="end",

@@ -192,7 +192,7 @@ def _confusion(main):
     say = "Blue: right, orange: wrong; darker where it is a larger share of the true class."
     more = None
     if len(labels) > 5 and found.get("worst"):
-        rows = [[wording.name(e["true"]), wording.name(e["predicted"]), wording.count(e["rows"])] for e in found["worst"][:8]]
+        rows = [[wording.name(e["true"]), wording.name(e["predicted"]), wording.count(e["rows"])] for e in found["worst"][:4]]
         more = table("Most frequent confusions", ["True", "Predicted", "Rows"], rows, [False, False, True])
     data = None
     if len(labels) <= 30:
