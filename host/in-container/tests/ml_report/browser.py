@@ -33,7 +33,16 @@ class Browser:
         self._home = tempfile.mkdtemp(prefix="wharf-browser-")
         to_read, self._to = os.pipe()
         self._from, to_write = os.pipe()
-        command = [sys.executable, "-c", _START, str(to_read), str(to_write), PROGRAM, *_FLAGS, "--user-data-dir=" + self._home]
+        command = [
+            sys.executable,
+            "-c",
+            _START,
+            str(to_read),
+            str(to_write),
+            PROGRAM,
+            *_FLAGS,
+            "--user-data-dir=" + self._home,
+        ]
         self._process = subprocess.Popen(
             command, pass_fds=(to_read, to_write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -115,7 +124,9 @@ class Browser:
     def requests(self):
         """The addresses that the page asked for."""
         return [
-            event["params"]["request"]["url"] for event in self.events if event.get("method") == "Network.requestWillBeSent"
+            event["params"]["request"]["url"]
+            for event in self.events
+            if event.get("method") == "Network.requestWillBeSent"
         ]
 
     def picture(self, path, clip=None):

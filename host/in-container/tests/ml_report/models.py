@@ -20,7 +20,9 @@ VERSION = tuple(int(part) for part in sklearn.__version__.split(".")[:2])
 
 
 def context(**more):
-    return types.SimpleNamespace(**dict({"seed": 7, "n_jobs": 1, "memory": None, "progress": lambda text: None}, **more))
+    return types.SimpleNamespace(
+        **dict({"seed": 7, "n_jobs": 1, "memory": None, "progress": lambda text: None}, **more)
+    )
 
 
 class Predictor:

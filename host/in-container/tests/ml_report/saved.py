@@ -10,9 +10,12 @@ from wharf_ml import evaluation
 #: Names that would be something else than text, wherever they were put in as they are.
 HOSTILE = [
     "<script>window.hurt = 1</script>", "\"><img src=x onerror='window.hurt = 1'>", "</title><svg onload=window.hurt=1>",
-    "&lt;b&gt; &amp;", "javascript:window.hurt=1", "\u202egnp.exe", "]]>--></style></text></svg>", "a\x00b\ud800", "%s %d {0}",
+    "&lt;b&gt; &amp;", "javascript:window.hurt=1", "\u202egnp.exe", "]]>--></style></text></svg>", "a\x00b", "%s %d {0}",
     "ж" * 500, "",
 ]  # fmt: skip
+
+#: And what dataframes refuse, while parameters and notes may have it.
+MORE = [*HOSTILE, "a lone \ud800 surrogate"]
 
 
 def binary(names=("sick", "well"), target="diagnosis"):
@@ -45,9 +48,29 @@ def _all(kind, new, old, X, y, target, features=None):
         "comparison": evaluation.compare(old, new, X[200:], y[200:], task, context()),
         "drift": evaluation.drift(evaluation.profile(X[:200], task), new_rows, task),
         "models": [
-            {"algorithm": "random_forest", "parameters": {"n_estimators": 100}, "score": 0.81, "seconds": 2.5, "chosen": False},
-            {"algorithm": "logistic", "parameters": {"C": 1.0}, "score": 0.86, "seconds": 0.25, "chosen": True},
-            {"algorithm": "knn", "parameters": {}, "score": None, "seconds": 0.1, "chosen": False, "error": "no neighbours"},
+            {
+                "algorithm": "random_forest",
+                "parameters": {"n_estimators": 100},
+                "score": 0.81,
+                "seconds": 2.5,
+                "chosen": False,
+            },
+            {
+                "algorithm": "logistic",
+                "parameters": {"C": 1.0},
+                "score": 0.86,
+                "std": 0.02,
+                "seconds": 0.25,
+                "chosen": True,
+            },
+            {
+                "algorithm": "knn",
+                "parameters": {},
+                "score": None,
+                "seconds": 0.1,
+                "chosen": False,
+                "failed": "no neighbours",
+            },
         ],
     }
 
@@ -85,24 +108,30 @@ def hostile():
     numeric = HOSTILE[:4]
     X, y, _ = _rows((HOSTILE[0], HOSTILE[1]), numeric)
     for name in HOSTILE[4:]:
-        X[name] = np.array(HOSTILE)[np.random.default_rng(len(name)).integers(0, len(HOSTILE) - 1, 300)]
+        X[name] = np.array(HOSTILE, dtype=object)[np.random.default_rng(len(name)).integers(0, len(HOSTILE) - 1, 300)]
     model, older = (Predictor(logistic(C=c).fit(X[:200][numeric], y[:200]), numeric) for c in (1.0, 1e-4))
     for each in (model, older):
-        each.estimator_rows, each.feature_names = numeric, list(X.columns)
+        each.feature_names = list(X.columns)
         each.predict = lambda rows, each=each: each.estimator.predict(rows[numeric])
         each.predict_proba = lambda rows, each=each: each.estimator.predict_proba(rows[numeric])
     found = _all("binary", model, older, X, y, HOSTILE[0])
-    shifted = X[200:].assign(**{HOSTILE[4]: "\"><b>new</b>"})
+    shifted = X[200:].assign(**{HOSTILE[4]: '"><b>new</b>'})
     found["drift"] = evaluation.drift(evaluation.profile(X[:200], found["task"]), shifted, found["task"])
-    found["versions"] = {name: {other: other for other in HOSTILE} for name in HOSTILE}
+    found["versions"] = {name: {other: other for other in MORE} for name in MORE}
     found["models"] = [
-        {"algorithm": name, "parameters": {name: [name]}, "score": 0.5, "seconds": 1, "chosen": True, "error": name}
-        for name in HOSTILE[::2]
-    ] + [{"algorithm": name, "parameters": {name: name}, "score": 0.4, "seconds": 1} for name in HOSTILE]
+        {"algorithm": name, "parameters": {name: [name]}, "score": 0.5, "seconds": 1, "chosen": True, "failed": name}
+        for name in MORE[::2]
+    ] + [{"algorithm": name, "parameters": {name: name}, "score": 0.4, "seconds": 1} for name in MORE]
     found["metrics"] = {name: dict(found["metrics"]["test"], split=name) for name in HOSTILE[:3]}
-    found["explanations"]["notes"] = HOSTILE
-    found["task"]["features"] = {name: {"role": name} for name in HOSTILE}
+    found["explanations"]["notes"] = MORE
+    found["task"]["features"] = {name: {"role": name} for name in MORE}
     return found
 
 
-EACH = {"binary": binary, "multiclass": multiclass, "regression": regression, "clustering": clusters, "hostile": hostile}
+EACH = {
+    "binary": binary,
+    "multiclass": multiclass,
+    "regression": regression,
+    "clustering": clusters,
+    "hostile": hostile,
+}

@@ -59,7 +59,9 @@ class InABrowser(models.MlCase):
                     self.assertEqual(found["width"], width)
                     self.assertLessEqual(found["scrolls"], 0)
                     self.assertGreaterEqual(found["plots"], plots)
-                    self.assertEqual((found["empty"], found["unseen"], found["broken"], found["outside"]), (0, 0, 0, []))
+                    self.assertEqual(
+                        (found["empty"], found["unseen"], found["broken"], found["outside"]), (0, 0, 0, [])
+                    )
                     self.assertEqual((found["scripts"], found["hurt"]), (0, "undefined"))
                     self.assertGreater(found["smallest"], 9)
 

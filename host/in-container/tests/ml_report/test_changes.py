@@ -78,7 +78,9 @@ class Compare(MlCase):
         model, other = Fixed(["a", "b"]), Fixed(["a", "b", "c"])
         task = {"prediction_type": "binary"}
         self.assertIn("no rows", evaluation.compare(model, model, X[:0], y[:0], task, context())["why_not"])
-        self.assertIn("clusters", evaluation.compare(model, model, X, y, {"prediction_type": "clustering"}, context())["why_not"])
+        self.assertIn(
+            "clusters", evaluation.compare(model, model, X, y, {"prediction_type": "clustering"}, context())["why_not"]
+        )
         few = evaluation.compare(model, model, X[:5], y[:5], task, context())
         self.assertEqual(few["notes"], ["5 rows are too few for intervals."])
         X["p2"] = 0.0
@@ -130,8 +132,12 @@ class Drift(MlCase):
         self.assertLessEqual(sum(entry["drift"] != "none" for entry in found.values()), 3)
 
     def test_missing_new_and_retyped(self):
-        old = pd.DataFrame({"c": ["a", "b"] * 50, "n": np.arange(100.0), "gone": 1.0, "empty": np.nan, "holes": np.arange(100.0)})
-        new = pd.DataFrame({"c": ["a", "z"] * 50, "n": ["1", "x"] * 50, "empty": 1.0, "holes": [1.0, np.nan] * 50, "added": 1})
+        old = pd.DataFrame(
+            {"c": ["a", "b"] * 50, "n": np.arange(100.0), "gone": 1.0, "empty": np.nan, "holes": np.arange(100.0)}
+        )
+        new = pd.DataFrame(
+            {"c": ["a", "z"] * 50, "n": ["1", "x"] * 50, "empty": 1.0, "holes": [1.0, np.nan] * 50, "added": 1}
+        )
         found, whole = self.drift(old, new)
         self.assertEqual(found["c"]["new_categories"], ["z"])
         self.assertEqual(found["c"]["share_of_new_categories"], 0.5)

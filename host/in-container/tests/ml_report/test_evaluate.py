@@ -64,7 +64,9 @@ class Curves(MlCase):
 
 class Odd(MlCase):
     def evaluate(self, classes, X, y, kind, weight=None, proba=True, **task):
-        found = evaluation.evaluate(Fixed(classes, proba), "test", X, y, weight, dict(task, prediction_type=kind), context())
+        found = evaluation.evaluate(
+            Fixed(classes, proba), "test", X, y, weight, dict(task, prediction_type=kind), context()
+        )
         return self.json(found)
 
     def test_no_rows(self):

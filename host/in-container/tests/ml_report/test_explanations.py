@@ -116,7 +116,9 @@ class PartialDependence(MlCase):
         self.assertEqual(entry["outputs"], ["low", "middle", "top"])
         np.testing.assert_allclose(np.sum(entry["means"], axis=0), 1.0)
         model.predict_proba = lambda X: None
-        entry = self.json(evaluation.explain(model, X, y, {"prediction_type": "multiclass"}, context()))["partial_dependence"][0]
+        entry = self.json(evaluation.explain(model, X, y, {"prediction_type": "multiclass"}, context()))[
+            "partial_dependence"
+        ][0]
         self.assertEqual({value for column in entry["means"] for value in column}, {0.0, 1.0})
 
     def test_columns_without_a_curve(self):

@@ -45,14 +45,18 @@ class Bootstrap(MlCase):
         for at in range(60):
             truth = generator.normal(size=120)
             X = pd.DataFrame({"said": truth + generator.normal(0, 2, 120)})
-            found = evaluation.evaluate(Fixed(None), "t", X, truth, None, {"prediction_type": "regression"}, context(seed=at))
+            found = evaluation.evaluate(
+                Fixed(None), "t", X, truth, None, {"prediction_type": "regression"}, context(seed=at)
+            )
             inside += found["metrics"]["mse"]["low"] <= 4 <= found["metrics"]["mse"]["high"]
         self.assertTrue(50 <= inside <= 60, inside)
 
     def test_same_with_the_same_seed(self):
         X, y = answers(["a", "b", "c"], 200)
         found = [
-            evaluation.evaluate(Fixed(["a", "b", "c"]), "t", X, y, None, {"prediction_type": "multiclass"}, context(seed=seed))
+            evaluation.evaluate(
+                Fixed(["a", "b", "c"]), "t", X, y, None, {"prediction_type": "multiclass"}, context(seed=seed)
+            )
             for seed in (1, 1, 2)
         ]
         self.assertEqual(found[0], found[1])

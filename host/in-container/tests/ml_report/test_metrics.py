@@ -108,7 +108,10 @@ class Values(MlCase):
 
     def test_costs(self):
         X = pd.DataFrame({"said": [1, 1, 0, 0], "p0": 0.5, "p1": 0.5})
-        task = {"prediction_type": "binary", "cost_matrix": {"false_positive": 2, "false_negative": 10, "true_positive": -1}}
+        task = {
+            "prediction_type": "binary",
+            "cost_matrix": {"false_positive": 2, "false_negative": 10, "true_positive": -1},
+        }
         self.assertEqual(self.evaluated(Fixed([0, 1]), X, [1, 0, 1, 0], task)["cost"], (-1 + 2 + 10 + 0) / 4)
         X, y = answers(["a", "b", "c"], 50)
         task = {"prediction_type": "multiclass", "cost_matrix": [[0, 1, 1], [1, 0, 1], [5, 5, 0]]}
@@ -195,7 +198,11 @@ class Thresholds(MlCase):
 
     def test_cost(self):
         X, y = answers([0, 1], 300, skill=0.7)
-        task = {"prediction_type": "binary", "metric": "cost", "cost_matrix": {"false_negative": 20, "false_positive": 1}}
+        task = {
+            "prediction_type": "binary",
+            "metric": "cost",
+            "cost_matrix": {"false_negative": 20, "false_positive": 1},
+        }
         low = evaluation.choose_threshold(task, y, X["p1"])
         high = evaluation.choose_threshold(dict(task, cost_matrix={"false_positive": 20}), y, X["p1"])
         self.assertLess(low, 0.3)

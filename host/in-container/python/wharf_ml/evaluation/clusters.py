@@ -22,7 +22,9 @@ def cluster(predictor, X_transformed, labels, task, context, X=None):
     """
     labels = np.asarray(labels)
     settings.progress(context, "describing the clusters of %d rows" % len(labels))
-    matrix = X_transformed if sparse.issparse(X_transformed) or hasattr(X_transformed, "iloc") else np.asarray(X_transformed)
+    matrix = (
+        X_transformed if sparse.issparse(X_transformed) or hasattr(X_transformed, "iloc") else np.asarray(X_transformed)
+    )
     if matrix.shape[0] != len(labels):
         raise ValueError("there are %d labels for %d rows" % (len(labels), matrix.shape[0]))
     found = {
@@ -116,7 +118,15 @@ def _special(columns, within):
             if not len(here) or not spread > 0:
                 continue
             mean, overall = here.mean(), values[known].mean()
-            found.append({"column": name, "kind": kind, "mean": mean, "overall": overall, "difference": (mean - overall) / spread})
+            found.append(
+                {
+                    "column": name,
+                    "kind": kind,
+                    "mean": mean,
+                    "overall": overall,
+                    "difference": (mean - overall) / spread,
+                }
+            )
             continue
         codes, categories = values
         overall = np.bincount(codes, minlength=len(categories)) / len(codes)

@@ -28,7 +28,8 @@ def compare(old_predictor, new_predictor, X, y, task, context):
         return plain.clean(found)
     if kind != "regression" and old.labels[: old.known] != new.labels[: new.known]:
         found["notes"].append(
-            "The old model knows the classes %s, the new one %s: their averages over classes differ in what they are of."
+            "The old model knows the classes %s, the new one %s: their averages over classes differ in what "
+            "they are of."
             % tuple(", ".join(plain.text(name) for name in made.labels[: made.known][:20]) for made in (old, new))
         )
     found["agreement"] = _agreement(kind, old, new)

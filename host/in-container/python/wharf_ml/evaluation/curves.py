@@ -59,7 +59,9 @@ def of_classes(made):
 
 def _why_not(made, score):
     if score is None:
-        return "this model gives neither probabilities nor scores" if made.known > 1 else "the model knows a single class"
+        return (
+            "this model gives neither probabilities nor scores" if made.known > 1 else "the model knows a single class"
+        )
     here = np.unique(made.truth[~made.unknown])
     if len(here) < 2:
         return "the rows have a single class" if len(here) else "there are no rows of a class that the model knows"
@@ -103,7 +105,7 @@ def lift(made, score, hit):
 
 
 def calibration(hit, score, weight):
-    """Mean probability and share of the class, in bins of equal width, with Wilson intervals where rows have no weights."""
+    """Mean probability and share of the class in bins of equal width; with Wilson intervals, unless rows have weights."""
     place = np.clip((score * BINS).astype(int), 0, BINS - 1)
     each = np.ones(len(hit)) if weight is None else weight
     total = np.bincount(place, weights=each, minlength=BINS)
@@ -140,6 +142,8 @@ def scores(hit, score, weight):
     for name, rows in (("positive", hit), ("negative", ~hit)):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            each = np.histogram(np.clip(score[rows], 0, 1), bins=edges, weights=None if weight is None else weight[rows])[0]
+            each = np.histogram(
+                np.clip(score[rows], 0, 1), bins=edges, weights=None if weight is None else weight[rows]
+            )[0]
         found[name] = plain.numbers(each / max(each.sum(), np.finfo(float).tiny))
     return found

@@ -22,7 +22,9 @@ def _as_numbers(values):
     """Finite numbers of a column, and how many of its values weren't any."""
     if pd.api.types.is_datetime64_any_dtype(values):
         found = values.dropna()
-        found = (found.dt.tz_localize(None) if found.dt.tz is not None else found).astype("datetime64[s]").astype("int64")
+        found = (
+            (found.dt.tz_localize(None) if found.dt.tz is not None else found).astype("datetime64[s]").astype("int64")
+        )
         return found.to_numpy(dtype=float), 0
     found = pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
     finite = np.isfinite(found)
@@ -109,10 +111,21 @@ def drift(old_profile, X, task):
 def _drift(old, values, rows):
     kind = old.get("kind")
     entry = {
-        "kind": kind, "drift": None, "psi": None, "psi_by_chance": None, "test": None, "statistic": None, "p_value": None,
-        "missing_old": old.get("missing"), "missing": None, "new_categories": [], "share_of_new_categories": None,
-        "not_numbers": None, "why_not": None, "bins": None,
-    }  # fmt: skip
+        "kind": kind,
+        "drift": None,
+        "psi": None,
+        "psi_by_chance": None,
+        "test": None,
+        "statistic": None,
+        "p_value": None,
+        "missing_old": old.get("missing"),
+        "missing": None,
+        "new_categories": [],
+        "share_of_new_categories": None,
+        "not_numbers": None,
+        "why_not": None,
+        "bins": None,
+    }
     if values is None:
         return dict(entry, why_not="the new data doesn't have this column")
     entry["missing"] = float(values.isna().mean())
@@ -159,7 +172,9 @@ def _of_numbers(entry, old, found):
     grid = np.asarray(old["quantiles"], dtype=float)
     statistic = _kolmogorov_smirnov(grid, np.sort(found))
     size = old["values"] * len(found) / (old["values"] + len(found))
-    entry.update(test="Kolmogorov–Smirnov", statistic=statistic, p_value=float(stats.kstwobign.sf(statistic * np.sqrt(size))))
+    entry.update(
+        test="Kolmogorov–Smirnov", statistic=statistic, p_value=float(stats.kstwobign.sf(statistic * np.sqrt(size)))
+    )
 
 
 def _kolmogorov_smirnov(grid, found):

@@ -24,10 +24,19 @@ def explain(predictor, X, y, task, context):
     """
     kind = settings.prediction_type(task)
     X, y, notes = _sample(X, y, kind, context)
-    found = {"prediction_type": kind, "rows": len(X), "notes": notes, "why_not": None, "importances": [], "partial_dependence": []}
+    found = {
+        "prediction_type": kind,
+        "rows": len(X),
+        "notes": notes,
+        "why_not": None,
+        "importances": [],
+        "partial_dependence": [],
+    }
     names = settings.input_columns(X, task, predictor)
     if not len(X) or not names:
-        found["why_not"] = "there are no rows" if not len(X) else "the model has no input columns among those of the rows"
+        found["why_not"] = (
+            "there are no rows" if not len(X) else "the model has no input columns among those of the rows"
+        )
         return plain.clean(found)
     found["importances"], about = _importances(predictor, X, y, names, task, context, notes)
     found.update(about)
@@ -76,7 +85,9 @@ class _Scorer:
                 continue
             self.name, self.label = chosen.name, chosen.label
             self.sign = 1 if chosen.greater_is_better else -1
-            self._score = lambda rows: self.sign * replicas.once(name, outcomes.again(made, predictor, rows, chosen.needs))
+            self._score = lambda rows: (
+                self.sign * replicas.once(name, outcomes.again(made, predictor, rows, chosen.needs))
+            )
             return
 
     def __call__(self, rows):
@@ -99,7 +110,7 @@ def _importances(predictor, X, y, names, task, context, notes):
     about["baseline"] = baseline * score.sign
     drops = {name: [] for name in names}
     settings.progress(context, "permuting %d columns of %d rows, %d times" % (len(names), len(X), REPEATS))
-    for repeat in range(REPEATS):
+    for _ in range(REPEATS):
         for name in names:
             # Drawn in any case, so that one column's time doesn't change another column's numbers.
             order = generator.permutation(len(X))

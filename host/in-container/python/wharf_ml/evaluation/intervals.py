@@ -30,7 +30,9 @@ def delong(positive, score):
     ranks = stats.rankdata(np.concatenate([hits, misses]))
     of_hits = (ranks[:m] - stats.rankdata(hits)) / n
     of_misses = 1 - (ranks[m:] - stats.rankdata(misses)) / m
-    return of_hits.mean(), (of_hits.var(ddof=1) / m if m > 1 else np.nan) + (of_misses.var(ddof=1) / n if n > 1 else np.nan)
+    return of_hits.mean(), (of_hits.var(ddof=1) / m if m > 1 else np.nan) + (
+        of_misses.var(ddof=1) / n if n > 1 else np.nan
+    )
 
 
 def _exact(name, made):
@@ -63,7 +65,7 @@ def sample(made, context, purpose):
 
 
 def add(entries, made, context):
-    """Adds ``low``, ``high``, ``level`` and ``method`` to the entries of metrics by name, or says why there are none."""
+    """Adds ``low``, ``high``, ``level`` and ``method`` to the entries of metrics, or says why there are none."""
     wanted = []
     for name, entry in entries.items():
         entry.update(low=None, high=None, level=None, method=None)

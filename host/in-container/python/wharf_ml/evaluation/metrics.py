@@ -70,7 +70,9 @@ class Metric:
 
     def bound(self, task):
         """The same metric, as the scorer of one task."""
-        again = Metric(self.name, self.label, self._function, "greater" if self.greater_is_better else "less", self.needs)
+        again = Metric(
+            self.name, self.label, self._function, "greater" if self.greater_is_better else "less", self.needs
+        )
         again.task = task
         return again
 
@@ -100,8 +102,8 @@ def _clustered(made):
 def costs(task, labels):
     """The cost of each answer, by true class and predicted class: ``cost_matrix`` of the task.
 
-    For binary a table of ``true_positive``, ``false_positive``, ``true_negative``, ``false_negative`` (or tp, fp, tn, fn);
-    else rows of numbers in the order of the classes. A wrong answer costs 1 and a right one 0 where nothing is said.
+    For binary a table of ``true_positive``, ``false_positive``, ``true_negative`` and ``false_negative`` (or tp, fp, tn
+    and fn), else rows of numbers in the order of the classes. A wrong answer costs 1 and a right one 0 where nothing is said.
     """
     given = (task or {}).get("cost_matrix")
     table = 1.0 - np.eye(len(labels))

@@ -12,8 +12,8 @@ CHUNK_ROWS = 100_000
 class Outcomes:
     """True and predicted values of the same rows.
 
-    Classes are codes here: places in ``labels``, which are the model's classes in their order, and after them those that
-    only the data has. Metrics of codes are those of the classes, since their order is the same.
+    Classes are codes here: places in ``labels``, which are the model's classes in their order, and after them those
+    that only the data has. Metrics of codes are those of the classes, since their order is the same.
     """
 
     def __init__(self, kind, truth, predicted, proba=None, scores=None, weight=None, labels=(), known=0, matrix=None):
@@ -65,7 +65,7 @@ class Outcomes:
 
 
 def of(predictor, X, y, sample_weight, task, needs=None):
-    """Asks the model about the rows that have a target; with ``needs`` of a metric, for no more than that metric takes."""
+    """Asks the model about the rows that have a target; with ``needs``, for no more than such a metric takes."""
     from wharf_ml.evaluation import metrics
 
     kind = settings.prediction_type(task)
@@ -113,13 +113,19 @@ def _ask(made, predictor, X, needs):
     if both is not None:
         # Once through the pipeline for both.
         parts = [both(X.iloc[at : at + CHUNK_ROWS]) for at in range(0, len(X), CHUNK_ROWS)]
-        made.proba = None if parts[0][1] is None else np.concatenate([np.asarray(part[1], dtype=float) for part in parts])
+        made.proba = (
+            None if parts[0][1] is None else np.concatenate([np.asarray(part[1], dtype=float) for part in parts])
+        )
     if needs in (None, "labels"):
         predicted = _predict(predictor, X, object) if both is None else np.concatenate([part[0] for part in parts])
-        made.predicted = pd.Index(made.labels[: made.known], dtype=object).get_indexer(pd.Index(predicted, dtype=object))
+        made.predicted = pd.Index(made.labels[: made.known], dtype=object).get_indexer(
+            pd.Index(predicted, dtype=object)
+        )
         odd = made.predicted < 0
         if odd.any():
-            raise ValueError("the model predicted %r, which isn't among its classes" % (plain.label(predicted[odd][0]),))
+            raise ValueError(
+                "the model predicted %r, which isn't among its classes" % (plain.label(predicted[odd][0]),)
+            )
     if needs == "labels":
         return
     if both is None:

@@ -84,7 +84,13 @@ def _of_column(ask, X, name, task):
         shown = [plain.label(value) for value in counts.index]
         share = plain.numbers(counts / len(X))
     means = _means(ask, X, name, grid)
-    return {"kind": kind, "values": shown, "share": share, "means": [plain.numbers(column) for column in means.T], "why_not": None}
+    return {
+        "kind": kind,
+        "values": shown,
+        "share": share,
+        "means": [plain.numbers(column) for column in means.T],
+        "why_not": None,
+    }
 
 
 def _means(ask, X, name, grid):

@@ -1,7 +1,7 @@
 """Replicas: metrics of many resampled versions of the same rows at once.
 
-A replica is a weight for each row: how often the row was drawn, times its own weight. So metrics of hundreds of replicas
-are a few array operations. With weights of 1 each function here gives what scikit-learn gives.
+A replica is a weight for each row: how often the row was drawn, times its own weight. So metrics of hundreds of
+replicas are a few array operations. With weights of 1 each function here gives what scikit-learn gives.
 """
 
 import numpy as np

@@ -11,8 +11,8 @@ BY = ("f1", "accuracy", "balanced_accuracy", "mcc", "cost")
 def choose_threshold(task, y_true, proba, sample_weight=None, positive=None):
     """The threshold that is best by the task's metric; a row is positive when its probability is at least that.
 
-    ``proba`` is the positive class's probability, or a column for each of both classes. The positive class is ``positive``,
-    else the second of the classes in order. Of equally good thresholds it takes the one nearest to 0.5.
+    ``proba`` is the positive class's probability, or a column for each of both classes. The positive class is
+    ``positive``, else the second of the classes in order. Of equally good thresholds it takes the one nearest to 0.5.
     """
     from wharf_ml.evaluation import metrics
 

@@ -4,7 +4,7 @@ import itertools
 import math
 
 from wharf_ml.report import wording
-from wharf_ml.report.markup import element, join
+from wharf_ml.report.markup import element
 
 SERIES = 8
 
@@ -28,7 +28,11 @@ class Scale:
         return (value - self.low) / (self.high - self.low)
 
     def text(self, value):
-        return wording.percent(value, 0) if self.percent else wording.number(0 if abs(value) < 1e-12 * self.high else value, 3)
+        return (
+            wording.percent(value, 0)
+            if self.percent
+            else wording.number(0 if abs(value) < 1e-12 * self.high else value, 3)
+        )
 
 
 def _step(low, high, ticks):
@@ -93,10 +97,15 @@ class Chart:
                 left, right, top = self.px(edges[at]), self.px(edges[at + 1]), self.py(height)
                 self._marks.append(
                     element(
-                        "rect", _title(titles, at), x=left, y=min(top, zero), width=max(0.5, right - left - 0.6),
-                        height=abs(zero - top), class_="mark f%d%s" % (_series(series), " pale" if pale else ""),
+                        "rect",
+                        _title(titles, at),
+                        x=left,
+                        y=min(top, zero),
+                        width=max(0.5, right - left - 0.6),
+                        height=abs(zero - top),
+                        class_="mark f%d%s" % (_series(series), " pale" if pale else ""),
                     )
-                )  # fmt: skip
+                )
 
     def dots(self, xs, ys, series=1, titles=None, radius=2.4, faint=True):
         """Points; ``series`` is one for all or a list."""
@@ -105,10 +114,14 @@ class Chart:
                 own = series[at] if isinstance(series, list) else series
                 self._marks.append(
                     element(
-                        "circle", _title(titles, at), cx=self.px(x), cy=self.py(y), r=radius,
+                        "circle",
+                        _title(titles, at),
+                        cx=self.px(x),
+                        cy=self.py(y),
+                        r=radius,
                         class_="mark f%d%s" % (_series(own), " dot" if faint else ""),
                     )
-                )  # fmt: skip
+                )
 
     def whiskers(self, xs, lows, highs):
         """Vertical intervals."""
@@ -143,7 +156,12 @@ class Chart:
 def drawing(width, height, title, description, *content):
     """An SVG with a title and a description for who can't see it."""
     return element(
-        "svg", element("title", title), element("desc", description), *content, viewBox="0 0 %d %d" % (width, height), role="img"
+        "svg",
+        element("title", title),
+        element("desc", description),
+        *content,
+        viewBox="0 0 %d %d" % (width, height),
+        role="img",
     )
 
 
@@ -170,15 +188,20 @@ def row_bars(rows, title, description, label, percent=False, series=1):
     zero = place(0)
     for at, (name, value, low, high, text) in enumerate(rows):
         y = 4 + at * height_of
-        content.append(element("text", wording.short(name, 19), x=names, y=y + 15, class_="end"))
+        content.append(element("text", wording.fitting(name, names - 2), x=names, y=y + 15, class_="end"))
         if not wording.is_number(value):
             continue
         content.append(
             element(
-                "rect", element("title", "%s: %s" % (wording.short(name), text)), x=min(zero, place(value)), y=y + 4,
-                width=max(0.6, abs(place(value) - zero)), height=height_of - 8, class_="mark f%d" % _series(series),
+                "rect",
+                element("title", "%s: %s" % (wording.short(name), text)),
+                x=min(zero, place(value)),
+                y=y + 4,
+                width=max(0.6, abs(place(value) - zero)),
+                height=height_of - 8,
+                class_="mark f%d" % _series(series),
             )
-        )  # fmt: skip
+        )
         if wording.is_number(low) and wording.is_number(high):
             middle = y + height_of / 2
             content.append(element("line", x1=place(low), x2=place(high), y1=middle, y2=middle, class_="whisker"))
@@ -194,19 +217,25 @@ def cells(rows_of, columns_of, shares, texts, title, description, row_label, col
     width, left, top = 360, 92, 22
     side = min((width - left - 6) / size_x, 96)
     many = size_x > 12
-    flat = side >= 50 or all(6.5 * len(name) < side for name in columns_of)
+    flat = side >= 50 or all(wording.fitting(name, side - 2) == name for name in columns_of)
     # Names below lie flat where there is room, and need more of it where there is none.
     height = top + side * size_y + (6 if many else 22 if flat else 66)
     content = [
-        element("text", row_label, x=11, y=top + side * size_y / 2, class_="axis mid",
-                transform="rotate(-90 11 %.0f)" % (top + side * size_y / 2)),
+        element(
+            "text",
+            row_label,
+            x=11,
+            y=top + side * size_y / 2,
+            class_="axis mid",
+            transform="rotate(-90 11 %.0f)" % (top + side * size_y / 2),
+        ),
         element("text", column_label, x=left + side * size_x / 2, y=13, class_="axis mid"),
-    ]  # fmt: skip
+    ]
     for row, values in enumerate(shares):
         y = top + row * side
         if not many:
             content.append(
-                element("text", wording.short(rows_of[row], 11), x=left - 5, y=y + side / 2 + 4, class_="end")
+                element("text", wording.fitting(rows_of[row], left - 24), x=left - 5, y=y + side / 2 + 4, class_="end")
             )
         for column, share in enumerate(values):
             if many and not share:
@@ -215,12 +244,23 @@ def cells(rows_of, columns_of, shares, texts, title, description, row_label, col
             content.append(
                 element(
                     "rect",
-                    element("title", "%s → %s: %s" % (wording.short(rows_of[row], 40), wording.short(columns_of[column], 40),
-                                                       wording.percent(share))),
-                    x=x, y=y, width=side, height=side, class_="mark cell f%d" % (1 if row == column else 2),
+                    element(
+                        "title",
+                        "%s → %s: %s"
+                        % (
+                            wording.short(rows_of[row], 40),
+                            wording.short(columns_of[column], 40),
+                            wording.percent(share),
+                        ),
+                    ),
+                    x=x,
+                    y=y,
+                    width=side,
+                    height=side,
+                    class_="mark cell f%d" % (1 if row == column else 2),
                     fill_opacity=0.04 + 0.92 * share,
                 )
-            )  # fmt: skip
+            )
             if texts is not None:
                 upper, lower = texts[row][column]
                 style = "mid" + (" on" if share > 0.5 else "")
@@ -238,12 +278,18 @@ def cells(rows_of, columns_of, shares, texts, title, description, row_label, col
         for column, name in enumerate(columns_of):
             x, y = left + (column + 0.5) * side, top + side * size_y + 12
             if flat:
-                content.append(element("text", wording.short(name, max(3, int(side / 6.5))), x=x, y=y, class_="mid"))
+                content.append(element("text", wording.fitting(name, side - 2), x=x, y=y, class_="mid"))
             else:
                 content.append(
-                    element("text", wording.short(name, 10), x=x + 3, y=y, class_="end",
-                            transform="rotate(-45 %.0f %.0f)" % (x + 3, y - 2))
-                )  # fmt: skip
+                    element(
+                        "text",
+                        wording.fitting(name, 66),
+                        x=x + 3,
+                        y=y,
+                        class_="end",
+                        transform="rotate(-45 %.0f %.0f)" % (x + 3, y - 2),
+                    )
+                )
     return drawing(width, height, title, description, content)
 
 
@@ -259,4 +305,6 @@ def swatch(series, bar=False):
 
 def key(entries, bar=False):
     """What the series of a chart are: pairs of series and text."""
-    return element("ul", [element("li", swatch(series, bar), element("span", text)) for series, text in entries], class_="key")
+    return element(
+        "ul", [element("li", swatch(series, bar), element("span", text)) for series, text in entries], class_="key"
+    )

@@ -2,7 +2,6 @@
 
 from wharf_ml.report import wording
 from wharf_ml.report.chart import Chart, Scale, key, row_bars, span
-from wharf_ml.report.markup import element
 from wharf_ml.report.performance import absent
 from wharf_ml.report.tables import figure
 
@@ -21,12 +20,19 @@ def importances(found):
     for entry in entries[:BARS]:
         mean, std = entry["mean"], entry.get("std") or 0.0
         bars.append((entry["feature"], mean, mean - std, mean + std, wording.number(mean, 2)))
-    say = "How much worse the model gets when a column's values are shuffled; the line is one standard deviation to both sides."
+    say = (
+        "How much worse the model gets when a column's values are shuffled; the line is one standard "
+        "deviation to both sides."
+    )
     if len(entries) > BARS:
         say += " The %d most important of %d." % (BARS, len(entries))
-    svg = row_bars(bars, title, "A bar for each of the most important columns.", label if len(label) < 44 else "Importance")
+    svg = row_bars(
+        bars, title, "A bar for each of the most important columns.", label if len(label) < 44 else "Importance"
+    )
     data = [[entry["feature"], entry["mean"], entry.get("std")] for entry in entries]
-    return figure(title, say, svg, data=(["Column", "Mean", "Standard deviation"], data), class_="tall" if len(bars) > 8 else None)
+    return figure(
+        title, say, svg, data=(["Column", "Mean", "Standard deviation"], data), class_="tall" if len(bars) > 8 else None
+    )
 
 
 def dependences(found):
@@ -52,7 +58,15 @@ def _dependence(entry, binary, low, high):
         rows = []
         for at, value in enumerate(values):
             mean = entry["means"][0][at]
-            rows.append((wording.short(value, 60), mean, None, None, wording.percent(mean, 0) if y.percent else wording.number(mean, 3)))
+            rows.append(
+                (
+                    wording.short(value, 60),
+                    mean,
+                    None,
+                    None,
+                    wording.percent(mean, 0) if y.percent else wording.number(mean, 3),
+                )
+            )
         svg = row_bars(rows, wording.short(entry.get("feature")), described, label, y.percent)
     else:
         dates = entry.get("kind") == "date"
@@ -73,4 +87,10 @@ def _dependence(entry, binary, low, high):
     elif binary:
         say = "Of the class %s." % wording.short(outputs[0], 40)
     names = [wording.short(each, 40) for each in outputs]
-    return figure(title, say, svg, legend, data=(["Value"] + names, [[value, *means] for value, *means in zip(values, *entry["means"])]))
+    return figure(
+        title,
+        say,
+        svg,
+        legend,
+        data=(["Value"] + names, [[value, *means] for value, *means in zip(values, *entry["means"])]),
+    )

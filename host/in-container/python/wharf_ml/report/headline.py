@@ -18,7 +18,9 @@ def main_split(splits):
     for name in _HOLD_OUT:
         if name in by_name:
             return by_name[name]
-    others = [split for split in splits if not split.get("why_not") and "train" not in str(split.get("split", "")).lower()]
+    others = [
+        split for split in splits if not split.get("why_not") and "train" not in str(split.get("split", "")).lower()
+    ]
     usable = [split for split in splits if not split.get("why_not")]
     return (others or usable or splits or [None])[0]
 
@@ -65,10 +67,16 @@ def _tiles(task, main, model, comparison):
         more = element("small", "%s interval: %s" % (level, within) if within else _none(entry))
         found.append(
             _tile(
-                join(entry.get("label") or wording.metric(main.get("main_metric")), " on ", wording.name(main.get("split"))),
-                wording.number(entry.get("value")), [more, _gauge(entry)], first=True,
+                join(
+                    entry.get("label") or wording.metric(main.get("main_metric")),
+                    " on ",
+                    wording.name(main.get("split")),
+                ),
+                wording.number(entry.get("value")),
+                [more, _gauge(entry)],
+                first=True,
             )
-        )  # fmt: skip
+        )
         found.append(_tile("Rows it was measured on", wording.count(main.get("rows"))))
         if wording.is_number(main.get("threshold")):
             found.append(_tile("Threshold", wording.number(main["threshold"])))
@@ -80,7 +88,9 @@ def _tiles(task, main, model, comparison):
         found.append(_tile("Training", "%s s" % wording.number(model["seconds"], 3)))
     entry = ((comparison or {}).get("metrics") or {}).get((comparison or {}).get("main_metric")) or {}
     if entry.get("verdict"):
-        text, style = {"better": ("Better", "good"), "worse": ("Worse", "bad")}.get(entry["verdict"], ("No clear difference", ""))
+        text, style = {"better": ("Better", "good"), "worse": ("Worse", "bad")}.get(
+            entry["verdict"], ("No clear difference", "")
+        )
         found.append(_tile("Beside the old model", element("span", text, class_=style)))
     return found
 
@@ -114,13 +124,16 @@ def _sentence(main):
         positive = next((entry for entry in entries if entry["class"] == main.get("positive_class")), None)
         if positive and positive.get("recall") is not None and positive.get("precision") is not None:
             return join(
-                "Of 100 rows of the class ", wording.name(positive["class"]),
+                "Of 100 rows of the class ",
+                wording.name(positive["class"]),
                 " it finds %.0f; of 100 rows that it puts there, %.0f belong there."
                 % (100 * positive["recall"], 100 * positive["precision"]),
-            )  # fmt: skip
+            )
     if main.get("prediction_type") == "multiclass":
         accuracy = ((main.get("metrics") or {}).get("accuracy") or {}).get("value")
-        return "It puts %s of the rows into the right class." % wording.percent(accuracy) if accuracy is not None else None
+        return (
+            "It puts %s of the rows into the right class." % wording.percent(accuracy) if accuracy is not None else None
+        )
     quantiles = (main.get("residuals") or {}).get("quantiles") or {}
     if wording.is_number(quantiles.get("0.25")) and wording.is_number(quantiles.get("0.75")):
         half = [wording.number(quantiles[name], 3) for name in ("0.25", "0.75")]
@@ -130,7 +143,9 @@ def _sentence(main):
 
 def models_table(models, main):
     """All models of the search, the best first."""
-    greater = ((main or {}).get("metrics") or {}).get((main or {}).get("main_metric"), {}).get("greater_is_better", True)
+    greater = (
+        ((main or {}).get("metrics") or {}).get((main or {}).get("main_metric"), {}).get("greater_is_better", True)
+    )
 
     def order(model):
         score = model.get("score")
@@ -147,14 +162,17 @@ def models_table(models, main):
     for model in shown:
         score = model.get("score")
         name = wording.algorithm(model.get("algorithm"))
-        about = model.get("error") or model.get("why_not")
+        about = model.get("failed") or model.get("error")
         rows.append(
             [
                 join(name, " ", element("small", "chosen", class_="good")) if model.get("chosen") else name,
-                wording.number(score, 5),
+                [wording.number(score, 5), _spread(model.get("std"))],
                 _bar(score, low, high, greater),
                 "%s s" % wording.number(model.get("seconds"), 3) if wording.is_number(model.get("seconds")) else "–",
-                element("bdi", "failed: %s" % wording.short(about, 200) if about else wording.parameters(model.get("parameters"))),
+                element(
+                    "bdi",
+                    "failed: %s" % wording.short(about, 200) if about else wording.parameters(model.get("parameters")),
+                ),
             ]
         )
         classes.append("chosen" if model.get("chosen") else None)
@@ -165,6 +183,15 @@ def models_table(models, main):
     return table(caption, heads, rows, [False, True, False, True, False], classes, wide=4)
 
 
+def _spread(std):
+    """How much the score differs between folds."""
+    return (
+        element("small", " ± %s" % wording.number(std, 2), class_="soft")
+        if wording.is_number(std) and std > 0
+        else None
+    )
+
+
 def _bar(score, low, high, greater):
     """How far a score is from the worst one to the best one shown."""
     if not wording.is_number(score):
@@ -173,7 +200,9 @@ def _bar(score, low, high, greater):
     share = share if greater else 1 - share if high > low else 1.0
     # The worst one keeps a bit, or it would look like one without a score.
     width = 4 + 56 * (share if math.isfinite(share) else 0.0)
-    return element("svg", element("rect", x=0, y=2, width=width, height=10, class_="f1"), width=60, height=14, aria_hidden="true")
+    return element(
+        "svg", element("rect", x=0, y=2, width=width, height=10, class_="f1"), width=60, height=14, aria_hidden="true"
+    )
 
 
 def metrics_table(splits):
@@ -189,7 +218,12 @@ def metrics_table(splits):
         main = any(split.get("main_metric") == name for split in shown)
         arrow = "↑" if next((e["greater_is_better"] for e in entries if "greater_is_better" in e), True) else "↓"
         classes.append("chosen" if main else None)
-        rows.append([[element("strong", label) if main else label, " ", element("span", arrow, class_="soft")], *map(_cell, entries)])
+        rows.append(
+            [
+                [element("strong", label) if main else label, " ", element("span", arrow, class_="soft")],
+                *map(_cell, entries),
+            ]
+        )
     heads = ["Metric"] + [wording.name(split.get("split")) for split in shown]
     caption = "With 95\u202f% intervals below, where they mean something. ↑: more is better, ↓: less is better."
     return table(caption, heads, rows, [False] + [True] * len(shown), classes)
@@ -199,4 +233,7 @@ def _cell(entry):
     if not wording.is_number(entry.get("value")):
         return element("small", entry.get("why_not") or "–", class_="soft")
     within = wording.interval(entry)
-    return [wording.number(entry["value"], 5), [element("br"), element("small", within, class_="soft")] if within else None]
+    return [
+        wording.number(entry["value"], 5),
+        [element("br"), element("small", within, class_="soft")] if within else None,
+    ]

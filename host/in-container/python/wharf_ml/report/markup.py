@@ -4,7 +4,9 @@ import html
 import re
 
 #: Characters that HTML has no place for, and those that turn the direction of what follows.
-_ODD = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+_ODD = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
+)
 _VOID = frozenset(["meta", "br", "hr", "col"])
 
 
@@ -54,4 +56,4 @@ def style(css):
 
 def document(head, body):
     """The whole page."""
-    return str(Markup("<!doctype html>\n<html lang=\"en\">\n<head>%s</head>\n<body>%s</body>\n</html>\n" % (head, body)))
+    return str(Markup('<!doctype html>\n<html lang="en">\n<head>%s</head>\n<body>%s</body>\n</html>\n' % (head, body)))

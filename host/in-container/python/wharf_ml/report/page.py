@@ -20,7 +20,9 @@ def write(saved):
     ``explanations``, ``comparison``, ``drift`` and ``models``; each may be missing or None.
     """
     task = saved.get("task") or {}
-    splits = [dict(found, split=found.get("split") or name) for name, found in (saved.get("metrics") or {}).items() if found]
+    splits = [
+        dict(found, split=found.get("split") or name) for name, found in (saved.get("metrics") or {}).items() if found
+    ]
     if not task.get("prediction_type") and splits:
         task = dict(task, prediction_type=splits[0].get("prediction_type"))
     main = headline.main_split(splits)
@@ -35,8 +37,10 @@ def write(saved):
     )
     body = [element("section", element("h2", title, id=anchor), content) for anchor, title, content in sections]
     foot = element("footer", "All numbers, with every digit, are in the JSON files beside this page.")
-    title = "Model of %s" % wording.short(task["target"]) if task.get("target") not in (None, "") else wording.kind(
-        task.get("prediction_type")
+    title = (
+        "Model of %s" % wording.short(task["target"])
+        if task.get("target") not in (None, "")
+        else wording.kind(task.get("prediction_type"))
     )
     return document(_head(title), join(top, element("main", body), foot))
 
@@ -103,7 +107,10 @@ def _explanations(found):
     bars = explained.importances(found)
     dependences = explained.dependences(found)
     if dependences:
-        text = "Beside the importances, partial dependence: the mean prediction when one column has the same value in every row."
+        text = (
+            "Beside the importances, partial dependence: the mean prediction when one column has the same "
+            "value in every row."
+        )
         notes.append(element("p", text, class_="soft"))
     return [notes, element("div", bars, dependences, class_="figures") if bars is not None or dependences else None]
 
@@ -113,7 +120,13 @@ def _details(saved, task):
     versions = _flat(saved.get("versions"))
     if versions:
         rows = [[element("bdi", name), element("bdi", wording.short(value, 200))] for name, value in versions[:200]]
-        parts.append(element("details", element("summary", "Versions"), table("What the model was made with.", ["What", "Version"], rows)))
+        parts.append(
+            element(
+                "details",
+                element("summary", "Versions"),
+                table("What the model was made with.", ["What", "Version"], rows),
+            )
+        )
     columns = _columns(saved.get("schema"))
     if columns:
         rows = [[wording.name(name), wording.name(kind)] for name, kind in columns[:500]]
@@ -121,7 +134,11 @@ def _details(saved, task):
         parts.append(element("details", element("summary", "Schema"), table(text, ["Column", "Type"], rows)))
     if task:
         shown = json.dumps(task, indent=2, ensure_ascii=False, default=str)
-        cut = "\n… (%d more characters: see task.json)" % (len(shown) - DETAILS_LIMIT) if len(shown) > DETAILS_LIMIT else ""
+        cut = (
+            "\n… (%d more characters: see task.json)" % (len(shown) - DETAILS_LIMIT)
+            if len(shown) > DETAILS_LIMIT
+            else ""
+        )
         parts.append(element("details", element("summary", "Task"), element("pre", shown[:DETAILS_LIMIT] + cut)))
     return element("div", parts, class_="card") if parts else None
 

@@ -21,7 +21,14 @@ def figures(main, splits):
     others = [split for split in splits if split is not main][: SPLITS - 1]
     if main.get("prediction_type") == "binary":
         shown = [main] + [split for split in others if split.get("curves")]
-        found += [_roc(shown), _precision_recall(shown), _gain(shown), _calibration(shown), _thresholds(main), _scores(main)]
+        found += [
+            _roc(shown),
+            _precision_recall(shown),
+            _gain(shown),
+            _calibration(shown),
+            _thresholds(main),
+            _scores(main),
+        ]
     else:
         found += _of_classes(main)
     return [each for each in found if each is not None]
@@ -29,7 +36,9 @@ def figures(main, splits):
 
 def absent(title, why_not):
     """The place of a figure that there is none of, with the reason."""
-    return element("figure", element("figcaption", element("h3", title)), element("p", "Not drawn: %s." % why_not, class_="soft"))
+    return element(
+        "figure", element("figcaption", element("h3", title)), element("p", "Not drawn: %s." % why_not, class_="soft")
+    )
 
 
 def _curve(split, name):
@@ -60,12 +69,15 @@ def _roc(shown):
         chart.line(curve["false_positive_rate"], curve["true_positive_rate"], at + 1, thin=at > 0)
     area = ((drawn[0][0].get("metrics") or {}).get("roc_auc")) or {}
     say = "The nearer to the upper left corner the better; the dashed line is guessing. Area: %s%s." % (
-        wording.number(area.get("value")), " (%s)" % wording.interval(area) if wording.interval(area) else "",
-    )  # fmt: skip
+        wording.number(area.get("value")),
+        " (%s)" % wording.interval(area) if wording.interval(area) else "",
+    )
     svg = chart.svg(title, "True positive rate by false positive rate on %s." % drawn[0][0]["split"])
     curve = drawn[0][1]
     data = zip(curve["threshold"], curve["false_positive_rate"], curve["true_positive_rate"])
-    return figure(title, say, svg, _split_key(drawn), data=(["Threshold", "False positive rate", "True positive rate"], data))
+    return figure(
+        title, say, svg, _split_key(drawn), data=(["Threshold", "False positive rate", "True positive rate"], data)
+    )
 
 
 def _precision_recall(shown):
@@ -99,8 +111,9 @@ def _gain(shown):
         chart.line(curve["share_of_rows"], curve["gain"], at + 1, thin=at > 0)
     curve = drawn[0][1]
     lift = ((drawn[0][0].get("metrics") or {}).get("lift") or {}).get("value")
-    say = "How much of the class is among the rows that the model is surest of. The first 10\u202f%% have %s times their share." % (
-        wording.number(lift, 3)
+    say = (
+        "How much of the class is among the rows that the model is surest of. The first 10\u202f%% have %s "
+        "times their share." % (wording.number(lift, 3))
     )
     svg = chart.svg(title, "Share of the positive class found, by share of rows looked at.")
     data = zip(curve["share_of_rows"], curve["gain"], curve["lift"])
@@ -119,11 +132,15 @@ def _calibration(shown):
     for at, (_, each) in enumerate(drawn):
         chart.line(each["predicted"], each["observed"], at + 1, thin=at > 0)
     chart.dots(
-        curve["predicted"], curve["observed"], radius=3.4, faint=False,
+        curve["predicted"],
+        curve["observed"],
+        radius=3.4,
+        faint=False,
         titles=["%s rows" % wording.count(rows) for rows in curve["rows"]],
-    )  # fmt: skip
-    say = "Of rows with a probability of 30\u202f%%, 30\u202f%% should be of the class: points on the dashed line. Mean distance: %s." % (
-        wording.percent(curve.get("expected_calibration_error"))
+    )
+    say = (
+        "Of rows with a probability of 30\u202f%%, 30\u202f%% should be of the class: points on the dashed "
+        "line. Mean distance: %s." % (wording.percent(curve.get("expected_calibration_error")))
     )
     svg = chart.svg(title, "Observed share of the positive class by predicted probability, in ten bins.")
     data = zip(curve["predicted"], curve["observed"], curve["low"], curve["high"], curve["rows"])
@@ -142,7 +159,10 @@ def _thresholds(main):
     names = (("precision", "Precision"), ("recall", "Recall"), ("f1", "F1 score"))
     for at, (name, _) in enumerate(names):
         chart.line(curve["threshold"], curve[name], at + 1)
-    say = "A row is of the class from this probability on. The dashed line is the threshold in use: %s." % wording.number(chosen)
+    say = (
+        "A row is of the class from this probability on. The dashed line is the threshold in use: %s."
+        % wording.number(chosen)
+    )
     svg = chart.svg(title, "Precision, recall and F1 score by threshold.")
     data = zip(*[curve[name] for name in ("threshold", "precision", "recall", "f1", "cost")])
     legend = key([(at + 1, text) for at, (_, text) in enumerate(names)])
@@ -187,12 +207,22 @@ def _confusion(main):
         ]
     names = [wording.short(label, 60) for label in labels]
     svg = cells(
-        names, names, shares, texts, title, "Rows by true class (down) and predicted class (across).", "True class", "Predicted class"
+        names,
+        names,
+        shares,
+        texts,
+        title,
+        "Rows by true class (down) and predicted class (across).",
+        "True class",
+        "Predicted class",
     )
     say = "Blue: right, orange: wrong; darker where it is a larger share of the true class."
     more = None
     if len(labels) > 5 and found.get("worst"):
-        rows = [[wording.name(e["true"]), wording.name(e["predicted"]), wording.count(e["rows"])] for e in found["worst"][:4]]
+        rows = [
+            [wording.name(e["true"]), wording.name(e["predicted"]), wording.count(e["rows"])]
+            for e in found["worst"][:4]
+        ]
         more = table("Most frequent confusions", ["True", "Predicted", "Rows"], rows, [False, False, True])
     data = None
     if len(labels) <= 30:
@@ -204,7 +234,10 @@ def _of_classes(main):
     classes = [entry for entry in main.get("per_class") or () if entry.get("roc")][:8]
     if not classes:
         return []
-    title, chart = "ROC curves, each class against the rest", Chart(_unit("False positive rate"), _unit("True positive rate"))
+    title, chart = (
+        "ROC curves, each class against the rest",
+        Chart(_unit("False positive rate"), _unit("True positive rate")),
+    )
     chart.reference(0, 0, 1, 1)
     calibration = Chart(_unit("Predicted probability"), _unit("Observed share"))
     calibration.reference(0, 0, 1, 1)
@@ -212,7 +245,10 @@ def _of_classes(main):
         chart.line(entry["roc"]["false_positive_rate"], entry["roc"]["true_positive_rate"], at + 1, thin=True)
         calibration.line(entry["calibration"]["predicted"], entry["calibration"]["observed"], at + 1, thin=True)
     legend = key([(at + 1, wording.name(entry["class"])) for at, entry in enumerate(classes)])
-    say = "The nearer to the upper left corner the better; the dashed line is guessing. Of the largest classes, eight at most."
+    say = (
+        "The nearer to the upper left corner the better; the dashed line is guessing. Of the largest "
+        "classes, eight at most."
+    )
     data = ["Class", "Rows", "Area"], [[entry["class"], entry["rows"], entry["roc_auc"]] for entry in classes]
     bins = [
         [entry["class"], *values]
@@ -222,11 +258,13 @@ def _of_classes(main):
     return [
         figure(title, say, chart.svg(title, "One curve for each class."), legend, data=data),
         figure(
-            "Calibration of each class", "Points on the dashed line are right: so many rows are of the class as it says.",
-            calibration.svg("Calibration of each class", "Observed share by predicted probability for each class."), legend,
+            "Calibration of each class",
+            "Points on the dashed line are right: so many rows are of the class as it says.",
+            calibration.svg("Calibration of each class", "Observed share by predicted probability for each class."),
+            legend,
             data=(["Class", "Predicted", "Observed", "Rows"], bins),
         ),
-    ]  # fmt: skip
+    ]
 
 
 def classes_table(main):
@@ -243,18 +281,25 @@ def classes_table(main):
 
     rows = [
         [
-            wording.name(entry["class"]), wording.count(entry["rows"]), share(entry, "precision"), share(entry, "recall"),
-            wording.percent(entry.get("f1")), wording.number(entry.get("roc_auc")),
+            wording.name(entry["class"]),
+            wording.count(entry["rows"]),
+            share(entry, "precision"),
+            share(entry, "recall"),
+            wording.percent(entry.get("f1")),
+            wording.number(entry.get("roc_auc")),
         ]
         for entry in entries[:100]
-    ]  # fmt: skip
+    ]
     more = "" if len(entries) <= 100 else " (100 of %d)" % len(entries)
     return element(
         "div",
         element("h3", "Classes"),
         table(
-            "Each class%s: precision is how many of the rows it is said of are right, recall how many of its rows are found." % more,
-            ["Class", "Rows", "Precision", "Recall", "F1", "ROC AUC"], rows, [False] + [True] * 5,
+            "Each class%s: precision is how many of the rows it is said of are right, recall how many of its "
+            "rows are found." % more,
+            ["Class", "Rows", "Precision", "Recall", "F1", "ROC AUC"],
+            rows,
+            [False] + [True] * 5,
         ),
         class_="card",
-    )  # fmt: skip
+    )

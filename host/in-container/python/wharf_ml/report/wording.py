@@ -17,7 +17,15 @@ _KINDS = {
     "regression": "Regression",
     "clustering": "Clustering",
 }
-_METRICS = {"roc_auc": "ROC AUC", "f1": "F1 score", "mcc": "MCC", "r2": "R²", "rmse": "RMSE", "mae": "MAE", "mse": "MSE"}
+_METRICS = {
+    "roc_auc": "ROC AUC",
+    "f1": "F1 score",
+    "mcc": "MCC",
+    "r2": "R²",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "mse": "MSE",
+}
 
 
 def is_number(value):
@@ -33,7 +41,9 @@ def number(value, digits=4):
         return "0"
     size = abs(value)
     if size >= 1e7 or size < 1e-4:
-        return ("%.*e" % (digits - 2, value)).replace("e+0", "e").replace("e-0", "e−").replace("-", "−").replace("e+", "e")
+        return (
+            ("%.*e" % (digits - 2, value)).replace("e+0", "e").replace("e-0", "e−").replace("-", "−").replace("e+", "e")
+        )
     if isinstance(value, int) or (float(value).is_integer() and size >= 10 ** (digits - 1)):
         shown = "{:,.0f}".format(value)
     else:
@@ -81,6 +91,29 @@ def short(value, limit=NAME_LIMIT):
     return value[:head] + "…" + value[len(value) - (limit - 1 - head) :]
 
 
+def _width(character):
+    """About how wide a character of a drawing's texts is, in a font that is rather wide."""
+    if character in "ijlrtfI.,:;|!()[]' ":
+        return 4.6
+    if character in "mwMW@%":
+        return 10.5
+    return (
+        6.9 if character < "A" or "a" <= character <= "z" or character == "_" else 8.2 if character < "\x7f" else 11.5
+    )
+
+
+def fitting(value, room):
+    """A name cut so that it fits into so many units of a drawing."""
+    value = short(value)
+    if sum(map(_width, value)) <= room:
+        return value
+    for limit in range(min(len(value) - 1, int(room / 4.6)), 2, -1):
+        cut = short(value, limit)
+        if sum(map(_width, cut)) <= room:
+            return cut
+    return "…"
+
+
 def name(value):
     """A name of data within text; its direction of writing stays its own."""
     return element("bdi", short(value))
@@ -116,4 +149,6 @@ def parameters(value):
     """Parameters as one line."""
     if not isinstance(value, dict):
         return "" if value is None else short(value, 200)
-    return ", ".join("%s = %s" % (short(key, 60), value_of(each)) for key, each in list(value.items())[:40]) or "defaults"
+    return (
+        ", ".join("%s = %s" % (short(key, 60), value_of(each)) for key, each in list(value.items())[:40]) or "defaults"
+    )
