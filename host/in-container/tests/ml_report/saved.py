@@ -9,8 +9,10 @@ from wharf_ml import evaluation
 
 #: Names that would be something else than text, wherever they were put in as they are.
 HOSTILE = [
-    "<script>window.hurt = 1</script>", "\"><img src=x onerror='window.hurt = 1'>", "</title><svg onload=window.hurt=1>",
-    "&lt;b&gt; &amp;", "javascript:window.hurt=1", "\u202egnp.exe", "]]>--></style></text></svg>", "a\x00b", "%s %d {0}",
+    "<script>window.hurt = 1</script>", "\"><img src=x onerror='window.hurt = 1'>",
+    "</title><svg onload=window.hurt=1>",
+    "&lt;b&gt; &amp;", "javascript:window.hurt=1", "\u202egnp.exe", "]]>--></style></text></svg>",
+    "a\x00b", "%s %d {0}",
     "ж" * 500, "",
 ]  # fmt: skip
 

@@ -16,7 +16,8 @@ _LOOK = """({
   plots: document.querySelectorAll('figure > svg').length,
   empty: [...document.querySelectorAll('figure > svg')].filter(svg => !svg.querySelector('.mark')).length,
   unseen: [...document.querySelectorAll('figure > svg')].filter(svg => svg.getBoundingClientRect().width < 200).length,
-  broken: [...document.querySelectorAll('svg *')].filter(each => [...each.attributes].some(one => one.value.includes('NaN'))).length,
+  broken: [...document.querySelectorAll('svg *')].filter(each => /NaN|None|inf/.test(
+    [...each.attributes].filter(one => one.name != 'class').map(one => one.value).join())).length,
   outside: [...document.querySelectorAll('figure > svg text')].filter(text => {
     const own = text.getBoundingClientRect(), all = text.closest('svg').getBoundingClientRect();
     return own.left < all.left - 2 || own.right > all.right + 2;
@@ -25,7 +26,8 @@ _LOOK = """({
   hurt: typeof window.hurt,
   ink: getComputedStyle(document.body).color,
   page: getComputedStyle(document.body).backgroundColor,
-  smallest: Math.min(...[...document.querySelectorAll('figure > svg text')].map(text => text.getBoundingClientRect().height)),
+  smallest: Math.min(
+    ...[...document.querySelectorAll('figure > svg text')].map(text => text.getBoundingClientRect().height)),
 })"""
 #: How many plots each of them has at least.
 _PLOTS = {"binary": 11, "multiclass": 10, "regression": 8, "clustering": 3, "hostile": 10}

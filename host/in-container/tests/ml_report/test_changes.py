@@ -110,7 +110,7 @@ class Drift(MlCase):
     def test_kolmogorov_smirnov_of_few_values(self):
         """Where the profile keeps every value, the statistic is the exact one, ties and all."""
         generator = np.random.default_rng(0)
-        for at in range(20):
+        for _ in range(20):
             old, new = (np.round(generator.normal(size=n), 1) for n in (400, 57))
             found, _ = self.drift(pd.DataFrame({"x": old}), pd.DataFrame({"x": new}))
             self.assertAlmostEqual(found["x"]["statistic"], stats.ks_2samp(old, new).statistic, delta=0.006)

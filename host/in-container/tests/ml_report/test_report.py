@@ -132,7 +132,7 @@ class Reports(models.MlCase):
         self.assertEqual(report.write(self.saved["binary"]), self.pages["binary"])
 
     def test_parts_may_be_missing(self):
-        for name, found in self.saved.items():
+        for found in self.saved.values():
             for part in found:
                 Page(report.write(dict(found, **{part: None})))
             Page(report.write({part: None for part in found}))

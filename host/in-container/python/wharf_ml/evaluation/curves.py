@@ -105,7 +105,7 @@ def lift(made, score, hit):
 
 
 def calibration(hit, score, weight):
-    """Mean probability and share of the class in bins of equal width; with Wilson intervals, unless rows have weights."""
+    """Mean probability and share of the class in bins of equal width; Wilson intervals where rows have no weights."""
     place = np.clip((score * BINS).astype(int), 0, BINS - 1)
     each = np.ones(len(hit)) if weight is None else weight
     total = np.bincount(place, weights=each, minlength=BINS)

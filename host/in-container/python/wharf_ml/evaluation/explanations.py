@@ -1,5 +1,6 @@
 """Explanations: which columns the predictions depend on, and how."""
 
+import functools
 import time
 
 import numpy as np
@@ -66,7 +67,7 @@ class _Scorer:
     """The task's metric of the model's answers, always as "greater is better"."""
 
     def __init__(self, predictor, X, y, task):
-        self._predictor, self._y = predictor, y
+        self._predictor = predictor
         self.name, self.label, self.why_not, self.sign = None, None, None, 1
         if task["prediction_type"] == "clustering":
             self._labels = outcomes.labels_of(predictor, X)
@@ -85,10 +86,11 @@ class _Scorer:
                 continue
             self.name, self.label = chosen.name, chosen.label
             self.sign = 1 if chosen.greater_is_better else -1
-            self._score = lambda rows: (
-                self.sign * replicas.once(name, outcomes.again(made, predictor, rows, chosen.needs))
-            )
+            self._score = functools.partial(self._changed, chosen, made)
             return
+
+    def _changed(self, metric, made, rows):
+        return self.sign * replicas.once(metric.name, outcomes.again(made, self._predictor, rows, metric.needs))
 
     def __call__(self, rows):
         return self._score(rows)

@@ -103,7 +103,7 @@ def costs(task, labels):
     """The cost of each answer, by true class and predicted class: ``cost_matrix`` of the task.
 
     For binary a table of ``true_positive``, ``false_positive``, ``true_negative`` and ``false_negative`` (or tp, fp, tn
-    and fn), else rows of numbers in the order of the classes. A wrong answer costs 1 and a right one 0 where nothing is said.
+    and fn), else rows of numbers in the order of the classes. Where nothing is said, a wrong answer costs 1.
     """
     given = (task or {}).get("cost_matrix")
     table = 1.0 - np.eye(len(labels))
