@@ -156,8 +156,13 @@ class Upload(io.RawIOBase):
         """Adds bytes to the body; blocks while the host is slower than this."""
         if self.closed:
             raise ValueError("%s is already closed" % self._what)
-        # A copy, because the caller may use its buffer again.
-        data = bytes(data)
+        view = memoryview(data).cast("B") if not isinstance(data, bytes) else data
+        if len(view) >= PIECE:
+            # Sent as it is, before the caller can use its buffer again.
+            self._send()
+            self._send_chunk(view)
+            return len(view)
+        data = bytes(view)
         self._pieces.append(data)
         self._size += len(data)
         if self._size >= PIECE:
@@ -200,11 +205,16 @@ class Upload(io.RawIOBase):
     def _send(self):
         if not self._size:
             return
-        data = b"".join(self._pieces)
+        pieces = self._pieces
         self._pieces = []
         self._size = 0
+        self._send_chunk(b"".join(pieces))
+
+    def _send_chunk(self, data):
         try:
-            self._connection.send(b"%x\r\n%b\r\n" % (len(data), data))
+            self._connection.send(b"%x\r\n" % len(data))
+            self._connection.send(data)
+            self._connection.send(b"\r\n")
         except OSError as error:
             raise self._broken(error) from error
 
