@@ -72,7 +72,9 @@ def _describe_feature(entry, feature, split, problems):
     if asked.get("role") in ("rejected", "weight"):
         entry["role"] = asked["role"]
         if entry["role"] == "weight" and column_type not in NUMBERS:
-            problems.append("features: column %s of role weight is %s, and must be a number" % (shown(name), column_type))
+            problems.append(
+                "features: column %s of role weight is %s, and must be a number" % (shown(name), column_type)
+            )
         return
     if feature is None and name == split.get("column") and split["method"] == "column":
         # What says which rows are the hold-out tells nothing about the target.
@@ -80,7 +82,9 @@ def _describe_feature(entry, feature, split, problems):
     feature_type = asked.get("type") or _default_type(column_type)
     if feature_type is None:
         if feature is not None:
-            problems.append("features: column %s is %s, which can't be a feature: reject it" % (shown(name), column_type))
+            problems.append(
+                "features: column %s is %s, which can't be a feature: reject it" % (shown(name), column_type)
+            )
         return
     if column_type not in _FITTING[feature_type]:
         problems.append(
@@ -125,7 +129,7 @@ def require_same(schema, columns, dataset, roles, extra=()):
         parts = [("missing", missing), ("retyped", retyped), ("new", list(map(shown, new)))]
         text = "; ".join("%s: %s" % (what, ", ".join(names)) for what, names in parts if names)
         raise Refused(
-            "the dataset %s isn't like the one that the model was trained on. %s. Give it these columns, or train a new model"
-            % (dataset, text)
+            "the dataset %s isn't like the one that the model was trained on. %s. Give it these columns, or train a "
+            "new model" % (dataset, text)
         )
     return new

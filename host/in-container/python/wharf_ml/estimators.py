@@ -155,8 +155,8 @@ class LabelledClassifier(ClassifierMixin, BaseEstimator):
 class NearestCluster(ClusterMixin, BaseEstimator):
     """Gives new rows the clusters of an algorithm that has none for them.
 
-    ``rule`` is ``centroid`` (the cluster whose mean is nearest) or ``core`` (the cluster of the nearest core row, if that
-    is within the algorithm's radius, else -1).
+    ``rule`` is ``centroid`` (the cluster whose mean is nearest) or ``core`` (the cluster of the nearest core row, if
+    that is within the algorithm's radius, else -1).
     """
 
     def __init__(self, estimator, rule):

@@ -30,7 +30,11 @@ def _walk(value, width, seen, depth):
             for each in value.ravel():
                 _walk(each, width, seen, depth + 1)
         return
-    if value is None or isinstance(value, (str, bytes, bytearray, int, float, bool, numpy.generic)) or id(value) in seen:
+    if (
+        value is None
+        or isinstance(value, (str, bytes, bytearray, int, float, bool, numpy.generic))
+        or id(value) in seen
+    ):
         return
     seen.add(id(value))
     if isinstance(value, (list, tuple, set)):
@@ -80,7 +84,12 @@ def _check_tree(tree, width):
 def _check_predictor(predictor, width):
     nodes = predictor.nodes
     wanted = {"left", "right", "is_leaf", "feature_idx", "is_categorical"}
-    if not isinstance(nodes, numpy.ndarray) or nodes.ndim != 1 or not len(nodes) or not wanted <= set(nodes.dtype.names or ()):
+    if (
+        not isinstance(nodes, numpy.ndarray)
+        or nodes.ndim != 1
+        or not len(nodes)
+        or not wanted <= set(nodes.dtype.names or ())
+    ):
         raise ValueError("one of its trees has no nodes")
     inner = nodes["is_leaf"] == 0
     at, count = numpy.flatnonzero(inner), len(nodes)

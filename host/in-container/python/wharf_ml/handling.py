@@ -23,7 +23,5 @@ METRICS = {
 #: Metrics that need probabilities; those that need an order alone also take a binary model's scores.
 PROBABILITY_METRICS = {
     "binary": ("log_loss", "brier"),
-    "multiclass": tuple(
-        name for name in METRICS["multiclass"] if name == "log_loss" or name.startswith(_ORDER)
-    ),
+    "multiclass": tuple(name for name in METRICS["multiclass"] if name == "log_loss" or name.startswith(_ORDER)),
 }

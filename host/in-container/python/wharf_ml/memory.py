@@ -45,8 +45,9 @@ def plan_jobs(fits, left, asked):
         fitting = sorted({n for n, size in fits if size <= left} - {n for n, size in fits if size > left})
         without = ", leave out what is larger (%s would fit)" % ", ".join(fitting) if fitting else ""
         raise Refused(
-            "training doesn't fit into the container's memory: one fit of %s takes about %s, and %s are left. Sample fewer "
-            "rows (sampling), use fewer columns%s, or give the container more memory" % (name, shown(largest), shown(left), without)
+            "training doesn't fit into the container's memory: one fit of %s takes about %s, and %s are left. Sample "
+            "fewer rows (sampling), use fewer columns%s, or give the container more memory"
+            % (name, shown(largest), shown(left), without)
         )
     # The largest ones side by side, since which ones meet isn't known.
     return max(1, min(asked, int(left // largest)))

@@ -6,7 +6,6 @@ import uuid
 from wharf_ml.trusted_types import TYPES
 
 
-
 def text(model_path, parts, entry):
     """The file's text: the flavours `sklearn` and `python_function` of the model at that path. JSON values are YAML."""
     versions, task = parts["versions"], parts["task"]

@@ -1,7 +1,7 @@
 """The file of a fitted pipeline, in the format of skops: written as it is, and read as if somebody wanted to do harm.
 
-Before anything of a file is loaded, all of it is checked without building a single object: the archive's sizes, the headers of
-its arrays, and every type and loader that its tree of objects names, against fixed lists.
+Before anything of a file is loaded, all of it is checked without building a single object: the archive's sizes, the
+headers of its arrays, and every type and loader that its tree of objects names, against fixed lists.
 """
 
 import ast
@@ -76,7 +76,9 @@ def check(path, left=None):
 
 
 def _refused(why):
-    return Refused("the model's file is refused, and nothing of it was run: %s. Use a model that was saved by ml.train" % why)
+    return Refused(
+        "the model's file is refused, and nothing of it was run: %s. Use a model that was saved by ml.train" % why
+    )
 
 
 def _check_archive(archive, left):
@@ -97,8 +99,8 @@ def _check_archive(archive, left):
             raise _refused("its members claim more bytes than the file has")
     if left is not None and total * 2.5 > left:
         raise Refused(
-            "the model doesn't fit into the container's memory: its file has %s, loading takes about %s, and %s are left; give "
-            "the container more memory" % (shown(total), shown(int(total * 2.5)), shown(left))
+            "the model doesn't fit into the container's memory: its file has %s, loading takes about %s, and %s are "
+            "left; give the container more memory" % (shown(total), shown(int(total * 2.5)), shown(left))
         )
     if _TREE not in names:
         raise _refused("it has no %s" % _TREE)
@@ -124,7 +126,9 @@ def _check_array(archive, name):
     try:
         header = ast.literal_eval(text.decode("latin1"))
         shape, descr = header["shape"], header["descr"]
-        plain = isinstance(shape, tuple) and all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in shape)
+        plain = isinstance(shape, tuple) and all(
+            isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in shape
+        )
     except (ValueError, SyntaxError, KeyError, TypeError, MemoryError, RecursionError):
         raise _refused("the header of its array %s can't be read" % name) from None
     if not plain or len(shape) > 8 or set(header) != {"descr", "fortran_order", "shape"}:
@@ -139,7 +143,9 @@ def _check_array(archive, name):
         raise _refused("its array %s has objects in it, which only a pickle can hold" % name)
     claimed = math.prod(shape) * dtype.itemsize
     if claimed != behind:
-        raise _refused("its array %s claims a shape of %s, which is %d bytes, and has %d" % (name, shape, claimed, behind))
+        raise _refused(
+            "its array %s claims a shape of %s, which is %d bytes, and has %d" % (name, shape, claimed, behind)
+        )
     return shape
 
 
@@ -205,7 +211,7 @@ def _check_node(node, shapes):
 
 
 def _check_arguments(node, shapes):
-    """A tree is made of its numbers of features and of outputs, and an array with a number of classes for each output."""
+    """A tree is made of its numbers of features and outputs, and an array of the number of classes of each output."""
     features, classes, outputs = node["content"]
     counts = [json.loads(each["content"]) for each in (features, outputs)]
     if not all(isinstance(n, int) and not isinstance(n, bool) and 1 <= n < 2**31 for n in counts):

@@ -39,7 +39,7 @@ def build(features, estimator, prediction_type, seed, dense=False):
 
 
 def set_resources(pipeline, jobs, gpu=False):
-    """How many threads a fitted pipeline's estimator predicts with, and whether on a GPU; neither is part of a model."""
+    """Sets with how many threads an estimator predicts, and whether on a GPU; neither is part of a model."""
     model = pipeline.named_steps["model"]
     for estimator in (model, getattr(model, "estimator", None)):
         known = estimator.get_params(deep=False) if hasattr(estimator, "get_params") else {}
@@ -135,7 +135,9 @@ def width(features, X, rows=2000):
         elif kind == "date":
             total += len(feature["parts"])
         elif kind == "text":
-            sparse += min(60 * feature["ngrams"][1], feature["max_words"] if feature["encode"] == "tf-idf" else feature["columns"])
+            sparse += min(
+                60 * feature["ngrams"][1], feature["max_words"] if feature["encode"] == "tf-idf" else feature["columns"]
+            )
         elif feature["encode"] == "one-hot":
             total += min(int(X[entry["name"]].nunique(dropna=False)), feature["max_categories"])
         elif feature["encode"] == "hashing":

@@ -1,6 +1,7 @@
 """Reasons: which features moved the prediction of a row most.
 
-A feature's effect is the prediction as it is less the prediction with that feature at its usual value, all else as it is.
+A feature's effect is the prediction as it is less the prediction with that feature at its usual value, all else as it
+is.
 """
 
 import json
@@ -22,7 +23,9 @@ class Reasons:
         ordered = [name for name in known if name in names] + [name for name in names if name not in known]
         self._names = ordered[:MOST_FEATURES]
         self._usual = schema.get("usual_values") or {}
-        self._kinds = {entry["name"]: entry["feature"]["type"] for entry in schema["columns"] if entry["role"] == "input"}
+        self._kinds = {
+            entry["name"]: entry["feature"]["type"] for entry in schema["columns"] if entry["role"] == "input"
+        }
 
     def of(self, X, predictions):
         """For each row a JSON object of features and their effects, the largest first.
@@ -40,7 +43,9 @@ class Reasons:
         top = numpy.argsort(-numpy.abs(effects), axis=1, kind="stable")[:, : self._count]
         found = []
         for row, order in zip(effects, top):
-            found.append(json.dumps({self._names[at]: float("%.6g" % row[at]) for at in order if row[at]}, ensure_ascii=False))
+            found.append(
+                json.dumps({self._names[at]: float("%.6g" % row[at]) for at in order if row[at]}, ensure_ascii=False)
+            )
         return found
 
     def _places(self, predictions, before):
@@ -56,7 +61,9 @@ class Reasons:
         if kind == "date":
             date = numpy.datetime64("NaT", "ms") if value is None else numpy.datetime64(int(value), "ms")
             return numpy.full(len(X), date)
-        return pandas.Series(numpy.full(len(X), numpy.nan if value is None else value, dtype=object), index=X.index, dtype=object)
+        return pandas.Series(
+            numpy.full(len(X), numpy.nan if value is None else value, dtype=object), index=X.index, dtype=object
+        )
 
 
 def _chosen(values, place):

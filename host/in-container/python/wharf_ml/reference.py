@@ -19,7 +19,9 @@ def reference():
     lines += ["### `algorithms`: names and `parameters`", ""]
     lines += ["| name | for | parameters | package |", "| --- | --- | --- | --- |"]
     for algorithm in ALGORITHMS.values():
-        parameters = "; ".join("`%s` %s" % (name, _cell(shape.accepts())) for name, shape in algorithm.parameters.items())
+        parameters = "; ".join(
+            "`%s` %s" % (name, _cell(shape.accepts())) for name, shape in algorithm.parameters.items()
+        )
         kinds = ", ".join(algorithm.prediction_types)
         lines.append("| `%s` | %s | %s | %s |" % (algorithm.name, kinds, parameters, algorithm.package))
     lines += ["", "### `retrain`", ""] + _table(RETRAIN)
@@ -44,8 +46,16 @@ def _any(shape):
 def _table(record):
     lines = ["| key | value | default | |", "| --- | --- | --- | --- |"]
     for field in record.fields.values():
-        default = "required" if field.default is REQUIRED else "" if field.default is None else "`%s`" % json.dumps(field.default)
-        lines.append("| `%s` | %s | %s | %s |" % (field.name, _cell(_accepts(field.shape)), _cell(default), _cell(field.about)))
+        default = (
+            "required"
+            if field.default is REQUIRED
+            else ""
+            if field.default is None
+            else "`%s`" % json.dumps(field.default)
+        )
+        lines.append(
+            "| `%s` | %s | %s | %s |" % (field.name, _cell(_accepts(field.shape)), _cell(default), _cell(field.about))
+        )
     return lines + [""]
 
 

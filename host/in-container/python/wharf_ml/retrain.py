@@ -79,7 +79,9 @@ def _retrain(task, progress, stop, dataset, source, target, old):
     current = number
     if task["current"] == "better" and not _is_better(comparison, asked["metric"]):
         current = old.number
-        progress.line("version %d stays the current one: version %d isn't better on the hold-out" % (old.number, number))
+        progress.line(
+            "version %d stays the current one: version %d isn't better on the hold-out" % (old.number, number)
+        )
     kept = _kept(old, task["keep_versions"], current)
     progress.phase("saving", "saving version %d" % number)
     saved_model.write_version(target, number, model, parts, [(each, source) for each in kept], current)

@@ -35,5 +35,3 @@ def input_model():
 def output_model():
     """The folder of the saved model that is written."""
     return dataiku.Folder(_one(_names("outputs", "model", "folder"), "output", "model", "folder"))
-
-

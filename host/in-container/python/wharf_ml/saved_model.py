@@ -71,7 +71,7 @@ class Version:
 
 
 def read_version(folder, wanted=None):
-    """Reads a version of the saved model in a folder, the current one unless said; raises Refused for what isn't one."""
+    """Reads a version of a saved model, the current one unless said; raises Refused for what isn't one."""
     paths = set(folder.list_paths_in_partition())
     if "/" + _CURRENT not in paths:
         raise Refused("the folder %s has no saved model: there is no %s in it" % (folder.short_name, _CURRENT))
@@ -83,12 +83,17 @@ def read_version(folder, wanted=None):
     number = current.get("version") if wanted is None and isinstance(current, dict) else wanted
     if number not in numbers:
         raise Refused(
-            "the saved model in %s has no version %s; it has %s" % (folder.short_name, shown(number), ", ".join(map(str, numbers)) or "none")
+            "the saved model in %s has no version %s; it has %s"
+            % (folder.short_name, shown(number), ", ".join(map(str, numbers)) or "none")
         )
     base = "versions/%d/" % number
     manifest = _json(folder, base + "manifest.json", paths)
     files = manifest.get("files") if isinstance(manifest, dict) else None
-    if not isinstance(files, dict) or _MODEL not in files or not {"task.json", "schema.json", "versions.json"} <= set(files):
+    if (
+        not isinstance(files, dict)
+        or _MODEL not in files
+        or not {"task.json", "schema.json", "versions.json"} <= set(files)
+    ):
         raise Refused("%smanifest.json of the saved model doesn't list its files" % base)
     directory = tempfile.mkdtemp(prefix="wharf-model-")
     try:
@@ -116,7 +121,9 @@ def _fetch(folder, base, name, files, directory, paths, limit):
         raise Refused("the saved model lacks its file %s" % (base + name))
     free = shutil.disk_usage(directory).free
     if size > free:
-        raise Refused("the saved model's %s has %d bytes, and the container's disk has %d left" % (base + name, size, free))
+        raise Refused(
+            "the saved model's %s has %d bytes, and the container's disk has %d left" % (base + name, size, free)
+        )
     local, digest, got = os.path.join(directory, name), hashlib.sha256(), 0
     with folder.get_download_stream(base + name) as source, open(local, "wb") as target:
         while True:
@@ -129,7 +136,10 @@ def _fetch(folder, base, name, files, directory, paths, limit):
             digest.update(piece)
             target.write(piece)
     if got != size or digest.hexdigest() != entry.get("sha256"):
-        raise Refused("the saved model's file %s isn't the one that its manifest lists: it was changed or is damaged" % (base + name))
+        raise Refused(
+            "the saved model's file %s isn't the one that its manifest lists: it was changed or is damaged"
+            % (base + name)
+        )
     return local
 
 
@@ -153,7 +163,11 @@ def _value(data, path):
 def _check_parts(parts, base):
     """Everything that is used of these files afterwards is of the kind that it must be."""
     made = parts["versions"]
-    if not isinstance(made, dict) or not isinstance(made.get("packages"), dict) or not isinstance(made.get("needed"), list):
+    if (
+        not isinstance(made, dict)
+        or not isinstance(made.get("packages"), dict)
+        or not isinstance(made.get("needed"), list)
+    ):
         raise Refused("%sversions.json of the saved model is damaged" % base)
     if made.get("format") != FORMAT:
         versions.check(made)
@@ -250,5 +264,3 @@ def _copy(source, target, base):
 def _copy_file(source, target, path):
     with source.get_download_stream(path) as stream:
         target.upload_stream(path, stream)
-
-

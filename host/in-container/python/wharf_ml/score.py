@@ -46,16 +46,22 @@ def _passed(task, columns, dataset):
     known = {column["name"]: column for column in columns}
     missing = [name for name in task["columns"] if name not in known]
     if missing:
-        raise Refused("columns: the dataset %s has no column %s; it has %s" % (dataset, ", ".join(map(shown, missing)), ", ".join(map(shown, known))))
+        raise Refused(
+            "columns: the dataset %s has no column %s; it has %s"
+            % (dataset, ", ".join(map(shown, missing)), ", ".join(map(shown, known)))
+        )
     return [known[name] for name in task["columns"]]
 
 
 def _check_names(passed, added, task):
     names = [column["name"] for column in added]
-    clash = sorted({column["name"] for column in passed} & set(names)) + sorted({n for n in names if names.count(n) > 1})
+    clash = sorted({column["name"] for column in passed} & set(names)) + sorted(
+        {n for n in names if names.count(n) > 1}
+    )
     if clash:
         raise Refused(
-            "the columns %s are added, and the dataset has them already: give added ones another name with prefix, or don't pass "
+            "the columns %s are added, and the dataset has them already: give added ones another name with prefix, "
+            "or don't pass "
             "those through (columns)" % ", ".join(map(shown, clash))
         )
 
@@ -77,7 +83,9 @@ class Scorer:
             self._reasons = Reasons(predictor, version.schema, version.explanations, task["reasons"])
         self.added = [{"name": prefix + "prediction", "type": self._prediction_type()}]
         if self._probabilities:
-            self.added += [{"name": "%sproba_%s" % (prefix, text_of(c)), "type": "double"} for c in predictor.classes_.tolist()]
+            self.added += [
+                {"name": "%sproba_%s" % (prefix, text_of(c)), "type": "double"} for c in predictor.classes_.tolist()
+            ]
         if self._reasons:
             self.added.append({"name": prefix + "reasons", "type": "string"})
         self.rows = task["chunk_rows"] or max(1000, min(50_000, _VALUES // max(1, len(self.names))))
@@ -109,7 +117,9 @@ class Scorer:
             predictions, probabilities = numpy.asarray(self._predictor.predict(X)), None
             found = [self._written(predictions)]
         if self._probabilities:
-            found += [numpy.ascontiguousarray(probabilities[:, at], dtype=float) for at in range(probabilities.shape[1])]
+            found += [
+                numpy.ascontiguousarray(probabilities[:, at], dtype=float) for at in range(probabilities.shape[1])
+            ]
         if self._reasons:
             found.append(self._reasons.of(X, predictions))
         return found
@@ -125,7 +135,9 @@ class Scorer:
             return predictions.astype(float, copy=False)
         if self.added[0]["type"] == "string":
             return [text_of(value) for value in predictions.tolist()]
-        return predictions.astype({"boolean": bool, "bigint": "int64", "int": "int32"}[self.added[0]["type"]], copy=False)
+        return predictions.astype(
+            {"boolean": bool, "bigint": "int64", "int": "int32"}[self.added[0]["type"]], copy=False
+        )
 
 
 def _stream(scorer, task, source, target, columns, passed, progress, stop):

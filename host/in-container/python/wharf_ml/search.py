@@ -73,7 +73,9 @@ def candidates(task, seed):
                 warnings.simplefilter("ignore", UserWarning)
                 every = list(ParameterSampler(parameters, search["candidates"], random_state=seed))
         for values in every:
-            plain = {name: value.item() if isinstance(value, numpy.generic) else value for name, value in values.items()}
+            plain = {
+                name: value.item() if isinstance(value, numpy.generic) else value for name, value in values.items()
+            }
             found.append(Candidate(len(found), entry["name"], plain))
     return found
 
@@ -277,6 +279,7 @@ class Search:
 
     def describe(self):
         """What became of all of them, the best first."""
+
         def order(candidate):
             score = candidate.score
             if score is None:

@@ -30,13 +30,17 @@ def validation(task, y, seed, order=None):
     asked = task["search"]["validation"]
     if asked is None:
         by_time = task["split"]["method"] == "time"
-        asked = {"method": "time", "train_ratio": 0.8} if by_time else {"method": "k-fold", "folds": 3, "stratify": True}
+        asked = (
+            {"method": "time", "train_ratio": 0.8} if by_time else {"method": "k-fold", "folds": 3, "stratify": True}
+        )
     rows = numpy.arange(len(y))
     if asked["method"] == "k-fold":
         return _folds(rows, y, asked, task, seed, "search.validation")
     if asked["method"] == "time":
         if order is None:
-            raise Refused('search.validation.method can be "time" only with split.method = "time", which says the order')
+            raise Refused(
+                'search.validation.method can be "time" only with split.method = "time", which says the order'
+            )
         cut = _cut(len(y), asked["train_ratio"], "search.validation")
         return [(numpy.sort(order[:cut]), numpy.sort(order[cut:]))]
     return [_random(rows, y, asked, task, seed, "search.validation")]
@@ -49,8 +53,8 @@ def _stratify(task, y, asked, parts, what):
     if counts.min() < parts:
         rare = classes[counts.argmin()]
         raise Refused(
-            "%s: class %s of the target has %d rows, too few for %d parts with all classes; set %s.stratify to false, or "
-            "leave the class out" % (what, shown(text_of(rare)), counts.min(), parts, what)
+            "%s: class %s of the target has %d rows, too few for %d parts with all classes; set %s.stratify to "
+            "false, or leave the class out" % (what, shown(text_of(rare)), counts.min(), parts, what)
         )
     return y
 
@@ -82,7 +86,9 @@ def time_order(values, column):
     """The places of rows in the order of a column; rows of one time stay in their order."""
     missing = int(pandas.isna(values).sum())
     if missing:
-        raise Refused("split: %d rows have no value in the column %s, by which they are ordered" % (missing, shown(column)))
+        raise Refused(
+            "split: %d rows have no value in the column %s, by which they are ordered" % (missing, shown(column))
+        )
     if values.dtype == object:
         values = numpy.array([text_of(value) for value in values], dtype=str)
     return numpy.argsort(values, kind="stable")

@@ -33,7 +33,8 @@ class Table:
 def frame(values, index=None):
     """A dataframe of columns that are arrays; texts stay objects whatever pandas would make of them.
 
-    Numbers alone are one array with a row behind the other, as in scripts: sums in another order differ in their last digits.
+    Numbers alone are one array with a row behind the other, as in scripts: sums in another order differ in their last
+    digits.
     """
     if values and all(array.dtype == float for array in values.values()):
         block = numpy.empty((len(next(iter(values.values()))), len(values)))
@@ -91,8 +92,8 @@ def read_table(dataset, task, schema, seed, budget=None, progress=None):
         taken += batch.rows
         if budget is not None and size > budget:
             raise Refused(
-                "the data doesn't fit: %d rows (of %d read so far) take %s, and the container leaves %s for them; sample "
-                "fewer rows (sampling), reject columns, or give the container more memory"
+                "the data doesn't fit: %d rows (of %d read so far) take %s, and the container leaves %s for them; "
+                "sample fewer rows (sampling), reject columns, or give the container more memory"
                 % (taken, seen, size_shown(size), size_shown(budget))
             )
         if progress is not None:
@@ -106,7 +107,9 @@ def read_table(dataset, task, schema, seed, budget=None, progress=None):
             joined = numpy.concatenate(pieces)
             arrays[name] = joined if keep is None else joined[keep]
     if not arrays:
-        raise Refused("the dataset %s has no rows%s" % (dataset.short_name, " that the sampling leaves" if sampler.seen else ""))
+        raise Refused(
+            "the dataset %s has no rows%s" % (dataset.short_name, " that the sampling leaves" if sampler.seen else "")
+        )
     X = frame({entry["name"]: arrays[entry["name"]] for entry in features})
     y, weights = arrays.get(("raw", target)), arrays.get(("raw", weight))
     split_values = arrays.get(("raw", split_column))
@@ -169,12 +172,15 @@ def check_classes(y, task, name):
     """Refuses a target whose classes don't fit the prediction type or the class weights."""
     classes, counts = numpy.unique(y, return_counts=True)
     prediction_type = task["prediction_type"]
-    listed = ", ".join("%s (%d rows)" % (shown(text_of(c)), n) for c, n in list(zip(classes.tolist(), counts.tolist()))[:10])
+    listed = ", ".join(
+        "%s (%d rows)" % (shown(text_of(c)), n) for c, n in list(zip(classes.tolist(), counts.tolist()))[:10]
+    )
     if len(classes) < 2:
         raise Refused("the target %s has one class only, %s: there is nothing to learn" % (shown(name), listed))
     if prediction_type == "binary" and len(classes) != 2:
         raise Refused(
-            "the target %s has %d classes, and binary needs two: %s%s" % (shown(name), len(classes), listed, ", …" * (len(classes) > 10))
+            "the target %s has %d classes, and binary needs two: %s%s"
+            % (shown(name), len(classes), listed, ", …" * (len(classes) > 10))
         )
     if len(classes) > 1000:
         raise Refused("the target %s has %d classes; up to 1000 can be predicted" % (shown(name), len(classes)))
@@ -182,7 +188,10 @@ def check_classes(y, task, name):
     if isinstance(weights, dict):
         unknown = sorted(set(weights) - {text_of(c) for c in classes.tolist()})
         if unknown:
-            raise Refused("class_weights: the target %s has no class %s; it has %s" % (shown(name), ", ".join(map(shown, unknown)), listed))
+            raise Refused(
+                "class_weights: the target %s has no class %s; it has %s"
+                % (shown(name), ", ".join(map(shown, unknown)), listed)
+            )
     return classes, counts
 
 

@@ -5,7 +5,8 @@ import math
 from wharf_ml.algorithms import ALGORITHMS, CLASSIFICATION, CLUSTERING, REGRESSION
 from wharf_ml.handling import DATE_PARTS, DERIVATIONS, METRICS, PROBABILITY_METRICS
 from wharf_ml.fields import (
-    Choice, Either, Field, Flag, ListOf, MapOf, Nothing, Number, Problems, Record, Shape, Tagged, Text, Whole, load_json,
+    Choice, Either, Field, Flag, ListOf, MapOf, Nothing, Number, Problems, Record, Shape, Tagged, Text, Whole,
+    load_json,
     shown,
 )  # fmt: skip
 from wharf_ml.refusal import Refused
@@ -16,8 +17,9 @@ FEATURE_TYPES = ("numeric", "category", "text", "date")
 DEFAULT_METRICS = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "r2", "clustering": "silhouette"}
 
 _OPTIMIZED = (
-    "the optimized engine scores in DSS's own process (Java) and not in a container: run such a recipe on the DSS server, "
-    "or ask for the engine \"python\""
+    "the optimized engine scores in DSS's own process (Java) and not in a container: run such a recipe on the DSS "
+    "server, "
+    'or ask for the engine "python"'
 )
 
 
@@ -32,7 +34,7 @@ class Engine(Shape):
 
     def read(self, value, path, problems):
         if isinstance(value, str) and value.lower() in ("optimized", "optimised", "java"):
-            problems.add(path, 'can\'t be %s here: %s' % (shown(value), _OPTIMIZED))
+            problems.add(path, "can't be %s here: %s" % (shown(value), _OPTIMIZED))
             return value
         return super().read(value, path, problems)
 
@@ -111,7 +113,9 @@ _SPLIT = Tagged(
         "random": Record(_RATIO, _STRATIFY),
         "column": Record(
             Field("column", Text(), about="the column that says it"),
-            Field("test", ListOf(Either(Text(), Number(), Flag()), least=1), about="values of the rows of the hold-out"),
+            Field(
+                "test", ListOf(Either(Text(), Number(), Flag()), least=1), about="values of the rows of the hold-out"
+            ),
         ),
         "time": Record(Field("column", Text(), about="rows are ordered by it; the last ones are the hold-out"), _RATIO),
         "k-fold": Record(Field("folds", Whole(2, 100), 5, "how many"), _STRATIFY),
@@ -137,10 +141,12 @@ _SEARCH = Record(
         "validation",
         Either(_VALIDATION, Nothing()),
         None,
-        "how models are compared, on rows of the training part. Unless said: k-fold with 3 folds; after a split by time, "
-        "the last fifth of the training part",
+        "how models are compared, on rows of the training part. Unless said: k-fold with 3 folds; after a split by "
+        "time, the last fifth of the training part",
     ),
-    Field("max_models", Either(Whole(1), Nothing()), None, "the most models that are tried; the task is refused above it"),
+    Field(
+        "max_models", Either(Whole(1), Nothing()), None, "the most models that are tried; the task is refused above it"
+    ),
     Field("max_seconds", Either(Number(above=0), Nothing()), None, "after that no more models are begun"),
 )
 
@@ -213,9 +219,14 @@ class _Parameters(Record):
 _ALGORITHM = Tagged("name", {name: _algorithm_record(algorithm) for name, algorithm in ALGORITHMS.items()})
 _ENGINE = Field("engine", Engine(), "python", "the engine; DSS's optimized engine isn't one of a container")
 _JOBS = Field(
-    "n_jobs", Either(Whole(1, 4096), Nothing()), None, "processors to use at once; never more than the container has. All by default"
+    "n_jobs",
+    Either(Whole(1, 4096), Nothing()),
+    None,
+    "processors to use at once; never more than the container has. All by default",
 )
-_GPU = Field("gpu", Flag(), False, "XGBoost uses the GPU; refused where the container has none or no algorithm is xgboost")
+_GPU = Field(
+    "gpu", Flag(), False, "XGBoost uses the GPU; refused where the container has none or no algorithm is xgboost"
+)
 _EXPLANATIONS = Field("explanations", Flag(), True, "importances and partial dependence are computed after training")
 
 TRAIN = Record(
@@ -235,14 +246,15 @@ TRAIN = Record(
         "metric",
         Either(Choice(*dict.fromkeys(name for names in METRICS.values() for name in names)), Nothing()),
         None,
-        "what models are compared by. Unless said: roc_auc, accuracy (multiclass), r2 (regression), silhouette (clustering)",
+        "what models are compared by. Unless said: roc_auc, accuracy (multiclass), r2 (regression), silhouette "
+        "(clustering)",
     ),
     Field(
         "threshold",
         Either(Choice("auto", "none"), Number(0, 1)),
         "auto",
-        "binary: the probability from which on the second class is predicted. `auto`: the best by the metric on validation "
-        "rows; `none`: the estimator's own prediction",
+        "binary: the probability from which on the second class is predicted. `auto`: the best by the metric on "
+        "validation rows; `none`: the estimator's own prediction",
     ),
     Field(
         "cost_matrix",
@@ -288,7 +300,9 @@ RETRAIN = Record(
         "new",
         "which version is the current one afterwards: the new one, or the better one on the hold-out",
     ),
-    Field("keep_versions", Either(Whole(1), Nothing()), None, "how many versions stay, the newest ones. All by default"),
+    Field(
+        "keep_versions", Either(Whole(1), Nothing()), None, "how many versions stay, the newest ones. All by default"
+    ),
     _JOBS,
     _GPU,
     _EXPLANATIONS,
@@ -297,14 +311,21 @@ RETRAIN = Record(
 SCORE = Record(
     _ENGINE,
     Field("version", Either(Whole(1), Nothing()), None, "which version scores. The current one by default"),
-    Field("probabilities", Flag(), True, "adds a column `proba_CLASS` for each class, where the model has probabilities"),
+    Field(
+        "probabilities", Flag(), True, "adds a column `proba_CLASS` for each class, where the model has probabilities"
+    ),
     Field("reasons", Whole(0, 20), 0, "adds a column `reasons` with so many features that moved the prediction most"),
-    Field("chunk_rows", Either(Whole(1, 10000000), Nothing()), None, "rows at a time. By default what a few megabytes hold"),
+    Field(
+        "chunk_rows",
+        Either(Whole(1, 10000000), Nothing()),
+        None,
+        "rows at a time. By default what a few megabytes hold",
+    ),
     Field("columns", Either(Choice("all"), ListOf(Text())), "all", "the input's columns that are passed through"),
     Field("prefix", Either(Text(), Nothing()), None, "in front of the names of added columns"),
     _JOBS,
     _GPU,
-    about="A scoring: reads the dataset of role `main` and the folder of role `model`, writes the dataset of role `main`.",
+    about="A scoring: reads the dataset of role `main` and the folder of role `model`, writes one of role `main`.",
 )
 TASKS = {"train": TRAIN, "retrain": RETRAIN, "score": SCORE}
 
@@ -348,7 +369,9 @@ def _check_train(task, problems):
     if not clustering and task.get("target") is None:
         problems.add("target", "is missing: it must be the name of the column to predict")
     if task.get("target") in (task.get("features") or {}):
-        problems.add("features", "must not name the target %s: what it is follows from prediction_type" % shown(task["target"]))
+        problems.add(
+            "features", "must not name the target %s: what it is follows from prediction_type" % shown(task["target"])
+        )
     _check_metric(task, problems)
     if prediction_type not in CLASSIFICATION and task.get("class_weights") != "none":
         problems.add("class_weights", "are for binary and multiclass, not for %s" % prediction_type)
@@ -368,7 +391,9 @@ def _check_metric(task, problems):
         task["metric"] = DEFAULT_METRICS[prediction_type]
     known = METRICS[prediction_type]
     if task["metric"] not in known:
-        problems.add("metric", "must be %s for %s, not %s" % (Choice(*known).accepts(), prediction_type, shown(task["metric"])))
+        problems.add(
+            "metric", "must be %s for %s, not %s" % (Choice(*known).accepts(), prediction_type, shown(task["metric"]))
+        )
 
 
 def _check_features(task, problems):
@@ -417,24 +442,39 @@ def _check_algorithms(task, problems):
         algorithm = ALGORITHMS[entry["name"]]
         if prediction_type not in algorithm.prediction_types:
             fitting = [a.name for a in ALGORITHMS.values() if prediction_type in a.prediction_types]
-            problems.add(path + ".name", "%s isn't for %s; there are %s" % (shown(algorithm.name), prediction_type, ", ".join(fitting)))
+            problems.add(
+                path + ".name",
+                "%s isn't for %s; there are %s" % (shown(algorithm.name), prediction_type, ", ".join(fitting)),
+            )
         if task.get("metric") in needs and not algorithm.gives_probabilities(prediction_type):
-            problems.add(path + ".name", "%s gives no probabilities, which the metric %s needs" % (shown(algorithm.name), task["metric"]))
+            problems.add(
+                path + ".name",
+                "%s gives no probabilities, which the metric %s needs" % (shown(algorithm.name), task["metric"]),
+            )
         parameters = entry.get("parameters")
         if not isinstance(parameters, dict):
             continue
         for name, values in parameters.items():
             if isinstance(values, dict) and search.get("method") == "grid":
-                problems.add("%s.parameters.%s" % (path, name), "must be a list of values: a range is for search.method = \"random\"")
+                problems.add(
+                    "%s.parameters.%s" % (path, name),
+                    'must be a list of values: a range is for search.method = "random"',
+                )
         total += count_candidates(parameters, search)
         if not algorithm.weights:
-            weights = [n for n, f in (task.get("features") or {}).items() if isinstance(f, dict) and f.get("role") == "weight"]
+            weights = [
+                n for n, f in (task.get("features") or {}).items() if isinstance(f, dict) and f.get("role") == "weight"
+            ]
             if weights or task.get("class_weights") not in ("none", None):
                 what = "the weight column %s" % shown(weights[0]) if weights else "class_weights"
-                problems.add(path + ".name", "%s takes no weights of rows: leave out %s or the algorithm" % (shown(algorithm.name), what))
+                problems.add(
+                    path + ".name",
+                    "%s takes no weights of rows: leave out %s or the algorithm" % (shown(algorithm.name), what),
+                )
     if search.get("max_models") is not None and total > search["max_models"]:
         problems.add(
-            "search.max_models", "is %d, but %d combinations were asked for: ask for fewer" % (search["max_models"], total)
+            "search.max_models",
+            "is %d, but %d combinations were asked for: ask for fewer" % (search["max_models"], total),
         )
     if task.get("gpu") is True and not any(isinstance(a, dict) and a.get("name") == "xgboost" for a in algorithms):
         problems.add("gpu", "is true, but only xgboost uses a GPU, and it isn't among the algorithms")
@@ -448,4 +488,14 @@ def count_candidates(parameters, search):
     return min(every, search.get("candidates") or 0) if search.get("method") == "random" else every
 
 
-__all__ = ["FEATURE", "REGRESSION", "RETRAIN", "SCORE", "TASKS", "TRAIN", "count_candidates", "json_schema", "read_task"]
+__all__ = [
+    "FEATURE",
+    "REGRESSION",
+    "RETRAIN",
+    "SCORE",
+    "TASKS",
+    "TRAIN",
+    "count_candidates",
+    "json_schema",
+    "read_task",
+]

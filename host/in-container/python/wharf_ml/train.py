@@ -35,11 +35,13 @@ class Training:
 
     def require_packages(self):
         """Refuses algorithms whose package isn't there, and a GPU that isn't."""
-        missing = sorted({ALGORITHMS[a["name"]].package for a in self.task["algorithms"] if not ALGORITHMS[a["name"]].is_installed()})
+        missing = sorted(
+            {ALGORITHMS[a["name"]].package for a in self.task["algorithms"] if not ALGORITHMS[a["name"]].is_installed()}
+        )
         if missing:
             raise Refused(
-                "the task asks for algorithms of %s, which this code environment doesn't have: add the package, or leave them out"
-                % " and ".join(missing)
+                "the task asks for algorithms of %s, which this code environment doesn't have: add the package, or "
+                "leave them out" % " and ".join(missing)
             )
         if self.task["gpu"]:
             require_gpu()
@@ -206,7 +208,9 @@ def _part(table, places):
 
 def require_gpu():
     """Refuses a GPU that the container doesn't have."""
-    if not any(name.startswith("nvidia") and name[6:].isdigit() for name in os.listdir("/dev")) and not os.path.exists("/dev/dxg"):
+    if not any(name.startswith("nvidia") and name[6:].isdigit() for name in os.listdir("/dev")) and not os.path.exists(
+        "/dev/dxg"
+    ):
         raise Refused(
             "gpu is true, and this container has no GPU (/dev has no nvidia device): ask for one in the execution "
             "configuration, or set gpu to false"
@@ -224,7 +228,9 @@ def usual_values(X, features):
         elif kind == "numeric":
             found[entry["name"]] = float(values.median())
         elif kind == "date":
-            found[entry["name"]] = int(values.astype("int64").median()) if str(values.dtype).startswith("int") else _date(values)
+            found[entry["name"]] = (
+                int(values.astype("int64").median()) if str(values.dtype).startswith("int") else _date(values)
+            )
         else:
             found[entry["name"]] = None if kind == "text" else str(values.value_counts().index[0])
     return found
@@ -274,9 +280,15 @@ def train(task, progress, stop):
         if fitted is None:
             model, fold_models = found.first_model(), None
             if not work.clustering:
-                work.note("the run was stopped: the model is the one of the first validation fold, fitted on a part of the training rows")
+                work.note(
+                    "the run was stopped: the model is the one of the first validation fold, fitted on a part of the "
+                    "training rows"
+                )
                 if work.folds:
-                    raise Stopped("the run was stopped while the models of the folds were fitted, so there is nothing to judge the model by")
+                    raise Stopped(
+                        "the run was stopped while the models of the folds were fitted, so there is nothing to judge "
+                        "the model by"
+                    )
         else:
             model = fitted.pop(None)
             fold_models = [fitted[at] for at in sorted(fitted)]
@@ -321,5 +333,8 @@ def say_result(progress, task, best, metrics, number):
     known = part.get("metrics") or {}
     value = (known.get(name) or known.get(name + "_macro") or {}).get("value")
     shown_value = "no value" if value is None else "%.4f" % value
-    progress.line("saved version %d: %s, %s %s on the %s rows" % (number, best, name, shown_value, "hold-out" if "test" in metrics else "training"))
+    progress.line(
+        "saved version %d: %s, %s %s on the %s rows"
+        % (number, best, name, shown_value, "hold-out" if "test" in metrics else "training")
+    )
     progress.event("done", version=number, algorithm=best.name, parameters=best.parameters, metric=name, value=value)

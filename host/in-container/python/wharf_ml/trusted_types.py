@@ -1,14 +1,14 @@
 """What a model's file may name: for each loader of skops the types that it may make.
 
-It is made of the files of all algorithms and handlings; a test makes them again. A loader that isn't here is refused, and so is
-every function: no model needs one.
+It is made of the files of all algorithms and handlings; a test makes them again. A loader that isn't here is refused,
+and so is every function: no model needs one.
 """
 
 _NUMPY = frozenset(
     "numpy." + name
     for name in (
-        "ndarray", "bool", "bool_", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
-        "str_", "intc", "longlong", "ulonglong",
+        "ndarray", "bool", "bool_", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16",
+        "uint32", "uint64", "str_", "intc", "longlong", "ulonglong",
     )
 )  # fmt: skip
 _OBJECTS = frozenset(

@@ -26,7 +26,7 @@ def installed(name):
 
 
 def describe(packages):
-    """What made a model: the packages' exact versions, Python, the code environment, and what must be there to load it."""
+    """What made a model: exact versions, Python, the code environment, and which packages must be there to load it."""
     found = {name: installed(name) for name in _ALWAYS + _OPTIONAL}
     return {
         "format": FORMAT,
@@ -53,7 +53,8 @@ def check(versions):
             wrong.append("it was saved by skops %s, and %s is installed" % (before, now))
     if wrong:
         raise Refused(
-            "this code environment, %s, can't load the model: %s. Use the code environment that made it, %s, or train it anew"
+            "this code environment, %s, can't load the model: %s. Use the code environment that made it, %s, or "
+            "train it anew"
             % (_named(os.environ.get("WHARF_CODE_ENV")), "; ".join(wrong), _named(versions.get("code_env")))
         )
 

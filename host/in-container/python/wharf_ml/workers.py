@@ -1,7 +1,7 @@
 """Fits in processes of their own, so many at once: each can be stopped at any moment, and dies alone.
 
-A worker is forked and sees the rows of its parent without a copy. That only works while the parent has never run a parallel
-region of OpenMP itself: everything that fits or scores before the last worker has ended runs in a worker.
+A worker is forked and sees the rows of its parent without a copy. That only works while the parent has never run a
+parallel region of OpenMP itself: everything that fits or scores before the last worker has ended runs in a worker.
 """
 
 import contextlib
@@ -56,8 +56,8 @@ class Workers:
     def run(self, tasks, stopping=lambda: False):
         """Yields a key and its function's result, or the `WorkerFailed` of it, in the order in which they end.
 
-        ``tasks`` are pairs of a key and a function; they are taken one by one, when there is room. ``stopping`` is asked
-        often: when it says so, what runs is killed and nothing more comes.
+        ``tasks`` are pairs of a key and a function; they are taken one by one, when there is room. ``stopping`` is
+        asked often: when it says so, what runs is killed and nothing more comes.
         """
         tasks = iter(tasks)
         more = True

@@ -1,7 +1,7 @@
-"""Measures scoring against the bare pipeline: `python -m ml.measure_scoring [MILLIONS] [FEATURES]` in the folder of the tests.
+"""Measures scoring against the bare pipeline: `python -m ml.measure_scoring [MILLIONS] [FEATURES]`, beside suite.py.
 
-Both run in a process of their own; the fake runner makes the rows and counts what comes back in a third one. The ratio of
-processor seconds says what reading and writing cost; that of the clock what a user waits.
+Both run in a process of their own; the fake runner makes the rows and counts what comes back in a third one. The ratio
+of processor seconds says what reading and writing cost; that of the clock what a user waits.
 """
 
 import io
@@ -28,6 +28,7 @@ def stream(features, millions):
     arrays = [pyarrow.array(numpy.arange(PIECE))] + [pyarrow.array(random.normal(size=PIECE)) for _ in range(features)]
     names = ["id"] + ["x%d" % n for n in range(features)]
     batch = pyarrow.record_batch(arrays, names=names)
+
     def whole(count):
         out = io.BytesIO()
         with pyarrow.ipc.new_stream(out, batch.schema) as writer:
@@ -76,14 +77,21 @@ def train(features):
     random = numpy.random.default_rng(1)
     X = random.normal(size=(2000, features))
     rows = [["id"] + ["x%d" % n for n in range(features)] + ["y"]]
-    rows += [[str(n)] + [repr(float(v)) for v in row] + ["true" if row.sum() > 0 else "false"] for n, row in enumerate(X)]
+    rows += [
+        [str(n)] + [repr(float(v)) for v in row] + ["true" if row.sum() > 0 else "false"] for n, row in enumerate(X)
+    ]
     columns = [("id", "bigint")] + [("x%d" % n, "double") for n in range(features)] + [("y", "boolean")]
     runner.input("rows", columns, render(rows))
     runner.output("model", role="model", kind="folder")
     os.environ["WHARF_SOCKET"] = runner.socket
     file = os.path.join(tempfile.mkdtemp(), "task.json")
     with open(file, "w", encoding="utf-8") as out:
-        task = {"prediction_type": "binary", "target": "y", "features": {"id": {"role": "rejected"}}, "explanations": False}
+        task = {
+            "prediction_type": "binary",
+            "target": "y",
+            "features": {"id": {"role": "rejected"}},
+            "explanations": False,
+        }
         json.dump(dict(task, algorithms=[{"name": "logistic"}]), out)
     if main(["train", file]):
         raise SystemExit("the training failed")
@@ -165,8 +173,14 @@ def main(millions=10.0, features=10):
     shutil.rmtree(scratch, ignore_errors=True)
     rows = millions * 1e6
     for name, (seconds, cpu, megabytes) in (("bare, one thread", one), ("bare", every), ("scored", mine)):
-        print("%-17s %6.1f s, %6.1f s of processor, %9d rows a second, peak %4d MB" % (name, seconds, cpu, rows / seconds, megabytes))
-    print("ratio: %.2f by the clock, %.2f by processor seconds" % (min(one[0], every[0]) / mine[0], min(one[1], every[1]) / mine[1]))
+        print(
+            "%-17s %6.1f s, %6.1f s of processor, %9d rows a second, peak %4d MB"
+            % (name, seconds, cpu, rows / seconds, megabytes)
+        )
+    print(
+        "ratio: %.2f by the clock, %.2f by processor seconds"
+        % (min(one[0], every[0]) / mine[0], min(one[1], every[1]) / mine[1])
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A test case that runs machine-learning tasks as a run would: a process, the fake runner at its border, nothing else made up."""
+"""A test case that runs machine-learning tasks as a run would: as processes, with the fake runner at their border."""
 
 import contextlib
 import io
@@ -110,7 +110,9 @@ class MlCase(RunnerCase):
         file = os.path.join(out, "task.json")
         with open(file, "w", encoding="utf-8") as stream:
             stream.write(task if isinstance(task, str) else json.dumps(task))
-        env = dict(os.environ, PYTHONPATH=PYTHON, PYTHONDONTWRITEBYTECODE="1", WHARF_ML_EVENTS=os.path.join(out, "events"))
+        env = dict(
+            os.environ, PYTHONPATH=PYTHON, PYTHONDONTWRITEBYTECODE="1", WHARF_ML_EVENTS=os.path.join(out, "events")
+        )
         env.setdefault("WHARF_ML_CPUS", "2")
         env.update(environment)
         process = _server().Process(target=_main, args=([kind, file], env, out))

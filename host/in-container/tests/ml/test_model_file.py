@@ -14,6 +14,7 @@ from ml.ml_case import MlCase, numpy
 if numpy is not None:
     import skops.io
     from ml import every_model
+    from threadpoolctl import threadpool_limits
     from wharf_ml import fitted_check, model_file
     from wharf_ml.refusal import Refused
     from wharf_ml.trusted_types import BY_LOADER
@@ -36,6 +37,9 @@ class ModelFile(unittest.TestCase):
         cls.folder = tempfile.mkdtemp()
         cls.addClassCleanup(shutil.rmtree, cls.folder)
         cls.file = os.path.join(cls.folder, "model.skops")
+        # Small fits in many threads mostly wait for each other.
+        limited = threadpool_limits(1)
+        cls.addClassCleanup(limited.restore_original_limits)
         cls.every = list(every_model.fitted())
         forest = next(pipeline for name, pipeline, _, _ in cls.every if name == "random_forest binary")
         model_file.dump(forest, cls.file)
@@ -76,8 +80,12 @@ class ModelFile(unittest.TestCase):
 
     def test_the_lists_have_nothing_that_no_model_has(self):
         found = set().union(*(model_file.type_names(skops.io.dumps(pipeline)) for _, pipeline, _, _ in self.every))
-        listed = {(loader, kind) for loader, kinds in BY_LOADER.items() for kind in kinds if not kind.startswith("numpy.")}
-        found |= {("ObjectNode", kind) for kind in BY_LOADER["ObjectNode"] if kind.startswith(("lightgbm.", "xgboost."))}
+        listed = {
+            (loader, kind) for loader, kinds in BY_LOADER.items() for kind in kinds if not kind.startswith("numpy.")
+        }
+        found |= {
+            ("ObjectNode", kind) for kind in BY_LOADER["ObjectNode"] if kind.startswith(("lightgbm.", "xgboost."))
+        }
         spare = {pair for pair in listed - found if not pair[1].startswith(("builtins.", "collections."))}
         self.assertLessEqual(len(spare), 3, spare)
 
@@ -122,15 +130,34 @@ class ModelFile(unittest.TestCase):
             return self.changed(lambda tree: tree["content"]["content"].update(memory=dict({"__id__": 1}, **node)))
 
         call = {"__class__": "system", "__module__": "os", "__loader__": "FunctionNode"}
-        self.refused(put(**call), "the loader \"FunctionNode\"")
-        self.refused(put(__class__="Popen", __module__="subprocess", __loader__="ObjectNode"), "subprocess.Popen, which isn't trusted")
-        self.refused(put(__class__="Popen", __module__="subprocess", __loader__="TypeNode"), "subprocess.Popen, which isn't trusted")
-        for loader in ("MethodNode", "PartialNode", "OperatorFuncNode", "ConstructorFromReduceNode", "SparseMatrixNode", "Own"):
-            self.refused(put(__class__="Pipeline", __module__="sklearn.pipeline", __loader__=loader), "the loader \"%s\"" % loader)
+        self.refused(put(**call), 'the loader "FunctionNode"')
+        self.refused(
+            put(__class__="Popen", __module__="subprocess", __loader__="ObjectNode"),
+            "subprocess.Popen, which isn't trusted",
+        )
+        self.refused(
+            put(__class__="Popen", __module__="subprocess", __loader__="TypeNode"),
+            "subprocess.Popen, which isn't trusted",
+        )
+        for loader in (
+            "MethodNode",
+            "PartialNode",
+            "OperatorFuncNode",
+            "ConstructorFromReduceNode",
+            "SparseMatrixNode",
+            "Own",
+        ):
+            self.refused(
+                put(__class__="Pipeline", __module__="sklearn.pipeline", __loader__=loader), 'the loader "%s"' % loader
+            )
         # A list that is made by calling something else than a list.
         size = {"__class__": "str", "__module__": "builtins", "__loader__": "JsonNode", "content": "1000000000"}
-        self.refused(put(__class__="ndarray", __module__="numpy", __loader__="ListNode", content=[size, size]), "isn't trusted")
-        self.refused(put(__class__="dict", __module__="builtins", __loader__="DictNode", content=3, key_types=size), "damaged")
+        self.refused(
+            put(__class__="ndarray", __module__="numpy", __loader__="ListNode", content=[size, size]), "isn't trusted"
+        )
+        self.refused(
+            put(__class__="dict", __module__="builtins", __loader__="DictNode", content=3, key_types=size), "damaged"
+        )
         self.refused(self.changed(lambda tree: tree.update(protocol=0)), "isn't of the protocol")
         self.refused(dict(self.parts(), **{"schema.json": "[" * 5000}), "can't be read")
 
@@ -144,7 +171,11 @@ class ModelFile(unittest.TestCase):
             for file, data in parts.items():
                 if file.endswith(".npy"):
                     array = numpy.load(io.BytesIO(data))
-                    if array.dtype.names and {"left_child", "feature"} <= set(array.dtype.names) and array["left_child"][0] != -1:
+                    if (
+                        array.dtype.names
+                        and {"left_child", "feature"} <= set(array.dtype.names)
+                        and array["left_child"][0] != -1
+                    ):
                         field = {"children_left": "left_child", "children_right": "right_child"}.get(name, name)
                         change(array[field])
                         out = io.BytesIO()
@@ -175,7 +206,12 @@ class SavedModel(MlCase):
     def test_a_folder_that_was_changed(self):
         self.table("rows", [("x", "double"), ("y", "double")], [[float(n), float(n * 2)] for n in range(40)])
         self.train_setup()
-        task = {"prediction_type": "regression", "target": "y", "algorithms": [{"name": "ridge"}], "explanations": False}
+        task = {
+            "prediction_type": "regression",
+            "target": "y",
+            "algorithms": [{"name": "ridge"}],
+            "explanations": False,
+        }
         self.task("train", task, WHARF_CODE_ENV="ml-one")
         self.use_model()
         files = self.runner.folders["model"]

@@ -7,8 +7,8 @@ import unittest
 from ml.ml_case import MlCase, numpy
 
 COLUMNS = [
-    ("id", "bigint"), ("amount", "double"), ("count", "int"), ("color", "string"), ("size", "string"), ("note", "string"),
-    ("day", "date"), ("flag", "boolean"), ("code", "int"), ("late", "boolean"),
+    ("id", "bigint"), ("amount", "double"), ("count", "int"), ("color", "string"), ("size", "string"),
+    ("note", "string"), ("day", "date"), ("flag", "boolean"), ("code", "int"), ("late", "boolean"),
 ]  # fmt: skip
 FEATURES = {
     "id": {"role": "rejected"},
@@ -19,7 +19,14 @@ FEATURES = {
     "code": {"type": "category", "encode": "ordinal"},
 }
 LOGISTIC = [{"name": "logistic", "parameters": {"C": [0.1, 1.0]}}]
-SPLIT = {"prediction_type": "binary", "target": "late", "features": FEATURES, "seed": 4, "algorithms": LOGISTIC, "explanations": False}
+SPLIT = {
+    "prediction_type": "binary",
+    "target": "late",
+    "features": FEATURES,
+    "seed": 4,
+    "algorithms": LOGISTIC,
+    "explanations": False,
+}
 
 
 def rows(count, seed=0, shift=0.0):
@@ -32,7 +39,18 @@ def rows(count, seed=0, shift=0.0):
         note = "very urgent case" if random.random() < 0.4 else "no hurry here"
         late = amount + (color == "red") + ("urgent" in note) + random.normal() * 0.7 > 1
         day = "2024-%02d-%02dT%02d:00:00.000Z" % tuple(random.integers((1, 1, 0), (13, 28, 24)))
-        row = [number, amount, int(random.integers(0, 9)), color, "SML"[number % 3], note, day, bool(number % 2), number % 4, bool(late)]
+        row = [
+            number,
+            amount,
+            int(random.integers(0, 9)),
+            color,
+            "SML"[number % 3],
+            note,
+            day,
+            bool(number % 2),
+            number % 4,
+            bool(late),
+        ]
         for at in (1, 2, 3, 5, 6, 7):
             if random.random() < 0.05:
                 row[at] = None
@@ -62,8 +80,8 @@ class Models(MlCase):
         result = self.trained()
         files = set(self.runner.folders["model"])
         base = {"versions/1/" + name for name in (
-            "model.skops", "task.json", "schema.json", "versions.json", "metrics.json", "explanations.json", "models.json",
-            "profile.json", "report.html", "manifest.json",
+            "model.skops", "task.json", "schema.json", "versions.json", "metrics.json", "explanations.json",
+            "models.json", "profile.json", "report.html", "manifest.json",
         )}  # fmt: skip
         self.assertEqual(files, base | {"current.json", "MLmodel", "report.html"})
         self.assertEqual(len(result.kind("model")), 2)
@@ -78,7 +96,9 @@ class Models(MlCase):
         table.append([51, None, None, "purple", "XXL", "words nobody knows", None, None, 99])
         table.append([52, 1e300, 2, "", None, "", "1969-12-31T00:00:00.000Z", True, None])
         self.scored(table, probabilities=True, chunk_rows=7, reasons=2)
-        self.assertEqual(self.header("out"), [n for n, _ in COLUMNS[:-1]] + ["prediction", "proba_false", "proba_true", "reasons"])
+        self.assertEqual(
+            self.header("out"), [n for n, _ in COLUMNS[:-1]] + ["prediction", "proba_false", "proba_true", "reasons"]
+        )
         self.assertEqual(self.types("out")["prediction"], "boolean")
         self.assertEqual([row[0] for row in self.rows("out")], [str(row[0]) for row in table])
         threshold = self.saved("schema.json")["threshold"]
@@ -111,11 +131,16 @@ class Models(MlCase):
         self.refused(self.task("score", {"version": 7}, 2), "has no version 7; it has 1")
 
     def check_schema(self, table):
-        changed = [(n, "string" if n == "count" else t) for n, t in COLUMNS[:-1] if n not in ("amount", "color")] + [("newer", "int")]
+        changed = [(n, "string" if n == "count" else t) for n, t in COLUMNS[:-1] if n not in ("amount", "color")] + [
+            ("newer", "int")
+        ]
         places = [at for at, (n, _) in enumerate(COLUMNS[:-1]) if n not in ("amount", "color")]
         result = self.scored([[row[at] for at in places] + [1] for row in table[:3]], changed, 2)
         self.refused(
-            result, 'missing: "amount" (double), "color" (string)', 'retyped: "count" (int in training, now string)', 'new: "newer"'
+            result,
+            'missing: "amount" (double), "color" (string)',
+            'retyped: "count" (int in training, now string)',
+            'new: "newer"',
         )
         # Types of one kind stand for each other, and order and other columns don't matter.
         wider = [(n, "bigint" if n == "count" else t) for n, t in COLUMNS[:-1]][::-1] + [("newer", "int")]
@@ -161,7 +186,8 @@ class Models(MlCase):
         self.task(
             "train",
             {
-                "prediction_type": "regression", "target": "y", "features": {"w": {"role": "weight"}, "day": {"role": "rejected"}},
+                "prediction_type": "regression", "target": "y",
+                "features": {"w": {"role": "weight"}, "day": {"role": "rejected"}},
                 "split": {"method": "time", "column": "day", "train_ratio": 0.75},
                 "algorithms": [{"name": "gradient_boosting", "parameters": {"n_estimators": 30}}],
             },
@@ -179,10 +205,17 @@ class Models(MlCase):
         self.table("rows", [("a", "double"), ("b", "double")], table)
         self.train_setup()
         names = ["kmeans", "agglomerative", "dbscan", "gaussian_mixture"]
-        sizes = {"kmeans": {"n_clusters": [2, 3, 4]}, "agglomerative": {"n_clusters": 3}, "gaussian_mixture": {"n_components": 3}}
+        sizes = {
+            "kmeans": {"n_clusters": [2, 3, 4]},
+            "agglomerative": {"n_clusters": 3},
+            "gaussian_mixture": {"n_components": 3},
+        }
         self.task(
             "train",
-            {"prediction_type": "clustering", "algorithms": [{"name": n, "parameters": sizes.get(n, {})} for n in names]},
+            {
+                "prediction_type": "clustering",
+                "algorithms": [{"name": n, "parameters": sizes.get(n, {})} for n in names],
+            },
         )
         models = self.saved("models.json")
         self.assertEqual(len(models), 6)
@@ -198,13 +231,19 @@ class Models(MlCase):
     def test_a_dataset_that_does_not_fit(self):
         self.table("rows", COLUMNS, rows(30))
         self.train_setup()
-        task = dict(SPLIT, features={"gone": {"type": "numeric"}, "color": {"type": "numeric"}}, split={"method": "time", "column": "when"})
+        task = dict(
+            SPLIT,
+            features={"gone": {"type": "numeric"}, "color": {"type": "numeric"}},
+            split={"method": "time", "column": "when"},
+        )
         result = self.task("train", task, 2)
         self.refused(
             result, 'features: there is no column "gone"', 'split.column: there is no column "when"',
             "column \"color\" is string in the dataset, and a numeric feature is made of",
         )  # fmt: skip
-        self.refused(self.task("train", dict(SPLIT, target="color", features={}), 2), "has 5 classes, and binary needs two")
+        self.refused(
+            self.task("train", dict(SPLIT, target="color", features={}), 2), "has 5 classes, and binary needs two"
+        )
         one = dict(SPLIT, target="amount", features={}, prediction_type="multiclass", metric="accuracy")
         self.refused(self.task("train", one, 2), "which are no classes: choose regression")
 
@@ -235,7 +274,9 @@ class Numbers(unittest.TestCase):
     def test_texts_of_categories(self):
         from wharf_ml.batches import text_of
 
-        self.assertEqual([text_of(v) for v in (True, 3, 3.0, 0.5, None, math.nan, "a")], ["true", "3", "3", "0.5", "", "", "a"])
+        self.assertEqual(
+            [text_of(v) for v in (True, 3, 3.0, 0.5, None, math.nan, "a")], ["true", "3", "3", "0.5", "", "", "a"]
+        )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ from ml.ml_case import MlCase, numpy
 
 if numpy is not None:
     import sklearn.datasets
-    from sklearn.compose import ColumnTransformer
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression, Ridge
@@ -33,7 +32,9 @@ class Reference(MlCase):
 
     def same(self, wanted):
         got = self.values()
-        self.assertEqual({name: repr(got[name]) for name in wanted}, {name: repr(float(wanted[name])) for name in wanted})
+        self.assertEqual(
+            {name: repr(got[name]) for name in wanted}, {name: repr(float(wanted[name])) for name in wanted}
+        )
 
     def data(self, name, dtype=None):
         frame = load(name)
@@ -64,12 +65,14 @@ class Reference(MlCase):
         models = self.saved("models.json")
         self.assertEqual(repr(models[0]["score"]), repr(float(search.best_score_)))
         self.assertEqual(
-            {"randomforestclassifier__" + key: value for key, value in models[0]["parameters"].items()}, search.best_params_
+            {"randomforestclassifier__" + key: value for key, value in models[0]["parameters"].items()},
+            search.best_params_,
         )
         got = sorted((m["parameters"]["n_estimators"], str(m["parameters"]["max_depth"]), m["score"]) for m in models)
         scores = zip(search.cv_results_["params"], search.cv_results_["mean_test_score"])
         wanted = sorted(
-            (p["randomforestclassifier__n_estimators"], str(p["randomforestclassifier__max_depth"]), float(s)) for p, s in scores
+            (p["randomforestclassifier__n_estimators"], str(p["randomforestclassifier__max_depth"]), float(s))
+            for p, s in scores
         )
         self.assertEqual(got, wanted)
         predicted, proba = search.predict(test_X), search.predict_proba(test_X)

@@ -23,7 +23,9 @@ class Stop(MlCase):
     def rows(self, count=2000):
         random = numpy.random.default_rng(0)
         values = random.normal(size=(count, 2))
-        self.table("rows", COLUMNS, [[float(a), float(b), "xyz"[n % 3], bool(a > b)] for n, (a, b) in enumerate(values)])
+        self.table(
+            "rows", COLUMNS, [[float(a), float(b), "xyz"[n % 3], bool(a > b)] for n, (a, b) in enumerate(values)]
+        )
         self.train_setup()
 
     def stopped(self, task):
@@ -43,7 +45,9 @@ class Stop(MlCase):
         found = self.stopped(dict(SLOW, on_stop="keep_best"))
         self.assertEqual(found.code, 0, found.err)
         models = self.saved("models.json")
-        self.assertEqual([(m["algorithm"], m["chosen"]) for m in models], [("logistic", True), ("random_forest", False)])
+        self.assertEqual(
+            [(m["algorithm"], m["chosen"]) for m in models], [("logistic", True), ("random_forest", False)]
+        )
         self.assertIn("the run was stopped", " ".join(self.saved("metrics.json")["test"]["notes"]))
         self.assertGreater(self.saved("metrics.json")["test"]["metrics"]["roc_auc"]["value"], 0.9)
         # It scores like any other.
@@ -66,7 +70,12 @@ class Stop(MlCase):
     def test_memory_is_refused_early(self):
         self.rows(3000)
         found = self.task("train", SLOW, 2, WHARF_ML_MEMORY="700m")
-        self.refused(found, "one fit of random_forest n_estimators=100000 takes about", "MiB are left", "(logistic C=1.0 would fit)")
+        self.refused(
+            found,
+            "one fit of random_forest n_estimators=100000 takes about",
+            "MiB are left",
+            "(logistic C=1.0 would fit)",
+        )
         self.assertEqual(found.kind("model"), [])
         found = self.task("train", SLOW, 2, WHARF_ML_MEMORY="100m")
         self.refused(found, "the data doesn't fit: 3000 rows", "sample fewer rows (sampling)")

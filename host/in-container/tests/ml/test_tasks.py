@@ -25,7 +25,9 @@ class Tasks(unittest.TestCase):
 
     def test_defaults(self):
         task = read_task("train", json.dumps(GOOD))
-        self.assertEqual((task["metric"], task["threshold"], task["seed"], task["on_stop"]), ("roc_auc", "auto", 0, "discard"))
+        self.assertEqual(
+            (task["metric"], task["threshold"], task["seed"], task["on_stop"]), ("roc_auc", "auto", 0, "discard")
+        )
         self.assertEqual(task["split"], {"method": "random", "train_ratio": 0.8, "stratify": True})
         self.assertEqual(task["search"]["method"], "grid")
         # Reading what was read changes nothing: so it is stored and read again.
@@ -40,7 +42,11 @@ class Tasks(unittest.TestCase):
                 seed=-1,
                 features={"a b": {"type": "numeric", "impute": "x"}, "c": {"roel": 1}},
                 split={"method": "random", "train_ratio": 1},
-                algorithms=[{"name": "logistic", "parameters": {"C": 0, "depth": 3}}, {"name": "lasso"}, {"name": "forest"}],
+                algorithms=[
+                    {"name": "logistic", "parameters": {"C": 0, "depth": 3}},
+                    {"name": "lasso"},
+                    {"name": "forest"},
+                ],
             ),
         )
         self.assertEqual(found[0], "task.json has 9 problems:")
@@ -69,8 +75,14 @@ class Tasks(unittest.TestCase):
             ({"class_weights": "balanced", "algorithms": [{"name": "knn"}]}, "takes no weights of rows"),
             ({"sampling": {"method": "random"}}, "must have rows or ratio"),
             ({"gpu": True}, "only xgboost uses a GPU"),
-            ({"algorithms": [{"name": "ridge", "parameters": {"alpha": {"low": 1, "high": 2}}}]}, "a range is for search.method"),
-            ({"search": {"max_models": 1}, "algorithms": [{"name": "logistic", "parameters": {"C": [1, 2]}}]}, "2 combinations"),
+            (
+                {"algorithms": [{"name": "ridge", "parameters": {"alpha": {"low": 1, "high": 2}}}]},
+                "a range is for search.method",
+            ),
+            (
+                {"search": {"max_models": 1}, "algorithms": [{"name": "logistic", "parameters": {"C": [1, 2]}}]},
+                "2 combinations",
+            ),
             ({"search": {"validation": {"method": "time"}}}, 'only with split.method = "time"'),
             ({"features": {"y": {}}}, "must not name the target"),
             ({"engine": "optimized"}, "DSS's own process (Java) and not in a container"),
@@ -102,7 +114,9 @@ class Tasks(unittest.TestCase):
             from wharf_ml import evaluation
         except ImportError as error:
             self.skipTest(str(error))
-        self.assertEqual({kind: set(names) for kind, names in METRICS.items()}, {k: set(n) for k, n in evaluation.METRICS.items()})
+        self.assertEqual(
+            {kind: set(names) for kind, names in METRICS.items()}, {k: set(n) for k, n in evaluation.METRICS.items()}
+        )
 
 
 class Limits(unittest.TestCase):
@@ -125,12 +139,16 @@ class Limits(unittest.TestCase):
                 {"cpu__cpu_dot_cfs_quota_us": "100000", "cpu__cpu_dot_cfs_period_us": "100000",
                  "memory__memory_dot_limit_in_bytes": "1073741824"}, 1, 1 << 30,
             ),
-            ({"cpu__cpu_dot_cfs_quota_us": "-1", "memory__memory_dot_limit_in_bytes": "9223372036854771712"}, cores, None),
+            ({"cpu__cpu_dot_cfs_quota_us": "-1", "memory__memory_dot_limit_in_bytes": "9223372036854771712"}, cores,
+            None),
             ({}, cores, None),
         ):  # fmt: skip
             root = self.group(**files)
             self.assertEqual((limits.cpus(root, {}), limits.memory_limit(root, {})), (cpus, memory), files)
-        self.assertEqual((limits.cpus("/", {"WHARF_ML_CPUS": "8"}), limits.memory_limit("/", {"WHARF_ML_MEMORY": "2g"})), (8, 2 << 30))
+        self.assertEqual(
+            (limits.cpus("/", {"WHARF_ML_CPUS": "8"}), limits.memory_limit("/", {"WHARF_ML_MEMORY": "2g"})),
+            (8, 2 << 30),
+        )
 
 
 if __name__ == "__main__":

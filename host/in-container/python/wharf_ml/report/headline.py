@@ -50,7 +50,7 @@ def headline(task, main, models, comparison):
     if main is not None:
         sentence = _sentence(main)
         parts.append(element("p", sentence) if sentence else None)
-        parts += [element("p", note, class_="note") for note in main.get("notes") or ()]
+        parts += [element("p", wording.short(note, 400), class_="note") for note in main.get("notes") or ()]
     return parts
 
 

@@ -103,7 +103,7 @@ def _quality(splits, main):
 def _explanations(found):
     if found.get("why_not"):
         return element("p", "Not explained: %s." % found["why_not"])
-    notes = [element("p", note, class_="soft") for note in found.get("notes") or ()]
+    notes = [element("p", wording.short(note, 400), class_="soft") for note in found.get("notes") or ()]
     bars = explained.importances(found)
     dependences = explained.dependences(found)
     if dependences:

@@ -121,7 +121,7 @@ def name(value):
 
 def algorithm(value):
     """An algorithm's name for people."""
-    value = str(value)
+    value = short(value)
     return _ALGORITHMS.get(value.replace("-", "_"), value.replace("_", " ").replace("-", " "))
 
 
