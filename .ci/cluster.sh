@@ -41,7 +41,10 @@ need_cluster() {
   [ -e /run/wharf-cluster/made ] || STARTED_CLUSTER=yes
   WHARF_TEST_KUBECONFIG=$(tests/cluster/up)
   WHARF_TEST_CONTEXT=${WHARF_TEST_CONTEXT:-wharf}
-  export WHARF_TEST_KUBECONFIG WHARF_TEST_CONTEXT
+  # For tests that stop single parts, and a kubectl of the same version.
+  WHARF_TEST_CLUSTER_PART=$PWD/tests/cluster/part
+  WHARF_TEST_KUBECTL=$(cut -d' ' -f2 /run/wharf-cluster/made)/kubectl
+  export WHARF_TEST_KUBECONFIG WHARF_TEST_CONTEXT WHARF_TEST_CLUSTER_PART WHARF_TEST_KUBECTL
 }
 
 stop_cluster() {

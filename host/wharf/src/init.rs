@@ -15,13 +15,25 @@ use crate::settings::Home;
 const SITE: &str = include_str!("init/wharf.toml");
 
 /// The demo's files, in the folder `demo` of the sources: where each goes, and what is in it.
-const DEMO: [(&str, &str); 6] = [
+const DEMO: [(&str, &str); 18] = [
     ("policies/resource-ceiling.toml", include_str!("../../../demo/policies/resource-ceiling.toml")),
     ("policies/defaults-and-labels.toml", include_str!("../../../demo/policies/defaults-and-labels.toml")),
     ("activities/flights-python.toml", include_str!("../../../demo/activities/flights-python.toml")),
     ("activities/flights.py", include_str!("../../../demo/activities/flights.py")),
     ("activities/flights-r.toml", include_str!("../../../demo/activities/flights-r.toml")),
     ("activities/flights.R", include_str!("../../../demo/activities/flights.R")),
+    ("code-envs/machine-learning/env.toml", include_str!("../../../demo/code-envs/machine-learning/env.toml")),
+    ("code-envs/machine-learning/requirements.txt", include_str!("../../../demo/code-envs/machine-learning/requirements.txt")),
+    ("activities/tables.toml", include_str!("../../../demo/activities/tables.toml")),
+    ("activities/tables.py", include_str!("../../../demo/activities/tables.py")),
+    ("activities/wine-train.toml", include_str!("../../../demo/activities/wine-train.toml")),
+    ("activities/wine-score.toml", include_str!("../../../demo/activities/wine-score.toml")),
+    ("activities/wine-retrain.toml", include_str!("../../../demo/activities/wine-retrain.toml")),
+    ("activities/breast-cancer-train.toml", include_str!("../../../demo/activities/breast-cancer-train.toml")),
+    ("activities/digits-train.toml", include_str!("../../../demo/activities/digits-train.toml")),
+    ("activities/diabetes-train.toml", include_str!("../../../demo/activities/diabetes-train.toml")),
+    ("activities/late-flights.toml", include_str!("../../../demo/activities/late-flights.toml")),
+    ("activities/late-flights-train.toml", include_str!("../../../demo/activities/late-flights-train.toml")),
 ];
 const DEMO_SITE: &str = include_str!("../../../demo/wharf.toml");
 const DEMO_CONFIGURATION: &str = include_str!("../../../demo/configs/docker-local.toml");
@@ -201,6 +213,9 @@ impl Files<'_> {
     /// Writes a file; one that is there must be the same, left by an attempt that was interrupted.
     fn write(&mut self, path: &str, contents: &[u8]) -> Result<(), Fault> {
         let file = self.root.join(path);
+        if let Some(folder) = file.parent() {
+            fs::create_dir_all(folder).map_err(|error| unwritable(folder, &error))?;
+        }
         match fs::read(&file) {
             Ok(there) if there == contents => {}
             // The host's own, from another version, or cut off in the middle.

@@ -13,7 +13,7 @@ fn a_cluster_is_checked_from_outside_and_from_inside() {
         assert!(check.stdout.contains(said), "{said}: {check}");
     }
     cluster.nothing_left(&home);
-    home.replace("configs/k8s-local.toml", "namespace = ", "namespace = \"kube-system\" # ");
+    home.replace("configs/k8s-local.toml", "namespace = ", "namespace = \"default\" # ");
     let check = home.call(["cluster", "check", "--no-pod", "k8s-local"]).exits(1);
     assert!(check.stdout.contains("add to the role") && check.stdout.contains("verbs"), "{check}");
 }

@@ -101,7 +101,7 @@ fn no_node_can_take_it() {
 fn it_is_stopped_while_it_is_pending() {
     let (cluster, home) = home();
     home.replace("configs/k8s-local.toml", "[permissions]", "[node_selector]\nno = \"such-node\"\n\n[permissions]");
-    let mut run = home.start(home.python("print(1)", &there(&[])));
+    let run = home.start(home.python("print(1)", &there(&[])));
     cluster.wait_for("pods", &home, |pod| pod["status"]["phase"] == "Pending");
     let asked = Instant::now();
     run.signal(Signal::INT);
@@ -160,9 +160,9 @@ fn a_quota_is_full() {
 #[ignore = "needs kubernetes (runs pods)"]
 fn a_right_is_missing() {
     let (_, home) = home();
-    home.replace("configs/k8s-local.toml", "namespace = ", "namespace = \"kube-system\" # ");
+    home.replace("configs/k8s-local.toml", "namespace = ", "namespace = \"default\" # ");
     let end = home.run_python("print(1)", &there(&[])).exits(23).outcome();
-    is(&end, Cause::Forbidden, &["create", "jobs", "kube-system"]);
+    is(&end, Cause::Forbidden, &["create", "jobs", "default"]);
     assert!(end.advice.as_ref().is_some_and(|advice| advice.contains("verbs")), "{end:?}");
 }
 

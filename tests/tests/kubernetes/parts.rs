@@ -20,7 +20,7 @@ fn the_api_server_is_restarted_while_a_run_goes_on() {
     }
     let mut run = home.start(home.python(COUNTS, &there(&[])));
     run.until_log("line 5");
-    cluster.part("restart", "kube-apiserver");
+    cluster.part("restart", "apiserver");
     let run = run.finish().exits(0);
     assert_eq!(run.log().len(), 120, "{run}");
     cluster.nothing_left(&home);

@@ -22,8 +22,10 @@ fn flights() -> String {
 fn the_demos_activities_give_the_same_bytes() {
     let (cluster, home) = home();
     home.write("data/flights.csv", flights());
-    let outputs = ["data/delays_by_carrier.csv", "data/report/summary.html"];
-    for activity in ["flights-python", "flights-r"] {
+    for (activity, outputs) in [
+        ("flights-python", ["data/delays_by_carrier.csv", "data/report/summary.html"]),
+        ("flights-r", ["data/delays_by_carrier_r.csv", "data/report_r/summary.html"]),
+    ] {
         let file = home.path().join(format!("activities/{activity}.toml")).display().to_string();
         let run = |configuration: &str| {
             for output in outputs {

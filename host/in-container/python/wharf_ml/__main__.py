@@ -1,4 +1,6 @@
-"""The command: `python3 -u -m wharf_ml train|retrain|score task.json`.
+"""The command: `python3 -u -m wharf_ml train|retrain|score [FILE]`.
+
+Without a file, the run's parameters are the task.
 
 Exit codes: 0 done, 1 a fault while working, 2 the task, the data or the model was refused, 143 stopped.
 """
@@ -12,7 +14,7 @@ from wharf_ml.progress import Progress
 from wharf_ml.refusal import Refused, Stopped
 from wharf_ml.task import TASKS, json_schema, read_task
 
-_USAGE = "usage: python3 -u -m wharf_ml %s FILE, or python3 -m wharf_ml schema|reference" % "|".join(TASKS)
+_USAGE = "usage: python3 -u -m wharf_ml %s [FILE], or python3 -m wharf_ml schema|reference" % "|".join(TASKS)
 _LARGEST_TASK = 16 << 20
 
 
@@ -28,10 +30,10 @@ def main(arguments):
 
         print(reference(), end="")
         return 0
-    if len(arguments) != 2 or arguments[0] not in TASKS:
+    if len(arguments) not in (1, 2) or arguments[0] not in TASKS:
         print(_USAGE, file=sys.stderr)
         return 2
-    kind, path = arguments
+    kind, path = arguments[0], arguments[1] if len(arguments) == 2 else None
     progress = Progress.from_environment()
     try:
         return _run(kind, path, progress)
@@ -41,7 +43,7 @@ def main(arguments):
 
 def _run(kind, path, progress):
     try:
-        task = read_task(kind, _read(path), os.path.basename(path))
+        task = read_task(kind, *_read(path))
         # Libraries take the machine's number of processors otherwise, whatever the container has.
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ.setdefault(variable, str(min(limits.cpus(), task.get("n_jobs") or limits.cpus())))
@@ -84,6 +86,13 @@ def _work(kind, task, progress):
 
 
 def _read(path):
+    """The task's text, and what it is called in what is said of it."""
+    if path is None:
+        import json
+
+        from dataiku.core.context import parameters
+
+        return json.dumps(parameters()), "the task"
     try:
         with open(path, encoding="utf-8") as stream:
             text = stream.read(_LARGEST_TASK + 1)
@@ -91,7 +100,7 @@ def _read(path):
         raise Refused("the task can't be read from %s: %s" % (path, error)) from None
     if len(text) > _LARGEST_TASK:
         raise Refused("the task in %s is larger than %s" % (path, limits.shown(_LARGEST_TASK)))
-    return text
+    return text, os.path.basename(path)
 
 
 def _require_libraries():
