@@ -1,5 +1,7 @@
 //! Whole manifests, compared with the files in `tests/manifests`: `WHARF_UPDATE=1` writes them anew.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;

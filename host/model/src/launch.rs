@@ -176,7 +176,7 @@ impl Caller for () {
     fn notice(&self, _text: String) {}
 
     async fn given_up(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -6,6 +6,9 @@ use wharf_model::launch::EngineEnd;
 use super::view::{ContainerState, PodView};
 use super::{Seen, State};
 
+/// Exit codes of what was asked to end, or made to.
+const ENDED: [i64; 3] = [130, 137, 143];
+
 fn ended(end: EngineEnd) -> State {
     State::Ended { end, settled: true }
 }
@@ -101,14 +104,18 @@ pub(super) fn without_pod(seen: &Seen) -> State {
         // What became of it is all in what the Job says.
         Some(failed) if failed.reason == "PodFailurePolicy" => {
             let exit_code = exit_code(seen);
-            let cause = exit_code
-                .is_none()
-                .then(|| Box::new(EngineCause::NodeLost { node: None, words: failed.message.clone() }));
-            ended(EngineEnd { exit_code, cause, ..EngineEnd::default() })
+            let cause = match exit_code {
+                None => Some(EngineCause::NodeLost { node: None, words: failed.message.clone() }),
+                // It was killed, and its pod, which stays otherwise, isn't there.
+                Some(code) if ENDED.contains(&code) => Some(EngineCause::PodDeleted { node: None, begun: true }),
+                Some(_) => None,
+            };
+            ended(EngineEnd { exit_code, gone: cause.is_some(), cause: cause.map(Box::new), ..EngineEnd::default() })
         }
-        Some(failed) => {
-            ended(because(EngineCause::CreateFailed { reason: failed.reason.clone(), words: failed.message.clone() }))
-        }
+        Some(failed) => ended(because(EngineCause::CreateFailed {
+            reason: failed.reason.clone(),
+            words: failed.message.clone(),
+        })),
         None if job.is_some_and(|job| job.holds("Complete").is_some()) => {
             ended(EngineEnd { exit_code: Some(0), ..EngineEnd::default() })
         }
@@ -179,7 +186,9 @@ fn disruption(pod: &PodView) -> Option<EngineCause> {
 fn evicted(node: Option<String>, words: String) -> EngineCause {
     let low = words.split_once("low on resource: ").map(|(_, rest)| rest);
     let resource = match low {
-        Some(rest) => Some(rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect::<String>()),
+        Some(rest) => {
+            Some(rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect::<String>())
+        }
         None if words.contains("ephemeral") || words.contains("EmptyDir") => Some("ephemeral-storage".to_owned()),
         None => None,
     };

@@ -18,8 +18,11 @@ pub fn selector(host: &str) -> String {
     format!("{LABEL_HOST}={host}")
 }
 
+/// Labels or annotations.
+pub(super) type Texts = BTreeMap<String, String>;
+
 /// The labels, and the annotation with what was changed of them.
-pub(super) fn of(spec: &LaunchSpec) -> Result<(BTreeMap<String, String>, BTreeMap<String, String>), String> {
+pub(super) fn of(spec: &LaunchSpec) -> Result<(Texts, Texts), String> {
     let mut labels = BTreeMap::new();
     let mut changed = BTreeMap::new();
     for (name, value) in &spec.labels {

@@ -186,6 +186,15 @@ fn merge_set(mut original: Vec<Value>, patch: Vec<Value>) -> Vec<Value> {
 type Key = Vec<Value>;
 
 fn key(keys: &[&str], element: &Value, at: &str) -> Result<Key, String> {
+    key_of(keys, element, at, false)
+}
+
+/// Whether a directive's key is an element's; `null` is any.
+fn is_named(key: &Key, by: &Key) -> bool {
+    key.iter().zip(by).all(|(key, by)| key == by || by.is_null())
+}
+
+fn key_of(keys: &[&str], element: &Value, at: &str, partly: bool) -> Result<Key, String> {
     let Value::Object(fields) = element else {
         return Err(format!("{at} has an element that isn't a map: {element}"));
     };
@@ -195,8 +204,8 @@ fn key(keys: &[&str], element: &Value, at: &str) -> Result<Key, String> {
             (Some(value), _) if !value.is_null() => Ok(value.clone()),
             // What Kubernetes takes where there is none.
             (_, "protocol") => Ok(Value::from("TCP")),
-            // A directive may name an element by the first field alone.
-            _ if position > 0 && fields.contains_key(PATCH) => Ok(Value::Null),
+            // A directive may name elements by the first field alone.
+            _ if position > 0 && (partly || fields.contains_key(PATCH)) => Ok(Value::Null),
             _ => Err(format!("{at} has an element without `{name}`, by which its elements are told apart")),
         })
         .collect()
@@ -220,9 +229,7 @@ fn merge_elements(
     for element in patch {
         let wanted = key(keys, &element, at)?;
         if directive(&element).as_deref() == Some("delete") {
-            let is_it = |have: &Value| {
-                key(keys, have, at).is_ok_and(|have| have.iter().zip(&wanted).all(|(a, b)| a == b || b.is_null()))
-            };
+            let is_it = |have: &Value| key(keys, have, at).is_ok_and(|have| is_named(&have, &wanted));
             original.retain(|have| !is_it(have));
             continue;
         }
@@ -243,8 +250,16 @@ fn merge_elements(
     let order = match order {
         Some(order) => {
             let order = order_keys(keys, order, at)?;
-            if let Some(missing) = named.iter().find(|key| !order.contains(key)) {
-                return Err(format!("`{ORDER}` of {at} doesn't have the element {}", Value::from(missing.clone())));
+            let mut last = 0;
+            for key in &named {
+                match order.iter().position(|named| is_named(key, named)) {
+                    Some(position) if position >= last => last = position,
+                    Some(_) => return Err(format!("{at} isn't in the order of its `{ORDER}`")),
+                    None => {
+                        let key = Value::from(key.clone());
+                        return Err(format!("`{ORDER}` of {at} doesn't have the element {key}"));
+                    }
+                }
             }
             order
         }
@@ -255,7 +270,7 @@ fn merge_elements(
 
 fn order_keys(keys: &[&str], order: &Value, at: &str) -> Result<Vec<Key>, String> {
     let elements = order.as_array().ok_or_else(|| format!("`{ORDER}` of {at} isn't a list"))?;
-    elements.iter().map(|element| key(keys, element, at)).collect()
+    elements.iter().map(|element| key_of(keys, element, at, true)).collect()
 }
 
 /// Puts a list in order: what the patch names in its own order, and the others between them where they were, as far as that
@@ -265,7 +280,7 @@ fn ordered(keys: &[&str], elements: Vec<Value>, server: &[Key], order: &[Key], a
     let mut others: Vec<(Key, Value)> = Vec::new();
     for element in elements {
         let key = key(keys, &element, at)?;
-        match order.iter().position(|named| *named == key) {
+        match order.iter().position(|named| is_named(&key, named)) {
             Some(position) => named.push((position, key, element)),
             None => others.push((key, element)),
         }

@@ -43,7 +43,7 @@ fn waiting(reason: &str, message: &str) -> Value {
 
 #[tokio::test]
 async fn a_run_that_no_node_takes_is_told_and_given_up_after_its_patience() {
-    let words = "0/1 nodes are available: 1 Insufficient cpu.";
+    let words = "0/1 nodes are available: 1 Insufficient cpu";
     let status = json!({"phase": "Pending", "conditions": [
         {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words},
     ]});

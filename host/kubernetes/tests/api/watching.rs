@@ -111,6 +111,7 @@ async fn a_server_that_is_away_for_a_moment_is_waited_for() {
 #[tokio::test]
 async fn a_server_that_stays_away_is_unreachable() {
     let server = Server::new().await;
+    server.cuts_watches(Some(Duration::from_millis(100)));
     let backend = server.backend();
     let id = backend.launch(&spec("a"), &()).await.unwrap().id;
     make_pod(&server, "a", running());

@@ -194,19 +194,35 @@ impl Drop for Fixture {
     }
 }
 
-/// Without what nobody looks at.
-fn tidy(mut object: Value) -> Value {
-    if let Some(metadata) = object["metadata"].as_object_mut() {
-        for name in ["managedFields", "resourceVersion", "generation", "generateName"] {
-            metadata.remove(name);
-        }
+/// What the corpus keeps of an object.
+fn tidy(object: Value) -> Value {
+    const METADATA: [&str; 9] = [
+        "name",
+        "namespace",
+        "uid",
+        "labels",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "ownerReferences",
+        "finalizers",
+    ];
+    const SPEC: [&str; 4] = ["activeDeadlineSeconds", "backoffLimit", "suspend", "nodeName"];
+    const EVENT: [&str; 8] =
+        ["involvedObject", "reason", "message", "type", "count", "firstTimestamp", "lastTimestamp", "source"];
+    if object["involvedObject"].is_object() {
+        return kept(&object, &EVENT);
     }
-    if let Some(spec) = object["spec"].as_object_mut() {
-        for name in ["template", "volumes", "tolerations"] {
-            spec.remove(name);
-        }
+    let mut spec = kept(&object["spec"], &SPEC);
+    if let Some(containers) = object["spec"]["containers"].as_array() {
+        spec["containers"] = containers.iter().map(|one| kept(one, &["name", "image", "resources"])).collect();
     }
-    object
+    json!({"metadata": kept(&object["metadata"], &METADATA), "spec": spec, "status": object["status"]})
+}
+
+fn kept(object: &Value, names: &[&str]) -> Value {
+    let fields = names.iter().filter(|name| !object[**name].is_null());
+    Value::Object(fields.map(|name| ((*name).to_owned(), object[*name].clone())).collect())
 }
 
 /// Keeps what it hears.

@@ -192,6 +192,8 @@ fn an_order_is_kept() {
     merges(list(&["a", "b", "c"]), list(&["c", "a"]), &list(&["b", "c", "a"]));
     let without = json!({"$setElementOrder/containers": [{"name": "c"}, {"name": "a"}]});
     merges(list(&["a", "b", "c"]), without, &list(&["b", "c", "a"]));
+    let error = pod(list(&["a"]), order(&["a", "b"], &["b", "a"])).unwrap_err();
+    assert!(error.contains("isn't in the order"), "{error}");
     let error = pod(list(&["a"]), order(&["a"], &["new"])).unwrap_err();
     assert!(error.contains("new"), "{error}");
     assert!(pod(json!({}), json!({"$setElementOrder/tolerations": []})).unwrap_err().contains("tolerations"));
