@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+"""Makes what public.rs expects: runs each example's recipe, unchanged, over the local shim beside this file.
+
+    expect.py PLUGINS [PLUGIN/RECIPE ...]
+
+PLUGINS is a folder with a folder for each plugin. Python environments are made once, below ``SHIM_VENVS`` (by default
+a folder in the temporary directory) with ``SHIM_PYTHON`` (``python3.11``), from ``../public/environments``.
+Each recipe runs twice: what isn't the same twice is named, to be listed as unstable.
+"""
+
+import filecmp
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+PUBLIC = HERE.parent / "public"
+LIMIT = 600
+
+
+def interpreter(environment):
+    """The Python of an environment."""
+    venvs = pathlib.Path(os.environ.get("SHIM_VENVS") or pathlib.Path(tempfile.gettempdir()) / "wharf-shim")
+    folder = venvs / environment
+    python = folder / "bin/python"
+    if not python.exists():
+        print("making the environment", environment, flush=True)
+        subprocess.run([os.environ.get("SHIM_PYTHON", "python3.11"), "-m", "venv", folder], check=True)
+        requirements = PUBLIC / "environments" / environment / "requirements.txt"
+        subprocess.run([python, "-m", "pip", "install", "-q", "-r", requirements], check=True)
+    return python
+
+
+def run(plugin, recipe, example, out):
+    """Runs the recipe with its outputs in ``out``: the last line that it said when it failed, else None."""
+    described = json.loads((example / "example.json").read_text())
+    for paths in described.get("outputs", {}).values():
+        for path in paths:
+            place = out / path
+            (place if path.endswith("/") else place.parent).mkdir(parents=True, exist_ok=True)
+    folder = plugin / "custom-recipes" / recipe
+    code = next(path for path in sorted(folder.iterdir()) if path.name.lower() in ("recipe.py", "recipe.r"))
+    env = dict(os.environ, SHIM_EXAMPLE=str(example), SHIM_OUT=str(out), SHIM_PLUGIN=str(plugin))
+    env["DKU_CURRENT_PROJECT_KEY"] = described.get("project", "")
+    env["DKU_CUSTOM_RESOURCE_FOLDER"] = str(plugin / "resource")
+    env["PYTHONDONTWRITEBYTECODE"] = "1"
+    if code.suffix == ".py":
+        env["PYTHONPATH"] = "%s:%s" % (HERE, plugin / "python-lib")
+        command = [interpreter(described["environment"]), code]
+    else:
+        env["R_PROFILE_USER"] = str(HERE / "dataiku.R")
+        env["LANG"] = "C.UTF-8"
+        command = ["Rscript", "--no-save", "--no-restore", code]
+    with tempfile.TemporaryDirectory() as work:
+        try:
+            done = subprocess.run(
+                command, cwd=work, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LIMIT
+            )
+        except subprocess.TimeoutExpired:
+            return "it ran for more than %d seconds" % LIMIT
+    if done.returncode == 0:
+        return None
+    said = [line for line in done.stdout.decode("utf-8", "replace").splitlines() if line.strip()]
+    if "-v" in sys.argv:
+        print("\n".join(said[-25:]))
+    return said[-1] if said else "exit code %d" % done.returncode
+
+
+def differences(one, other):
+    """Files that are in one of two folders only, or aren't equal."""
+    names = {str(path.relative_to(base)) for base in (one, other) for path in base.rglob("*") if path.is_file()}
+    same = filecmp.cmpfiles(one, other, sorted(names), shallow=False)[0]
+    return sorted(names - set(same))
+
+
+def main():
+    arguments = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
+    plugins, chosen = pathlib.Path(arguments[0]).resolve(), arguments[1:]
+    counts = {"ran": 0, "failed": 0}
+    for example in sorted(path.parent for path in PUBLIC.glob("*/*/example.json")):
+        name = str(example.relative_to(PUBLIC))
+        if chosen and not any(name.startswith(word) for word in chosen):
+            continue
+        plugin, recipe = plugins / example.parent.name, example.name.split("@")[0]
+        expected = example / "expected"
+        with tempfile.TemporaryDirectory() as folder:
+            one, other = pathlib.Path(folder, "one"), pathlib.Path(folder, "other")
+            one.mkdir()
+            failure = run(plugin, recipe, example, one)
+            shutil.rmtree(expected, ignore_errors=True)
+            if failure is not None:
+                expected.mkdir()
+                (expected / "failure.txt").write_text(failure + "\n")
+                print(name, "failed:", failure[:200], flush=True)
+                counts["failed"] += 1
+                continue
+            other.mkdir()
+            run(plugin, recipe, example, other)
+            shutil.copytree(one, expected)
+            size = sum(path.stat().st_size for path in expected.rglob("*") if path.is_file())
+            counts["ran"] += 1
+            print(name, "ran, %d bytes" % size, "not the same twice: %s" % ", ".join(differences(one, other)) if differences(one, other) else "", flush=True)
+    print("%(ran)d ran, %(failed)d failed" % counts)
+
+
+main()
