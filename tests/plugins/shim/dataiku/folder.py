@@ -2,7 +2,7 @@
 
 import io
 import json
-import os
+import mimetypes
 import pathlib
 import shutil
 
@@ -56,6 +56,7 @@ class Folder:
             "pathElts": parts,
             "size": at.stat().st_size if at.is_file() else 0,
             "lastModified": int(at.stat().st_mtime * 1000) if at.exists() else 0,
+            "mimeType": "application/xml" if path.endswith(".xml") else mimetypes.guess_type(path)[0],
             "children": [self.get_path_details("/".join(parts + [child.name])) for child in children],
         }
 
