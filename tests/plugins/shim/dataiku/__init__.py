@@ -5,7 +5,7 @@ It is the yardstick for wharf's own libraries, so it shares no code with them. `
 """
 
 from dataiku.api import api_client
-from dataiku.dataset import Dataset
+from dataiku.dataset import ComputedMetrics, Dataset
 from dataiku.example import EXAMPLE
 from dataiku.folder import Folder
 
