@@ -98,7 +98,8 @@ fn cases() -> Vec<Case> {
     for plugin in folders(&examples()).into_iter().filter(|name| name != "environments") {
         for name in folders(&examples().join(&plugin)) {
             let folder = examples().join(&plugin).join(&name);
-            let (recipe, variant) = name.split_once('@').map_or((&*name, None), |(recipe, variant)| (recipe, Some(variant)));
+            let (recipe, variant) =
+                name.split_once('@').map_or((&*name, None), |(recipe, variant)| (recipe, Some(variant)));
             found.push(Case {
                 example: read(&folder.join("example.json")),
                 folder,
@@ -132,7 +133,10 @@ fn examples_are_whole() {
             assert!(fails || case.folder.join("expected").join(path).exists(), "{name} expects no output {path}");
         }
         if let Some(environment) = &example.environment {
-            assert!(!files(&examples().join("environments"), environment).is_empty(), "{name}: no environment {environment}");
+            assert!(
+                !files(&examples().join("environments"), environment).is_empty(),
+                "{name}: no environment {environment}"
+            );
         }
         assert!(sources.contains_key(&case.plugin), "sources.json doesn't say where {} is from", case.plugin);
         let reasons = left_out.get(&case.plugin);
@@ -249,10 +253,21 @@ fn run(home: &Home, plugins: &Path, case: &Case, built: &mut Vec<String>) -> (St
     let example = &case.example;
     let out = home.data("out");
     let parameters = home.write_data("parameters.json", serde_json::to_string(&example.parameters).unwrap());
-    let mut arguments: Vec<String> =
-        ["--json", "run", "--plugin", &plugin.name, "--recipe", &case.recipe, "--user", USER, "--group", GROUP, "--params"]
-            .map(str::to_owned)
-            .into();
+    let mut arguments: Vec<String> = [
+        "--json",
+        "run",
+        "--plugin",
+        &plugin.name,
+        "--recipe",
+        &case.recipe,
+        "--user",
+        USER,
+        "--group",
+        GROUP,
+        "--params",
+    ]
+    .map(str::to_owned)
+    .into();
     arguments.push(parameters.display().to_string());
     if let Some(environment) = &example.environment {
         build(home, environment, built);
@@ -266,7 +281,7 @@ fn run(home: &Home, plugins: &Path, case: &Case, built: &mut Vec<String>) -> (St
     {
         for (role, paths) in roles {
             for path in paths {
-                arguments.extend([flag.to_owned(), format!("{role}={}{}", base.join(path).display(), slash(path))]);
+                arguments.extend([flag.to_owned(), format!("{role}={}", base.join(path).display())]);
             }
         }
     }
@@ -294,17 +309,13 @@ fn run(home: &Home, plugins: &Path, case: &Case, built: &mut Vec<String>) -> (St
             None => (differences(case, &out), seconds),
         };
     }
-    let lines: Vec<String> = run.log().into_iter().map(|(_, line)| line).filter(|line| !line.trim().is_empty()).collect();
+    let lines: Vec<String> =
+        run.log().into_iter().map(|(_, line)| line).filter(|line| !line.trim().is_empty()).collect();
     if let Some(failure) = failure.filter(|failure| lines.iter().any(|line| line.trim() == failure.trim())) {
         return (format!("fails as outside: {}", plain(&failure)), seconds);
     }
     let last = lines.last().map_or("", String::as_str);
     (plain(&format!("{:?}: {}; {last}", outcome.cause, outcome.sentence)), None)
-}
-
-/// `join` drops the slash that makes a path a folder.
-fn slash(path: &str) -> &'static str {
-    if path.ends_with('/') { "/" } else { "" }
 }
 
 /// A text that fits into a table's cell.
@@ -345,6 +356,13 @@ fn differences(case: &Case, out: &Path) -> String {
         let (expected, given) = (case.folder.join("expected").join(path), out.join(path));
         if path.ends_with('/') {
             let (wanted, found) = (files(&expected, ""), files(&given, ""));
+            if !is_stable(path) {
+                // Not even the names of its files.
+                if wanted.len() != found.len() {
+                    return format!("different: {} files in {path} and not {}", found.len(), wanted.len());
+                }
+                continue;
+            }
             if let Some(file) = wanted.iter().find(|file| !found.contains(file)) {
                 return format!("different: {path}{file} isn't there");
             }
@@ -380,8 +398,9 @@ fn contents(file: &Path) -> BTreeMap<String, Vec<u8>> {
             let mut part = archive.by_index(at).unwrap();
             let mut inside = Vec::new();
             part.read_to_end(&mut inside).unwrap();
-            if part.name() != "docProps/core.xml" {
-                parts.insert(part.name().to_owned(), inside);
+            let name = part.name().unwrap().into_owned();
+            if name != "docProps/core.xml" {
+                parts.insert(name, inside);
             }
         }
         return parts;

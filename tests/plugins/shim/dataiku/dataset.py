@@ -39,6 +39,8 @@ class Dataset:
     def read_schema(self, raise_if_empty=True):
         if self.columns is not None:
             return Schema(self.columns)
+        if self.written and not raise_if_empty:
+            return Schema()
         return Schema(json.loads(self.path.with_name(self.path.name + ".schema.json").read_text())["columns"])
 
     def get_config(self):
