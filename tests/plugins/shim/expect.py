@@ -27,15 +27,18 @@ def venvs():
     return pathlib.Path(os.environ.get("SHIM_VENVS") or pathlib.Path(tempfile.gettempdir()) / "wharf-shim")
 
 
-def interpreter(environment):
-    """The Python of an environment."""
-    folder = venvs() / environment
+def interpreter(environment, plugin):
+    """The Python of an environment; without one, of the plugin's own, which has pandas, too."""
+    folder = venvs() / (environment or "of-" + plugin.name)
     python = folder / "bin/python"
     if not python.exists():
         print("making the environment", environment, flush=True)
         subprocess.run([os.environ.get("SHIM_PYTHON", "python3.11"), "-m", "venv", folder], check=True)
-        requirements = PUBLIC / "environments" / environment / "requirements.txt"
-        subprocess.run([python, "-m", "pip", "install", "-q", "-r", requirements], check=True)
+        if environment:
+            wanted = ["-r", PUBLIC / "environments" / environment / "requirements.txt"]
+        else:
+            wanted = ["-r", plugin / "code-env/python/spec/requirements.txt", "pandas"]
+        subprocess.run([python, "-m", "pip", "install", "-q", *wanted], check=True)
     return python
 
 
@@ -62,7 +65,7 @@ def run(plugin, recipe, example, out):
     env["PYTHONDONTWRITEBYTECODE"] = "1"
     if code.suffix == ".py":
         env["PYTHONPATH"] = "%s:%s" % (HERE, plugin / "python-lib")
-        command = [interpreter(described["environment"]), code]
+        command = [interpreter(described.get("environment"), plugin), code]
     else:
         env.update(R_LIBS=r_library(), LANG="C.UTF-8", TZ="UTC", DKUFLOW_VARIABLES="{}")
         command = ["Rscript", "--no-save", "--no-restore", code]
