@@ -260,6 +260,9 @@ pub trait DatasetStore: Send + Sync {
 
     /// Sets the schema of a dataset that will be written, and stages it without rows.
     ///
+    /// The schema that was set before changes nothing: recipes set it again after their rows, with descriptions that it
+    /// doesn't hold here.
+    ///
     /// # Errors
     /// The schema can't be written to this dataset.
     async fn stage_schema(&self, token: &Token, binding: &Binding, schema: &Schema) -> Result<(), StoreError>;

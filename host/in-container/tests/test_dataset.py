@@ -100,6 +100,20 @@ class Schemas(RunnerCase):
             with self.fails("'odd'", "input", "out"):
                 write(dataiku.Dataset("odd"))
 
+    def test_the_same_schema_again_is_not_sent(self):
+        self.runner.output("out")
+        dataset = dataiku.Dataset("out")
+        dataset.write_schema([{"name": "x", "type": "int"}])
+        with dataset.get_writer() as writer:
+            writer.write_tuple((1,))
+        described = dataset.read_schema()
+        described[0]["comment"] = "what it is"
+        dataset.write_schema(described)
+        sent = [path for method, path in self.runner.requests if method == "PUT"]
+        self.assertEqual(sent, ["/v1/datasets/out/schema", "/v1/datasets/out/data?format=csv"])
+        dataset.write_schema([{"name": "y", "type": "int"}])
+        self.assertEqual(self.types("out"), {"y": "int"})
+
     def test_an_empty_schema(self):
         self.runner.input("empty", [], "\n")
         self.assertEqual(dataiku.Dataset("empty").read_schema(raise_if_empty=False), [])

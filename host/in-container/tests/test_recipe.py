@@ -90,9 +90,10 @@ class NotHere(RunnerCase):
     def test_it_is_said_at_the_call(self):
         import dataiku.insights
         import dataikuapi
-        from dataiku import ComputedMetrics, HiveExecutor, Model, SQLExecutor2, api_client
+        from dataiku import HiveExecutor, Model, SQLExecutor2
         from dataiku.base.utils import safe_exception
         from dataiku.core.intercom import backend_json_call
+        from dataiku.core.metrics import MetricsAndChecks
         from dataiku.core.sql import SQLExecutor2 as Same
         from dataiku.doctor.prediction import common
         from dataiku.runnables import Runnable
@@ -102,7 +103,6 @@ class NotHere(RunnerCase):
             pass
 
         for call, word in (
-            (api_client, "DSS"),
             (lambda: SQLExecutor2(connection="x"), "SQL"),
             (lambda: Same(dataset="x"), "SQL"),
             (lambda: SQLExecutor2.exec_recipe_fragment("x"), "exec_recipe_fragment"),
@@ -110,8 +110,7 @@ class NotHere(RunnerCase):
             (lambda: Model("m").get_predictor(), "Model.get_predictor"),
             (lambda: Model("m").list_versions(), "saved models come with machine learning"),
             (lambda: Model.list_models(), "Model.list_models"),
-            (lambda: ComputedMetrics.get_value_from_data(1), "metrics"),
-            (lambda: dataiku.Dataset("d").get_last_metric_values(), "metrics"),
+            (lambda: MetricsAndChecks("d"), "metrics"),
             (lambda: dataiku.Folder("d").get_last_metric_values(), "metrics"),
             (lambda: Column("a"), "dataiku.sql.Column"),
             (lambda: common.make_lift_score(), "dataiku.doctor.prediction"),

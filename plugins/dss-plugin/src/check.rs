@@ -88,7 +88,12 @@ pub fn check(plugin: &Plugin, recipe: &Recipe, given: Given<'_>, presets: &Prese
         ..Checked::default()
     };
     let mut parameters = Parameters::new(&plugin.parameter_sets, presets, &mut errors);
-    checked.parameters = parameters.object(&recipe.params, given.parameters, &Place::top());
+    // Those of a form of the plugin's own are for the recipe to check.
+    let is_declared = |name: &str| recipe.params.iter().any(|param| param.name == name);
+    let (declared, others): (Map<String, Json>, Map<String, Json>) =
+        given.parameters.clone().into_iter().partition(|(name, _)| !recipe.has_own_form || is_declared(name));
+    checked.parameters = parameters.object(&recipe.params, &declared, &Place::top());
+    checked.parameters.extend(others);
     checked.secrets = parameters.into_secrets();
     errors.or(checked)
 }

@@ -95,6 +95,8 @@ pub struct Recipe {
     pub from_saved_model: Vec<String>,
     /// The Python file that makes choices for the form.
     pub choices_code: Option<String>,
+    /// Whether the form is a page of the plugin's own, whose parameters aren't declared.
+    pub has_own_form: bool,
 }
 
 /// Reads a recipe; `None` when a fault makes it unusable. `names` are those in its folder.
@@ -121,7 +123,8 @@ pub(crate) fn read_recipe(
     let mut from_saved_model = selectable(&mut fields, "selectableFromSavedModel", &inputs, findings);
     from_saved_model.extend(selectable(&mut fields, "selectableFromMLModel", &inputs, findings));
     let choices_code = fields.text("paramsPythonSetup", findings);
-    for key in ["paramsModule", "paramsTemplate", "resourceKeys"] {
+    let has_own_form = fields.value("paramsTemplate").is_some();
+    for key in ["paramsModule", "resourceKeys"] {
         // They concern the form alone, or resources that no container asks for.
         let _ = fields.value(key);
     }
@@ -143,6 +146,7 @@ pub(crate) fn read_recipe(
         from_folder,
         from_saved_model,
         choices_code,
+        has_own_form,
     })
 }
 

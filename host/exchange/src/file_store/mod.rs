@@ -149,6 +149,9 @@ impl DatasetStore for FileStore {
     async fn stage_schema(&self, token: &Token, binding: &Binding, schema: &Schema) -> Result<(), StoreError> {
         let (token, binding, schema) = (token.clone(), binding.clone(), schema.clone());
         self.blocking(move |inner| {
+            if lock(&*inner.stage(&token)?).has_set(&binding.name, &schema) {
+                return Ok(());
+            }
             let object = object(&binding);
             let new = inner.new_rows(&token, &binding)?;
             write_no_rows(&object, &schema, new.file()?, new.format)?;

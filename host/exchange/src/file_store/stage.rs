@@ -162,6 +162,12 @@ impl Stage {
         self.items.get(&(binding.to_owned(), path.map(ToString::to_string)))
     }
 
+    /// Whether the run set this schema for the dataset, and may still write.
+    pub(crate) fn has_set(&self, binding: &str, schema: &Schema) -> bool {
+        let item = self.get(binding, None);
+        !self.closed && matches!(item, Some(Item::Rows { schema: staged, set: true, .. }) if staged == schema)
+    }
+
     /// A path for a new file in `folder`, announced in the journal.
     pub(crate) fn announce(&mut self, folder: &Path, suffix: &str) -> Result<PathBuf, StoreError> {
         self.check_open()?;

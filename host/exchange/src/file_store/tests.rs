@@ -271,6 +271,29 @@ async fn arrow_rows_bring_their_schema_or_follow_the_set_one() {
 }
 
 #[tokio::test]
+async fn the_same_schema_again_keeps_the_rows() {
+    let place = Site::new();
+    let output = place.dataset("out.csv");
+    let set = schema(&[("n", "bigint")]);
+    place.store.stage_schema(&place.token, &output, &set).await.unwrap();
+    place.put(&output, Format::Csv, "n\n1\n").await.unwrap();
+    place.store.stage_schema(&place.token, &output, &set).await.unwrap();
+    place.commit().await.unwrap();
+    assert_eq!(fs::read_to_string(place.path("out.csv")).unwrap(), "n\n1\n");
+}
+
+#[tokio::test]
+async fn another_schema_begins_anew() {
+    let place = Site::new();
+    let output = place.dataset("out.csv");
+    place.store.stage_schema(&place.token, &output, &schema(&[("n", "bigint")])).await.unwrap();
+    place.put(&output, Format::Csv, "n\n1\n").await.unwrap();
+    place.store.stage_schema(&place.token, &output, &schema(&[("m", "string")])).await.unwrap();
+    place.commit().await.unwrap();
+    assert_eq!(fs::read_to_string(place.path("out.csv")).unwrap(), "m\n");
+}
+
+#[tokio::test]
 async fn a_schema_alone_makes_an_empty_dataset() {
     for target in ["out.csv", "out.parquet"] {
         let place = Site::new();

@@ -3,7 +3,7 @@
 Everything here asks the runner of this run over the Unix socket in ``WHARF_SOCKET``. Importing asks nothing and needs
 nothing but Python itself; the functions that give or take dataframes need pandas, and use pyarrow when it is there.
 
-What DSS has and a run doesn't (its public API, SQL connections, saved models) can be imported, and says at the call
+What DSS has and a run doesn't (SQL connections, saved models, most of its public API) can be imported, and says at the call
 that it isn't available here. ``python -m dataiku.recipe FILE`` runs a recipe and says in one sentence how it failed.
 """
 
@@ -25,12 +25,15 @@ from dataiku.core.context import (  # noqa: E402
 from dataiku.core.dataset import Dataset, DatasetCursor, Schema  # noqa: E402
 from dataiku.core.dataset_write import DatasetWriter  # noqa: E402
 from dataiku.core.managed_folder import Folder, ManagedFolderWriter  # noqa: E402
+from dataiku.core.metrics import ComputedMetrics  # noqa: E402
+from dataiku.core.public_api import api_client  # noqa: E402
 from dataiku.core.saved_model import Model  # noqa: E402
 from dataiku.core.unavailable import NAMES as _UNAVAILABLE, install as _install, unavailable as _unavailable  # noqa: E402
 
 _install()
 
 __all__ = [
+    "ComputedMetrics",
     "DataikuException",
     "Dataset",
     "DatasetCursor",
@@ -39,6 +42,7 @@ __all__ = [
     "ManagedFolderWriter",
     "Model",
     "Schema",
+    "api_client",
     "default_project_key",
     "get_custom_variables",
     "get_flow_variables",

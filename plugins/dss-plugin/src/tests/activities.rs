@@ -117,6 +117,25 @@ fn with_roles(inputs: &[Binding], outputs: &[Binding]) -> Result<Checked, Vec<St
 }
 
 #[test]
+fn parameters_of_a_form_of_the_plugins_own_are_taken_as_they_are() {
+    let recipe = |form: &str| {
+        let text = format!(r#"{{"kind": "PYTHON", {form} "params": [{{"name": "n", "type": "INT"}}]}}"#);
+        let plugin = Plugin::read(&MemoryFiles::new(&[
+            ("plugin.json", r#"{"id": "p"}"#),
+            ("custom-recipes/own/recipe.py", ""),
+            ("custom-recipes/own/recipe.json", &text),
+        ]));
+        let parameters = object(json!({"n": "3", "code": ["x"]}));
+        let given = Given { inputs: &[], outputs: &[], parameters: &parameters };
+        check(&plugin, &plugin.recipes["own"], given, &Presets::new())
+    };
+    let checked = recipe(r#""paramsTemplate": "form.html","#).expect("all is right");
+    assert_eq!(Json::Object(checked.parameters), json!({"n": 3, "code": ["x"]}));
+    let errors = recipe("").expect_err("nothing says that there is a form");
+    assert_eq!(errors, ["parameter \"code\" isn't known; there are \"n\""]);
+}
+
+#[test]
 fn every_type_is_taken_and_defaults_are_filled_in() {
     let checked = with_parameters(json!({
         "string": "text", "strings": ["a"], "double": 2, "doubles": [0.5, -1], "boolean": true, "select": 2,

@@ -9,6 +9,7 @@ from dataiku.core.context import context, default_project_key, full_name, is_inp
 from dataiku.core.dataset_write import DatasetWriter
 from dataiku.core.frame_read import Reading
 from dataiku.core.frame_write import infer_columns, match_columns, pandas, pyarrow, write_arrow, write_csv
+from dataiku.core.metrics import ComputedMetrics, check
 from dataiku.core.rows_read import Lines, read_rows
 from dataiku.core.sampling import Sampling
 from dataiku.core.types import check_columns, from_text
@@ -138,6 +139,9 @@ class Dataset:
         """
         require_output(self.short_name, "dataset")
         columns = check_columns(columns)
+        if self._sent and columns == self._columns:
+            # Recipes do that after their rows, to describe the columns; descriptions don't cross.
+            return
         request_json("PUT", encode("datasets", self.short_name, "schema"), {"columns": columns})
         self._columns = columns
         self._sent = True
@@ -443,8 +447,9 @@ class Dataset:
         raise DataikuException(_PARTITIONS, "not-available")
 
     def get_last_metric_values(self, partition=""):
-        """Not available in a container."""
-        refuse("Dataset.get_last_metric_values", METRICS)
+        """How many rows and columns there are, a ``ComputedMetrics``; rows are counted by reading the dataset once."""
+        check(self.short_name, partition)
+        return ComputedMetrics(self)
 
     def get_metric_history(self, metric_lookup, partition=""):
         """Not available in a container."""
@@ -459,6 +464,11 @@ class Dataset:
         refuse("Dataset.save_external_check_values", METRICS)
 
     # How it is done
+
+    def _count(self):
+        """How many rows there are; only one column is read."""
+        columns = self.read_schema(raise_if_empty=False)
+        return sum(1 for _ in self._texts([columns[0]["name"]], None)) if columns else 0
 
     def _chosen(self, names):
         columns = self.read_schema(raise_if_empty=False)

@@ -265,6 +265,13 @@ def _whole_folder(partition):
         raise DataikuException("folders aren't partitioned here: there is no partition %r" % partition, "not-available")
 
 
+def _media_type(name):
+    # Python's own tables and an image's /etc/mime.types differ about XML.
+    if name.lower().endswith(".xml"):
+        return "application/xml"
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+
 def _details(parts, files):
     """What ``get_path_details`` says of the path with these elements."""
     details = {
@@ -280,7 +287,7 @@ def _details(parts, files):
     exact = [info for path, info in below if len(path) == len(parts)]
     if exact:
         details.update(exists=True, size=exact[0]["size"], lastModified=exact[0]["modified"])
-        details["mimeType"] = mimetypes.guess_type(parts[-1])[0] or "application/octet-stream"
+        details["mimeType"] = _media_type(parts[-1])
     elif below or not parts:
         names = sorted({path[len(parts)] for path, _ in below})
         details.update(

@@ -16,14 +16,13 @@ MODEL = (
     "give the recipe what it needs in a managed folder"
 )
 FLOW = "a container only has the inputs and outputs of its own recipe"
-METRICS = "metrics and checks belong to the DSS server, which a container can't reach"
+METRICS = "metrics and checks belong to the DSS server, which a container can't reach, except for the counts of a dataset"
 SPARK = "a container has no Spark and no access to connections: read the data as an input dataset"
 INSIGHTS = "insights belong to the DSS server, which a container can't reach: write the file to a managed folder"
 KINDS = "only recipes run here, and no other parts of plugins"
 
 #: The names of the module ``dataiku`` that aren't available, and why.
 NAMES = {
-    "api_client": API,
     "Project": API,
     "get_auth_info": API,
     "get_dss_settings": API,
@@ -32,7 +31,6 @@ NAMES = {
     "SQLExecutor2": SQL,
     "HiveExecutor": SQL,
     "ImpalaExecutor": SQL,
-    "ComputedMetrics": METRICS,
     "Predictor": MODEL,
     "ModelEvaluationStore": MODEL,
     "StreamingEndpoint": FLOW,
@@ -48,7 +46,6 @@ MODULES = {
     "dataiku.core.base": API,
     "dataiku.core.continuous_write": FLOW,
     "dataiku.core.intercom": API,
-    "dataiku.core.metrics": METRICS,
     "dataiku.core.model_provider": MODEL,
     "dataiku.core.plugin": API,
     "dataiku.core.project": API,

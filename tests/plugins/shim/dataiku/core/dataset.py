@@ -1,0 +1,1 @@
+from dataiku.dataset import Dataset, Schema  # noqa: F401

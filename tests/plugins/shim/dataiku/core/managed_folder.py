@@ -1,0 +1,1 @@
+from dataiku.folder import Folder  # noqa: F401

@@ -1,0 +1,1 @@
+"""DSS's own code for machine learning: recipes import names of it that they don't use."""

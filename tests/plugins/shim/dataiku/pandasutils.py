@@ -1,0 +1,1 @@
+"""Imported by the code that DSS puts into new recipes."""
