@@ -38,21 +38,23 @@ def read_batches(dataset, columns):
 
 
 def chunks(batches, rows):
-    """The same rows in batches of at most so many; small batches are put together."""
+    """The same rows in batches of at most so many: large ones in equal parts, without a copy; small ones put together."""
     waiting, count = [], 0
     for batch in batches:
-        at = 0
-        while at < batch.rows:
-            take = min(rows - count, batch.rows - at)
-            waiting.append(batch.slice(at, at + take))
-            at, count = at + take, count + take
-            if count == rows:
-                yield waiting[0].join(waiting[1:])
-                waiting, count = [], 0
-        # Streams of many tiny batches are put together, large ones pass as they are.
-        if count >= rows // 2:
+        if batch.rows * 4 < rows:
+            waiting.append(batch)
+            count += batch.rows
+            if count < rows // 2:
+                continue
+        if waiting:
             yield waiting[0].join(waiting[1:])
+            small = waiting[-1] is batch
             waiting, count = [], 0
+            if small:
+                continue
+        parts = -(-batch.rows // rows)
+        for part in range(parts):
+            yield batch.slice(batch.rows * part // parts, batch.rows * (part + 1) // parts)
     if waiting:
         yield waiting[0].join(waiting[1:])
 
