@@ -8,9 +8,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use wharf_model::kubernetes::Cluster;
-use wharf_model::launch::{
-    Backend, BackendError, Caller, Duplex, EngineEnd, EngineInfo, Found, LaunchSpec, Launched,
-};
+use wharf_model::launch::{Backend, BackendError, Caller, Duplex, EngineEnd, EngineInfo, Found, LaunchSpec, Launched};
 
 use crate::client::Client;
 use crate::id::Id;
@@ -171,7 +169,11 @@ fn engine_info(version: &Value, nodes: &[Value], classes: &[Value]) -> EngineInf
         value.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
     };
     let sum = |name: &str| {
-        nodes.iter().filter_map(|node| text(node, &format!("/status/allocatable/{name}"))).filter_map(|amount| whole(&amount)).sum()
+        nodes
+            .iter()
+            .filter_map(|node| text(node, &format!("/status/allocatable/{name}")))
+            .filter_map(|amount| whole(&amount))
+            .sum()
     };
     let of_node = nodes.first().and_then(|node| {
         let system = text(node, "/status/nodeInfo/operatingSystem")?;
@@ -186,7 +188,10 @@ fn engine_info(version: &Value, nodes: &[Value], classes: &[Value]) -> EngineInf
         count => format!(", {count} nodes"),
     };
     EngineInfo {
-        version: format!("Kubernetes {}{of_nodes}", text(version, "/gitVersion").unwrap_or_else(|| "unknown".to_owned())),
+        version: format!(
+            "Kubernetes {}{of_nodes}",
+            text(version, "/gitVersion").unwrap_or_else(|| "unknown".to_owned())
+        ),
         platform: of_node.or_else(|| text(version, "/platform")).unwrap_or_else(|| "unknown".to_owned()),
         cpus: sum("cpu"),
         memory: sum("memory"),
@@ -213,7 +218,11 @@ pub(crate) fn whole(text: &str) -> Option<u64> {
         _ => return None,
     };
     let amount = number.parse::<f64>().ok()? * factor;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is told to people, and never negative")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is told to people, and never negative"
+    )]
     (amount.is_finite() && amount >= 0.0).then_some(amount as u64)
 }
 
@@ -243,7 +252,10 @@ mod tests {
     async fn a_cluster_has_no_way_back_of_its_own() {
         let backend = KubernetesBackend::connect(&Cluster { kubeconfig: None, context: Some("prod".to_owned()) });
         let error = backend.way_back("bridge").await.unwrap_err().to_string();
-        assert!(error.contains("the context prod") && error.contains("`advertise`") && error.contains("attach"), "{error}");
+        assert!(
+            error.contains("the context prod") && error.contains("`advertise`") && error.contains("attach"),
+            "{error}"
+        );
         for id in ["", "a/b"] {
             assert!(matches!(backend.wait(id, &()).await, Err(BackendError::Refused { .. })));
         }

@@ -78,7 +78,9 @@ impl KubernetesBackend {
                 let advice = match &failure {
                     Failure::Said(said) if said.code == 401 => "renew the credentials of this context",
                     Failure::Said(_) => "see what answers at that address",
-                    _ => "see the address and the certificates in the kubeconfig, and whether this machine reaches that address",
+                    _ => {
+                        "see the address and the certificates in the kubeconfig, and whether this machine reaches that address"
+                    }
                 };
                 let address = self.client().address().await;
                 ill(WHAT, format!("{address} doesn't answer as it should: {}", failure.words()), advice)
@@ -103,7 +105,11 @@ impl KubernetesBackend {
     /// Asks the API server itself for each verb of a right: it knows all of its authorizers.
     async fn check_right(&self, right: &Right, namespace: Option<&str>) -> Checked {
         let (resource, subresource) = right.resource.split_once('/').unwrap_or((right.resource, ""));
-        let what = if right.group.is_empty() { right.resource.to_owned() } else { format!("{}.{}", right.resource, right.group) };
+        let what = if right.group.is_empty() {
+            right.resource.to_owned()
+        } else {
+            format!("{}.{}", right.resource, right.group)
+        };
         let mut missing = Vec::new();
         for verb in &right.verbs {
             let review = json!({
@@ -127,7 +133,11 @@ impl KubernetesBackend {
         }
         let rules: Vec<String> =
             missing.iter().map(|verb| role::rule_for(verb, right.group, right.resource, namespace)).collect();
-        ill(what, format!("may not {} ({})", missing.join(", "), right.reason), format!("add to the role:\n{}", rules.join("\n")))
+        ill(
+            what,
+            format!("may not {} ({})", missing.join(", "), right.reason),
+            format!("add to the role:\n{}", rules.join("\n")),
+        )
     }
 
     async fn check_namespace(&self, request: &RoleRequest<'_>, namespace: &str) -> Checked {
@@ -158,7 +168,9 @@ impl KubernetesBackend {
     async fn check_quota_of(&self, what: &str, namespace: &str) -> Checked {
         let path = with_query(&format!("/apis/batch/v1/namespaces/{namespace}/jobs"), &[("limit", "1")]);
         match self.client().get(&path).await {
-            Ok(_) => well(what, "its Jobs can be listed; the namespace itself may not be looked at, which runs don't need"),
+            Ok(_) => {
+                well(what, "its Jobs can be listed; the namespace itself may not be looked at, which runs don't need")
+            }
             Err(failure) => ill(what, failure.words(), "see the rights above"),
         }
     }
@@ -168,7 +180,10 @@ impl KubernetesBackend {
         match self.client().list("/api/v1/nodes", &[]).await {
             Ok(listed) => nodes(&listed.items),
             Err(failure) if failure.code() == Some(403) => {
-                vec![well("nodes and GPUs", "this user may not list nodes, which runs don't need: their GPUs can't be told")]
+                vec![well(
+                    "nodes and GPUs",
+                    "this user may not list nodes, which runs don't need: their GPUs can't be told",
+                )]
             }
             Err(failure) => vec![ill("nodes and GPUs", failure.words(), "see the API server's answer")],
         }
@@ -192,7 +207,11 @@ impl KubernetesBackend {
         match waited {
             Err(_) => {
                 let seconds = PROBE.as_secs();
-                checked.push(ill("a pod", format!("it hasn't ended within {seconds} s"), "look at it: `kubectl describe pod`"));
+                checked.push(ill(
+                    "a pod",
+                    format!("it hasn't ended within {seconds} s"),
+                    "look at it: `kubectl describe pod`",
+                ));
             }
             Ok(Err(error)) => {
                 let (said, advice) = told(&error);
@@ -252,14 +271,17 @@ fn version_is_well(what: &str, version: &Value) -> Checked {
             format!("use Kubernetes 1.{OLDEST} or newer: older ones don't know all of what a Job of ours says"),
         ),
         Some(_) => well(what, format!("Kubernetes {name} answers")),
-        None => ill(what, format!("what answers says that it is {name:?}"), "see whether that is a Kubernetes API server"),
+        None => {
+            ill(what, format!("what answers says that it is {name:?}"), "see whether that is a Kubernetes API server")
+        }
     }
 }
 
 /// What the nodes have.
 fn nodes(nodes: &[Value]) -> Vec<Checked> {
     let is_ready = |node: &&Value| {
-        let conditions = node.pointer("/status/conditions").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let conditions =
+            node.pointer("/status/conditions").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
     };
     let ready: Vec<&Value> = nodes.iter().filter(is_ready).collect();
@@ -288,7 +310,8 @@ fn nodes(nodes: &[Value]) -> Vec<Checked> {
         .collect();
     devices.sort_unstable();
     devices.dedup();
-    let devices: Vec<String> = devices.iter().map(|name| format!("{} {name}", sum(name))).filter(|text| !text.starts_with("0 ")).collect();
+    let devices: Vec<String> =
+        devices.iter().map(|name| format!("{} {name}", sum(name))).filter(|text| !text.starts_with("0 ")).collect();
     let said = if devices.is_empty() {
         "none is seen: the nodes have none, or no device plugin tells of them".to_owned()
     } else {

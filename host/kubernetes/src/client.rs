@@ -88,7 +88,9 @@ impl Failure {
             Self::Said(said) => match said.code {
                 429 | 502..=504 => true,
                 // The server's own store, or a leader that it has just lost.
-                500 => ["etcdserver", "context deadline", "Timeout", "timeout"].iter().any(|word| said.words.contains(word)),
+                500 => ["etcdserver", "context deadline", "Timeout", "timeout"]
+                    .iter()
+                    .any(|word| said.words.contains(word)),
                 _ => false,
             },
         }
@@ -255,7 +257,8 @@ impl Client {
 
     /// Creates an object, with one request: whoever doesn't hear the answer must look.
     pub(crate) async fn create(&self, path: &str, object: &Value) -> Answer<Value> {
-        let request = request(Method::POST, &with_query(path, &[("fieldManager", MANAGER)]), Some(("application/json", object)))?;
+        let request =
+            request(Method::POST, &with_query(path, &[("fieldManager", MANAGER)]), Some(("application/json", object)))?;
         self.once(ANSWER, |kube| {
             let request = request.clone();
             async move { kube.request(request).await }
@@ -420,7 +423,9 @@ mod tests {
         let said = |code, words: &str| Failure::Said(Said { code, words: words.to_owned(), ..Said::default() });
         assert!(said(429, "").may_pass() && said(503, "").may_pass() && Failure::Lost(String::new()).may_pass());
         assert!(said(500, "etcdserver: request timed out").may_pass());
-        assert!(!said(500, "failed calling webhook").may_pass() && !said(403, "").may_pass() && !said(409, "").may_pass());
+        assert!(
+            !said(500, "failed calling webhook").may_pass() && !said(403, "").may_pass() && !said(409, "").may_pass()
+        );
         let wish = Failure::Said(Said { later: 3600, ..Said::default() });
         assert_eq!(wish.pause(Duration::from_secs(1)), WISH);
     }

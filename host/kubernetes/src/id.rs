@@ -18,7 +18,9 @@ impl Id {
     pub(crate) fn parse(text: &str) -> Result<Self, BackendError> {
         let mut parts = text.split('/');
         match (parts.next(), parts.next(), parts.next(), parts.next()) {
-            (Some(namespace), Some(name), Some(uid), None) if ![namespace, name, uid].iter().any(|part| part.is_empty()) => {
+            (Some(namespace), Some(name), Some(uid), None)
+                if ![namespace, name, uid].iter().any(|part| part.is_empty()) =>
+            {
                 Ok(Self { namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.to_owned() })
             }
             _ => Err(BackendError::Refused {

@@ -154,7 +154,9 @@ impl Making<'_> {
                         return Ok((found, true));
                     }
                     // Of an attempt before, about to go: nothing of it counts any more.
-                    Ok(found) if is_going(&found, object) && going.get_or_insert_with(Instant::now).elapsed() < GOING => {
+                    Ok(found)
+                        if is_going(&found, object) && going.get_or_insert_with(Instant::now).elapsed() < GOING =>
+                    {
                         tokio::time::sleep(pause).await;
                         pause = (pause * 2).min(PAUSE.1);
                         continue;
@@ -252,7 +254,11 @@ fn is_same(found: &Value, meant: &Value) -> bool {
         let annotations = object.pointer("/metadata/annotations");
         annotations.and_then(|annotations| annotations.get(object::ANNOTATION_SPEC)).cloned()
     };
-    if owner(meant).is_empty() { spec(found).is_some() && spec(found) == spec(meant) } else { owner(found) == owner(meant) }
+    if owner(meant).is_empty() {
+        spec(found).is_some() && spec(found) == spec(meant)
+    } else {
+        owner(found) == owner(meant)
+    }
 }
 
 /// Whether an object that is there goes by itself: it is deleted, or belongs to what is.

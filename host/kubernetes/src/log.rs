@@ -29,16 +29,18 @@ impl KubernetesBackend {
             log
         };
         let Some(pod) = pod else { return Ok(kept()) };
-        let container = pod.container.map_or_else(|| crate::end::view::CONTAINER.to_owned(), |container| container.name);
+        let container =
+            pod.container.map_or_else(|| crate::end::view::CONTAINER.to_owned(), |container| container.name);
         let lines = limit.clamp(1, LINES).to_string();
         // A limit of bytes would be counted from the beginning.
         let query = [("container", container.as_str()), ("tailLines", &lines)];
-        let mut stream = match self.client().stream(&with_query(&format!("{}/{}/log", id.pods(), pod.name), &query)).await {
-            Ok(stream) => stream,
-            // A container that hasn't begun has none.
-            Err(failure) if matches!(failure.code(), Some(400 | 404)) => return Ok(kept()),
-            Err(failure) => return Err(failure),
-        };
+        let mut stream =
+            match self.client().stream(&with_query(&format!("{}/{}/log", id.pods(), pod.name), &query)).await {
+                Ok(stream) => stream,
+                // A container that hasn't begun has none.
+                Err(failure) if matches!(failure.code(), Some(400 | 404)) => return Ok(kept()),
+                Err(failure) => return Err(failure),
+            };
         let mut pieces: VecDeque<Vec<u8>> = VecDeque::new();
         let mut length = 0;
         let read = async {

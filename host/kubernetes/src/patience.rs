@@ -54,7 +54,10 @@ mod tests {
         };
         let job = JobView { patience: Some(annotation(&pod)), ..JobView::default() };
         assert_eq!(of_job(Some(&job)), Patience { unschedulable: 1, image_pull: 2, api: 3, quota: 0 });
-        assert_eq!(of_job(Some(&JobView { patience: Some("?".to_owned()), ..JobView::default() })), Patience::default());
+        assert_eq!(
+            of_job(Some(&JobView { patience: Some("?".to_owned()), ..JobView::default() })),
+            Patience::default()
+        );
         assert_eq!(of_job(None), Patience::default());
     }
 }

@@ -152,7 +152,8 @@ fn bounds(words: &str) -> Option<EngineCause> {
 }
 
 fn ending(words: &str) -> Option<EngineCause> {
-    let (namespace, _) = between(words, "unable to create new content in namespace ", " because it is being terminated")?;
+    let (namespace, _) =
+        between(words, "unable to create new content in namespace ", " because it is being terminated")?;
     Some(EngineCause::NamespaceEnding { namespace: namespace.to_owned() })
 }
 
@@ -199,7 +200,8 @@ mod tests {
             (memory.resource.as_str(), memory.requested.as_str(), memory.used.as_str(), memory.hard.as_str()),
             ("limits.memory", "1Gi", "7Gi", "8Gi")
         );
-        let words = "pods \"a\" is forbidden: failed quota: team: must specify limits.cpu for: wharf; limits.memory for: wharf";
+        let words =
+            "pods \"a\" is forbidden: failed quota: team: must specify limits.cpu for: wharf; limits.memory for: wharf";
         let EngineCause::QuotaNeeds { quota, words } = cause(words) else { panic!() };
         assert_eq!((quota.as_str(), words.starts_with("must specify limits.cpu")), ("team", true));
     }
@@ -213,10 +215,16 @@ mod tests {
         assert!(matches!(cause(words), EngineCause::AdmissionRefused { words, .. } if words == "without explanation"));
         let words = "Internal error occurred: failed calling webhook \"w\": failed to call webhook: Post \"https://w.svc:443/\": \
                      dial tcp 10.0.0.1:443: connect: connection refused";
-        assert!(matches!(cause(words), EngineCause::AdmissionAway { words, .. } if words.starts_with("failed to call")));
-        let words = "jobs.batch \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: too big";
-        assert!(matches!(cause(words), EngineCause::AdmissionRefused { by, words } if by.ends_with(" p") && words == "too big"));
-        let words = "pods \"a\" is forbidden: violates PodSecurity \"restricted:latest\": runAsNonRoot != true (pod must not)";
+        assert!(
+            matches!(cause(words), EngineCause::AdmissionAway { words, .. } if words.starts_with("failed to call"))
+        );
+        let words =
+            "jobs.batch \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: too big";
+        assert!(
+            matches!(cause(words), EngineCause::AdmissionRefused { by, words } if by.ends_with(" p") && words == "too big")
+        );
+        let words =
+            "pods \"a\" is forbidden: violates PodSecurity \"restricted:latest\": runAsNonRoot != true (pod must not)";
         assert!(matches!(cause(words), EngineCause::PodSecurity { level, .. } if level == "restricted:latest"));
     }
 
@@ -246,7 +254,8 @@ mod tests {
         let words = "pods \"a\" is forbidden: [maximum cpu usage per Container is 1, but limit is 2, maximum memory usage per Pod \
                      is 1Gi, but limit is 2Gi]";
         assert!(matches!(cause(words), EngineCause::LimitRange { words } if words.starts_with("maximum cpu")));
-        let words = "jobs.batch \"a\" is forbidden: unable to create new content in namespace n because it is being terminated";
+        let words =
+            "jobs.batch \"a\" is forbidden: unable to create new content in namespace n because it is being terminated";
         assert_eq!(cause(words), EngineCause::NamespaceEnding { namespace: "n".to_owned() });
     }
 

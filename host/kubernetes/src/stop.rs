@@ -29,7 +29,9 @@ impl KubernetesBackend {
     pub(crate) async fn end(&self, id: &Id, grace: Duration) -> Result<(), BackendError> {
         self.keep(id).await;
         let seconds = grace.as_secs() + u64::from(grace.subsec_nanos() > 0);
-        let failed = |failure| async { self.client().backend(&format!("stop the Job {}", id.name), &id.namespace, failure).await };
+        let failed = |failure| async {
+            self.client().backend(&format!("stop the Job {}", id.name), &id.namespace, failure).await
+        };
         if let Err(failure) = self.delete_job(id).await {
             return Err(failed(failure).await);
         }
@@ -54,7 +56,8 @@ impl KubernetesBackend {
                 tracing::info!(job = id.name, "its pod doesn't end; deleting it without its node");
             }
             if forced.is_some_and(|since: Instant| since.elapsed() >= FORCED) {
-                let reason = "its pod doesn't go, though it is deleted: see its finalizers, `kubectl get pod -o yaml`".to_owned();
+                let reason = "its pod doesn't go, though it is deleted: see its finalizers, `kubectl get pod -o yaml`"
+                    .to_owned();
                 return Err(BackendError::Refused { operation: format!("stop the Job {}", id.name), reason });
             }
             for pod in &running {
@@ -95,7 +98,8 @@ impl KubernetesBackend {
     /// Keeps what is known of a run, and the end of its log, before all of that is deleted.
     async fn keep(&self, id: &Id) {
         let Some(watch) = self.watches().knowing(&id.namespace, &id.uid) else { return };
-        let running = watch.seen(&id.uid).is_some_and(|seen| !seen.pod_gone && seen.pod.as_ref().is_some_and(PodView::has_begun));
+        let running =
+            watch.seen(&id.uid).is_some_and(|seen| !seen.pod_gone && seen.pod.as_ref().is_some_and(PodView::has_begun));
         let log = if running {
             tokio::time::timeout(LOG.1, self.read_log(id, LOG.0)).await.ok().and_then(Result::ok)
         } else {

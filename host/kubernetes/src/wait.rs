@@ -108,7 +108,10 @@ impl KubernetesBackend {
                         Duration::from_secs(wharf_model::kubernetes::Patience::default().api)
                     };
                     if begun.elapsed() >= span {
-                        return Err(self.client().backend(&format!("look at the Job {}", id.name), &id.namespace, failure).await);
+                        return Err(self
+                            .client()
+                            .backend(&format!("look at the Job {}", id.name), &id.namespace, failure)
+                            .await);
                     }
                     teller.tell("api", &format!("the API server gives no answer: {}; asking again", failure.words()));
                     tokio::time::sleep(TRY).await;
@@ -275,10 +278,8 @@ fn lost(pod: &PodView, seen: &Seen) -> EngineEnd {
 
 /// An end that we brought about isn't somebody else's doing.
 fn finished(mut end: EngineEnd, seen: &Seen) -> EngineEnd {
-    let by_deleting = matches!(
-        end.cause.as_deref(),
-        Some(EngineCause::PodDeleted { .. } | EngineCause::JobDeleted { .. })
-    );
+    let by_deleting =
+        matches!(end.cause.as_deref(), Some(EngineCause::PodDeleted { .. } | EngineCause::JobDeleted { .. }));
     if seen.stopped && (by_deleting || end.cause.is_none()) {
         end.cause = None;
         end.gone = false;

@@ -464,9 +464,8 @@ impl Follower {
         let (Some(watch), Some(open)) = (self.watch.upgrade(), self.open.upgrade()) else { return true };
         let mut open = lock(&open);
         // One is here, one in the table.
-        let idle = Arc::strong_count(&watch) <= 2
-            && watch.health.receiver_count() == 0
-            && lock(&watch.used).elapsed() >= IDLE;
+        let idle =
+            Arc::strong_count(&watch) <= 2 && watch.health.receiver_count() == 0 && lock(&watch.used).elapsed() >= IDLE;
         if idle {
             open.remove(&self.key);
         }

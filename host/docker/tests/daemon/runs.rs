@@ -76,7 +76,8 @@ async fn killed_for_memory_is_told() {
 async fn stopping_asks_first_and_kills_then() {
     let fixture = Fixture::new("stop").await;
     let backend = &fixture.backend;
-    let polite = backend.launch(&fixture.script("a", "trap 'exit 3' TERM; echo up; sleep 60 & wait"), &()).await.unwrap();
+    let polite =
+        backend.launch(&fixture.script("a", "trap 'exit 3' TERM; echo up; sleep 60 & wait"), &()).await.unwrap();
     let deaf = backend.launch(&fixture.script("b", "trap '' TERM; echo up; sleep 60"), &()).await.unwrap();
     for id in [&polite.id, &deaf.id] {
         while backend.log_tail(id, 10).await.unwrap().is_empty() {

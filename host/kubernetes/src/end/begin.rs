@@ -45,10 +45,8 @@ pub(super) fn without_pod(seen: &Seen) -> State {
 
 /// What a controller was refused.
 fn refused(words: &str, namespace: &str) -> Waiting {
-    let cause = refusal::cause(words, namespace).unwrap_or_else(|| EngineCause::CreateFailed {
-        reason: "FailedCreate".to_owned(),
-        words: words.to_owned(),
-    });
+    let cause = refusal::cause(words, namespace)
+        .unwrap_or_else(|| EngineCause::CreateFailed { reason: "FailedCreate".to_owned(), words: words.to_owned() });
     let patience = patience_for(&cause);
     Waiting { cause, patience }
 }
@@ -58,7 +56,9 @@ pub(crate) fn patience_for(cause: &EngineCause) -> Patience {
     match cause {
         EngineCause::QuotaExceeded { .. } => Patience::Quota,
         EngineCause::AdmissionAway { .. } | EngineCause::CreateFailed { .. } => Patience::Unschedulable,
-        EngineCause::Missing { .. } | EngineCause::NamespaceEnding { .. } | EngineCause::TicketMissing => Patience::Short,
+        EngineCause::Missing { .. } | EngineCause::NamespaceEnding { .. } | EngineCause::TicketMissing => {
+            Patience::Short
+        }
         _ => Patience::None,
     }
 }
@@ -99,8 +99,7 @@ fn of_container(container: &ContainerView, pod: &PodView, seen: &Seen) -> Option
     if PULL.contains(&reason.as_str()) {
         let image = if container.image.is_empty() { &pod.image } else { &container.image };
         let cause = EngineCause::ImagePull { image: image.clone(), words: pull_words(reason, message, seen) };
-        let patience =
-            if PULL_FOR_GOOD.contains(&reason.as_str()) { Patience::None } else { Patience::ImagePull };
+        let patience = if PULL_FOR_GOOD.contains(&reason.as_str()) { Patience::None } else { Patience::ImagePull };
         return waiting(cause, patience);
     }
     match reason.as_str() {
@@ -115,17 +114,15 @@ fn of_container(container: &ContainerView, pod: &PodView, seen: &Seen) -> Option
             // It is tried again and again; what lacks may come.
             waiting(cause, Patience::Short)
         }
-        _ => waiting(
-            EngineCause::CreateFailed { reason: reason.clone(), words: message.clone() },
-            Patience::Short,
-        ),
+        _ => waiting(EngineCause::CreateFailed { reason: reason.clone(), words: message.clone() }, Patience::Short),
     }
 }
 
 /// The registry's own words, wherever they are.
 fn pull_words(reason: &str, message: &str, seen: &Seen) -> String {
     let event = || {
-        let failed = seen.events.iter().filter(|event| event.reason == "Failed" && event.message.contains("pull image"));
+        let failed =
+            seen.events.iter().filter(|event| event.reason == "Failed" && event.message.contains("pull image"));
         failed.max_by(|one, other| one.last.cmp(&other.last)).map(|event| event.message.clone())
     };
     let said = if reason == "ImagePullBackOff" {
@@ -160,17 +157,16 @@ fn shortened(words: &str) -> String {
 
 /// What only events tell: volumes and sandboxes.
 fn of_events(pod: &PodView, seen: &Seen) -> Option<Waiting> {
-    let event = ["FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "NetworkNotReady", "FailedCreatePodContainer"]
-        .iter()
-        .filter_map(|reason| latest(&seen.events, "Pod", reason))
-        .max_by(|one, other| one.last.cmp(&other.last))?;
+    let event =
+        ["FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "NetworkNotReady", "FailedCreatePodContainer"]
+            .iter()
+            .filter_map(|reason| latest(&seen.events, "Pod", reason))
+            .max_by(|one, other| one.last.cmp(&other.last))?;
     if pod.deleting.is_some() {
         return None;
     }
-    let cause = refusal::cause(&event.message, "").unwrap_or_else(|| EngineCause::CreateFailed {
-        reason: event.reason.clone(),
-        words: event.message.clone(),
-    });
+    let cause = refusal::cause(&event.message, "")
+        .unwrap_or_else(|| EngineCause::CreateFailed { reason: event.reason.clone(), words: event.message.clone() });
     waiting(cause, Patience::Unschedulable)
 }
 

@@ -189,7 +189,8 @@ impl PodView {
     /// Whether nothing of it runs any more, or ever will.
     pub(crate) fn has_ended(&self) -> bool {
         let state = self.container.as_ref().map(|container| &container.state);
-        matches!(self.phase.as_str(), "Succeeded" | "Failed") || matches!(state, Some(ContainerState::Terminated { .. }))
+        matches!(self.phase.as_str(), "Succeeded" | "Failed")
+            || matches!(state, Some(ContainerState::Terminated { .. }))
     }
 }
 
@@ -253,7 +254,9 @@ mod tests {
 
     #[test]
     fn nothing_is_read_of_nonsense() {
-        for nonsense in [json!(null), json!(3), json!([]), json!({"metadata": 1, "status": "x", "spec": {"containers": 4}})] {
+        for nonsense in
+            [json!(null), json!(3), json!([]), json!({"metadata": 1, "status": "x", "spec": {"containers": 4}})]
+        {
             assert_eq!(JobView::of(&nonsense), JobView::default());
             assert_eq!(PodView::of(&nonsense), PodView::default());
             assert_eq!(EventView::of(&nonsense), EventView::default());
@@ -276,7 +279,8 @@ mod tests {
 
     #[test]
     fn a_pods_job_is_its_owner_or_its_label() {
-        let owned = json!({"metadata": {"ownerReferences": [{"kind": "Other", "uid": "x"}, {"kind": "Job", "uid": "j"}]}});
+        let owned =
+            json!({"metadata": {"ownerReferences": [{"kind": "Other", "uid": "x"}, {"kind": "Job", "uid": "j"}]}});
         assert_eq!(PodView::of(&owned).job_uid.as_deref(), Some("j"));
         let labelled = json!({"metadata": {"labels": {"batch.kubernetes.io/controller-uid": "k"}}});
         assert_eq!(PodView::of(&labelled).job_uid.as_deref(), Some("k"));

@@ -128,7 +128,9 @@ async fn whoever_gives_up_gets_no_job() {
 async fn a_missing_right_is_told_with_its_rule_and_nothing_is_left() {
     let server = Server::new().await;
     server.fails("POST", "/jobs", Fault::Answer(403, status(403, "Forbidden", FORBIDDEN)), 1);
-    let EngineCause::Forbidden(right) = cause(server.backend().launch(&spec("a"), &()).await.unwrap_err()) else { panic!() };
+    let EngineCause::Forbidden(right) = cause(server.backend().launch(&spec("a"), &()).await.unwrap_err()) else {
+        panic!()
+    };
     assert!(right.rule.contains("jobs"), "{}", right.rule);
     // The Secret's right alone: the Job must not stay, for nobody knows its id.
     let secrets = FORBIDDEN.replace("\"jobs\"", "\"secrets\"").replace("\"batch\"", "\"\"");
@@ -146,6 +148,19 @@ async fn a_server_that_does_not_answer_is_given_up_after_the_patience() {
     let error = server.backend().launch(&spec("a"), ear.as_ref()).await.unwrap_err();
     assert!(matches!(error, BackendError::Unreachable { .. }), "{error}");
     assert!(begun.elapsed() >= Duration::from_secs(3) && ear.has_heard("doesn't answer"), "{:?}", ear.heard);
+}
+
+#[tokio::test]
+async fn a_server_that_is_slow_or_hangs_once_gets_one_job() {
+    let server = Server::new().await;
+    server.fails("POST", "/jobs", Fault::Late(Duration::from_secs(3)), 1);
+    server.backend().launch(&spec("a"), &()).await.unwrap();
+    // An answer that never comes is given up after half a minute, and asked for on another connection.
+    server.fails("POST", "/jobs", Fault::Silence, 1);
+    let mut spec = spec("b");
+    spec.kubernetes.as_mut().unwrap().pod.patience.api = 60;
+    server.backend().launch(&spec, &()).await.unwrap();
+    assert_eq!(server.paths(JOBS).len(), 2);
 }
 
 #[tokio::test]
@@ -191,7 +206,8 @@ async fn where_all_namespaces_may_not_be_listed_the_remembered_ones_are() {
     let server = Server::new().await;
     let backend = server.backend();
     backend.launch(&spec("a"), &()).await.unwrap();
-    let whole = "jobs.batch is forbidden: User \"u\" cannot list resource \"jobs\" in API group \"batch\" at the cluster scope";
+    let whole =
+        "jobs.batch is forbidden: User \"u\" cannot list resource \"jobs\" in API group \"batch\" at the cluster scope";
     server.fails("GET", "/apis/batch/v1/jobs?", Fault::Answer(403, status(403, "Forbidden", whole)), 9);
     // It knows of the namespace since it launched there.
     assert_eq!(backend.find(HOST).await.unwrap().len(), 1);

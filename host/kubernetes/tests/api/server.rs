@@ -202,9 +202,9 @@ fn delete(state: &mut State, path: &str) -> bool {
     let uid = object["metadata"]["uid"].clone();
     state.changes.push((version, collection_of(path), "DELETED", object));
     // What belongs to it goes with it; of pods a test decides.
-    state.objects.retain(|path, object| {
-        !path.contains("/secrets/") || object["metadata"]["ownerReferences"][0]["uid"] != uid
-    });
+    state
+        .objects
+        .retain(|path, object| !path.contains("/secrets/") || object["metadata"]["ownerReferences"][0]["uid"] != uid);
     true
 }
 
@@ -251,7 +251,10 @@ async fn serve(mut stream: TcpStream, state: &Mutex<State>, news: &watch::Sender
             if !body.is_null() {
                 state.bodies.push((method.clone(), path.clone(), body.clone()));
             }
-            let of = state.faults.iter().position(|(of, words, _, times)| *of == method && path.contains(words) && *times > 0);
+            let of = state
+                .faults
+                .iter()
+                .position(|(of, words, _, times)| *of == method && path.contains(words) && *times > 0);
             of.map(|at| {
                 state.faults[at].3 -= 1;
                 state.faults[at].2.clone()
@@ -279,7 +282,7 @@ async fn serve(mut stream: TcpStream, state: &Mutex<State>, news: &watch::Sender
             continue;
         }
         let (path, query) = query(&path);
-        if query.get("watch").is_some() {
+        if query.contains_key("watch") {
             return follow(stream, state, news, &path, &query).await;
         }
         let (code, body) = done(&mut state.lock().unwrap(), &method, &path, &query, body);
@@ -292,7 +295,13 @@ async fn serve(mut stream: TcpStream, state: &Mutex<State>, news: &watch::Sender
     }
 }
 
-fn done(state: &mut State, method: &str, path: &str, query: &BTreeMap<String, String>, mut body: Value) -> (u16, Value) {
+fn done(
+    state: &mut State,
+    method: &str,
+    path: &str,
+    query: &BTreeMap<String, String>,
+    mut body: Value,
+) -> (u16, Value) {
     let not_found = || (404, status(404, "NotFound", &format!("{path} not found")));
     match method {
         "GET" if path == "/version" => (200, json!({"gitVersion": "v1.34.2", "platform": "linux/amd64"})),
@@ -310,8 +319,12 @@ fn done(state: &mut State, method: &str, path: &str, query: &BTreeMap<String, St
                 "/apis/batch/v1/jobs" => collection_of(known).ends_with("/jobs"),
                 path => collection_of(known) == path,
             };
-            let mut items: Vec<Value> =
-                state.objects.iter().filter(|(known, object)| of(known) && is_selected(object, query)).map(|(_, o)| o.clone()).collect();
+            let mut items: Vec<Value> = state
+                .objects
+                .iter()
+                .filter(|(known, object)| of(known) && is_selected(object, query))
+                .map(|(_, o)| o.clone())
+                .collect();
             let start: usize = query.get("continue").map_or(0, |text| text.parse().unwrap());
             let limit: usize = query.get("limit").map_or(usize::MAX, |text| text.parse().unwrap());
             let more = items.len() > start + limit;
@@ -363,7 +376,9 @@ async fn follow(
     if from < state.lock().unwrap().forgotten {
         return answer(&mut stream, 410, &status(410, "Expired", "too old resource version").to_string()).await;
     }
-    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n").await?;
+    stream
+        .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .await?;
     let sending = async {
         loop {
             let changes: Vec<(u64, &'static str, Value)> = {
@@ -393,7 +408,8 @@ async fn follow(
 }
 
 async fn answer(stream: &mut TcpStream, code: u16, body: &str) -> std::io::Result<()> {
-    let head = format!("HTTP/1.1 {code} Some\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head =
+        format!("HTTP/1.1 {code} Some\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
     stream.write_all(format!("{head}{body}").as_bytes()).await?;
     stream.flush().await
 }

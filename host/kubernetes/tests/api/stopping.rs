@@ -24,7 +24,10 @@ async fn a_stop_deletes_the_job_and_gives_the_pod_its_time() {
     backend.stop(&id, Duration::from_secs(7)).await.unwrap();
     assert!(server.paths(JOBS).is_empty() && server.paths(PODS).is_empty());
     let job = &server.bodies("DELETE", "/jobs/")[0];
-    assert_eq!((&job["propagationPolicy"], &job["preconditions"]["uid"]), (&json!("Background"), &json!(id.rsplit('/').next())));
+    assert_eq!(
+        (&job["propagationPolicy"], &job["preconditions"]["uid"]),
+        (&json!("Background"), &json!(id.rsplit('/').next()))
+    );
     assert_eq!(server.bodies("DELETE", "/pods/")[0]["gracePeriodSeconds"], 7);
     // That we did it is nobody else's doing.
     let end = waiting.await.unwrap().unwrap();

@@ -30,7 +30,8 @@ async fn waited(status: Option<Value>, event: Option<(&str, &str)>) -> (EngineEn
         server.put(&format!("{EVENTS}/e1"), event);
     }
     let (ear, begun) = (Ear::new(), Instant::now());
-    let end = tokio::time::timeout(Duration::from_secs(60), backend.wait(&id, ear.as_ref())).await.expect("it ends").unwrap();
+    let end =
+        tokio::time::timeout(Duration::from_secs(60), backend.wait(&id, ear.as_ref())).await.expect("it ends").unwrap();
     (end, ear, begun.elapsed())
 }
 
@@ -69,7 +70,8 @@ async fn an_image_that_is_not_there_is_told_in_the_registrys_words() {
     let words = "rpc error: code = NotFound desc = failed to pull and unpack image \"r/i\": failed to resolve reference \"r/i\": r/i: not \
                  found";
     let back_off = waiting("ImagePullBackOff", "Back-off pulling image \"r/i\"");
-    let (end, ear, _) = waited(Some(back_off), Some(("Failed", &format!("Failed to pull image \"r/i\": {words}")))).await;
+    let (end, ear, _) =
+        waited(Some(back_off), Some(("Failed", &format!("Failed to pull image \"r/i\": {words}")))).await;
     let Some(EngineCause::ImagePull { image, words }) = end.cause.as_deref() else { panic!("{end:?}") };
     assert_eq!((image.as_str(), words.as_str()), ("r/i", "r/i: not found"));
     assert!(ear.has_heard("can't be pulled"), "{:?}", ear.heard);
@@ -89,7 +91,8 @@ async fn a_job_that_may_make_no_pod_is_told_by_its_event() {
     let (end, ear, time) = waited(None, Some(("FailedCreate", words))).await;
     assert!(matches!(end.cause.as_deref(), Some(EngineCause::QuotaExceeded { .. })), "{end:?}");
     assert!(ear.has_heard("used 1 of 1") && time >= Duration::from_secs(3), "{:?}", ear.heard);
-    let words = "Error creating: pods \"a-\" is forbidden: violates PodSecurity \"restricted:latest\": runAsNonRoot != true";
+    let words =
+        "Error creating: pods \"a-\" is forbidden: violates PodSecurity \"restricted:latest\": runAsNonRoot != true";
     let (end, _, time) = waited(None, Some(("FailedCreate", words))).await;
     assert!(matches!(end.cause.as_deref(), Some(EngineCause::PodSecurity { .. })), "{end:?}");
     assert!(time < Duration::from_secs(4), "it doesn't clear up: {time:?}");

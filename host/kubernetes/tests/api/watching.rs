@@ -129,7 +129,8 @@ async fn a_right_that_was_taken_away_is_told_when_it_stays_so() {
     let backend = server.backend();
     let one = run(&server, &backend, "a").await;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let words = "pods is forbidden: User \"u\" cannot watch resource \"pods\" in API group \"\" in the namespace \"team-a\"";
+    let words =
+        "pods is forbidden: User \"u\" cannot watch resource \"pods\" in API group \"\" in the namespace \"team-a\"";
     server.fails("GET", "/pods", Fault::Answer(403, status(403, "Forbidden", words)), 3);
     tokio::time::sleep(Duration::from_secs(3)).await;
     // It was given back.

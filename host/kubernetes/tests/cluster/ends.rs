@@ -50,7 +50,10 @@ async fn for_memory() {
     let spec = limited(&fixture, "exec tail /dev/zero", &[("limits.memory", "24Mi")]);
     let (end, _) = fixture.end_of(&spec, "real-out-of-memory", "The first process takes more than its limit").await;
     assert!(end.oom_killed && end.exit_code == Some(137), "{end:?}");
-    assert!(matches!(end.cause.as_deref(), Some(EngineCause::OutOfMemory { limit: Some(limit) }) if limit == "24Mi"), "{end:?}");
+    assert!(
+        matches!(end.cause.as_deref(), Some(EngineCause::OutOfMemory { limit: Some(limit) }) if limit == "24Mi"),
+        "{end:?}"
+    );
 }
 
 #[tokio::test]
@@ -63,7 +66,9 @@ async fn for_its_own_storage() {
         &[("limits.ephemeral-storage", "8Mi")],
     );
     let (end, _) = fixture.end_of(&spec, "real-evicted", "A pod writes more than its limit of ephemeral storage").await;
-    let Some(EngineCause::Evicted { resource, own_limit: true, node: Some(_), .. }) = end.cause.as_deref() else { panic!("{end:?}") };
+    let Some(EngineCause::Evicted { resource, own_limit: true, node: Some(_), .. }) = end.cause.as_deref() else {
+        panic!("{end:?}")
+    };
     assert_eq!(resource.as_deref(), Some("ephemeral-storage"));
 }
 
@@ -81,9 +86,16 @@ async fn at_the_deadline_of_its_job() {
 #[ignore = "needs a cluster"]
 async fn by_somebody_who_deletes_its_pod() {
     let fixture = Fixture::new("pod").await;
-    let end = ended_by(&fixture, "real-pod-deleted", "Somebody deletes the pod", async |fixture, pod| fixture.delete(&pod).await).await;
+    let end = ended_by(&fixture, "real-pod-deleted", "Somebody deletes the pod", async |fixture, pod| {
+        fixture.delete(&pod).await
+    })
+    .await;
     assert!(matches!(end.cause.as_deref(), Some(EngineCause::PodDeleted { begun: true, .. })), "{end:?}");
-    assert_eq!(fixture.pods().await.iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()).count(), 0, "no second pod");
+    assert_eq!(
+        fixture.pods().await.iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()).count(),
+        0,
+        "no second pod"
+    );
 }
 
 #[tokio::test]
@@ -129,7 +141,10 @@ async fn without_a_node() {
     let fixture = Fixture::new("node").await;
     let spec = limited(&fixture, "exit 0", &[("requests.cpu", "900"), ("limits.cpu", "900")]);
     let (end, ear) = fixture.end_of(&spec, "real-unschedulable", "No node has as many CPUs").await;
-    assert!(matches!(end.cause.as_deref(), Some(EngineCause::Unschedulable { words }) if words.contains("Insufficient cpu")), "{end:?}");
+    assert!(
+        matches!(end.cause.as_deref(), Some(EngineCause::Unschedulable { words }) if words.contains("Insufficient cpu")),
+        "{end:?}"
+    );
     assert!(ear.has_heard("Insufficient cpu"), "{:?}", ear.0);
 }
 
@@ -140,7 +155,10 @@ async fn without_a_command() {
     let mut spec = fixture.script("a", "");
     spec.argv = vec!["/opt/wharf/bin/wharf-runner".to_owned()];
     let (end, _) = fixture.end_of(&spec, "real-command-missing", "The command isn't in the image").await;
-    assert!(end.error.as_deref().is_some_and(|words| words.contains("no such file")) && end.exit_code.is_none(), "{end:?}");
+    assert!(
+        end.error.as_deref().is_some_and(|words| words.contains("no such file")) && end.exit_code.is_none(),
+        "{end:?}"
+    );
 }
 
 #[tokio::test]
@@ -151,7 +169,8 @@ async fn at_a_quota() {
     let path = format!("/api/v1/namespaces/{}/resourcequotas", fixture.namespace);
     fixture.post(&path, quota("few", json!({"pods": "0"}))).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let (end, ear) = fixture.end_of(&fixture.script("a", "exit 0"), "real-quota-of-pods", "A quota keeps the pod out").await;
+    let (end, ear) =
+        fixture.end_of(&fixture.script("a", "exit 0"), "real-quota-of-pods", "A quota keeps the pod out").await;
     let Some(EngineCause::QuotaExceeded { quota: name, items, .. }) = end.cause.as_deref() else { panic!("{end:?}") };
     assert_eq!((name.as_str(), items[0].hard.as_str()), ("few", "0"));
     assert!(ear.has_heard("quota few"), "{:?}", ear.0);
@@ -159,7 +178,10 @@ async fn at_a_quota() {
     fixture.post(&path, quota("jobs", json!({"count/jobs.batch": "0"}))).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let error = fixture.backend.launch(&fixture.script("b", "exit 0"), &()).await.unwrap_err();
-    assert!(matches!(&error, BackendError::Because { cause, .. } if matches!(**cause, EngineCause::QuotaExceeded { .. })), "{error}");
+    assert!(
+        matches!(&error, BackendError::Because { cause, .. } if matches!(**cause, EngineCause::QuotaExceeded { .. })),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -173,7 +195,10 @@ async fn against_the_bounds_of_its_namespace() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     let spec = limited(&fixture, "exit 0", &[("limits.memory", "64Mi")]);
     let (end, _) = fixture.end_of(&spec, "real-limit-range", "A LimitRange refuses the pod").await;
-    assert!(matches!(end.cause.as_deref(), Some(EngineCause::LimitRange { words }) if words.contains("16Mi")), "{end:?}");
+    assert!(
+        matches!(end.cause.as_deref(), Some(EngineCause::LimitRange { words }) if words.contains("16Mi")),
+        "{end:?}"
+    );
 }
 
 #[tokio::test]
@@ -202,13 +227,18 @@ async fn against_pod_security() {
     namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] = "restricted".into();
     fixture.send(http::Method::PUT, &path, namespace).await.unwrap();
     // What we make by default is taken.
-    let (end, _) = fixture.end_of(&fixture.script("a", "exit 0"), "real-restricted", "A restricted namespace takes the default pod").await;
+    let (end, _) = fixture
+        .end_of(&fixture.script("a", "exit 0"), "real-restricted", "A restricted namespace takes the default pod")
+        .await;
     assert_eq!(end.exit_code, Some(0), "{end:?}");
     let mut spec = fixture.script("b", "exit 0");
     spec.security.privileged = true;
     spec.security.no_new_privileges = false;
     let (end, _) = fixture.end_of(&spec, "real-pod-security", "A restricted namespace refuses a privileged pod").await;
-    assert!(matches!(end.cause.as_deref(), Some(EngineCause::PodSecurity { level, .. }) if level.starts_with("restricted")), "{end:?}");
+    assert!(
+        matches!(end.cause.as_deref(), Some(EngineCause::PodSecurity { level, .. }) if level.starts_with("restricted")),
+        "{end:?}"
+    );
 }
 
 #[tokio::test]

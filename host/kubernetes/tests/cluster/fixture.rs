@@ -38,7 +38,8 @@ impl Fixture {
         let cluster = Cluster { kubeconfig: Some(kubeconfig()), context: Some(context()) };
         let options = KubeConfigOptions { context: Some(context()), ..KubeConfigOptions::default() };
         let config = Kubeconfig::read_from(kubeconfig()).unwrap();
-        let kube = kube::Client::try_from(kube::Config::from_custom_kubeconfig(config, &options).await.unwrap()).unwrap();
+        let kube =
+            kube::Client::try_from(kube::Config::from_custom_kubeconfig(config, &options).await.unwrap()).unwrap();
         let namespace = format!("wharf-test-{}-{name}", std::process::id());
         let fixture = Self {
             backend: Arc::new(KubernetesBackend::connect(&cluster)),
@@ -47,7 +48,10 @@ impl Fixture {
             kube,
         };
         fixture
-            .post("/api/v1/namespaces", json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}))
+            .post(
+                "/api/v1/namespaces",
+                json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}),
+            )
             .await;
         // A pod needs it, and a controller makes it in a moment.
         let account = format!("/api/v1/namespaces/{namespace}/serviceaccounts/default");
@@ -107,7 +111,8 @@ impl Fixture {
         let pods = self.get(&format!("/api/v1/namespaces/{namespace}/pods?labelSelector={selector}")).await.unwrap();
         let pod = pods["items"].as_array().unwrap().first().cloned();
         let mut events = Vec::new();
-        for about in [Some(uid.to_owned()), pod.as_ref().map(|pod| pod["metadata"]["uid"].as_str().unwrap().to_owned())] {
+        for about in [Some(uid.to_owned()), pod.as_ref().map(|pod| pod["metadata"]["uid"].as_str().unwrap().to_owned())]
+        {
             let Some(about) = about else { continue };
             let path = format!("/api/v1/namespaces/{namespace}/events?fieldSelector=involvedObject.uid%3D{about}");
             events.extend(self.get(&path).await.unwrap()["items"].as_array().unwrap().clone());
@@ -155,7 +160,11 @@ impl Fixture {
         for _ in 0..600 {
             for pod in self.pods().await {
                 if pod["status"]["containerStatuses"][0]["state"]["running"].is_object() {
-                    return format!("/api/v1/namespaces/{}/pods/{}", self.namespace, pod["metadata"]["name"].as_str().unwrap());
+                    return format!(
+                        "/api/v1/namespaces/{}/pods/{}",
+                        self.namespace,
+                        pod["metadata"]["name"].as_str().unwrap()
+                    );
                 }
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -233,6 +242,6 @@ impl Caller for Ear {
     }
 
     async fn given_up(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

@@ -244,7 +244,10 @@ async fn an_address_is_reached_or_not() {
         Command::new(env!("CARGO_BIN_EXE_wharf-runner")).args(["reach", address]).output().await.unwrap()
     };
     let output = reach(&address).await;
-    assert_eq!((output.status.code(), String::from_utf8(output.stdout).unwrap()), (Some(0), format!("{address} answers\n")));
+    assert_eq!(
+        (output.status.code(), String::from_utf8(output.stdout).unwrap()),
+        (Some(0), format!("{address} answers\n"))
+    );
     drop(listener);
     let output = reach(&address).await;
     assert_eq!(output.status.code(), Some(113));
