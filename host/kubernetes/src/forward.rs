@@ -94,9 +94,7 @@ impl AsyncRead for Forwarded {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         match Pin::new(&mut self.stream).poll_read(cx, buf) {
-            Poll::Ready(Ok(())) if buf.filled().len() == before => {
-                Poll::Ready(self.words(cx).map_or(Ok(()), Err))
-            }
+            Poll::Ready(Ok(())) if buf.filled().len() == before => Poll::Ready(self.words(cx).map_or(Ok(()), Err)),
             read => read,
         }
     }

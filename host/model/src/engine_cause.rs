@@ -388,7 +388,10 @@ impl EngineCause {
                 forbidden(right),
                 Whose::Configuration,
                 false,
-                &format!("have this added to the rules of its role (`wharf cluster role` prints all of it):\n{}", right.rule.trim_end()),
+                &format!(
+                    "have this added to the rules of its role (`wharf cluster role` prints all of it):\n{}",
+                    right.rule.trim_end()
+                ),
             ),
             Self::Unauthorized { words } => told(
                 Cause::Forbidden,
@@ -457,7 +460,11 @@ fn create_failed(reason: &str, words: &str) -> Told {
     let (whose, retry_helps, advice) = if reason.starts_with("Init:") {
         (Whose::Configuration, false, "correct the init container of the configuration's `pod_template`")
     } else if words.contains("runAsNonRoot") {
-        (Whose::Configuration, false, "correct `user` under [security] of the configuration: the pod must not run as root")
+        (
+            Whose::Configuration,
+            false,
+            "correct `user` under [security] of the configuration: the pod must not run as root",
+        )
     } else if reason.contains("Sandbox") || reason.contains("Network") {
         (Whose::Engine, true, "run it again; when it comes back, see the node's network plugin and its own log")
     } else if reason.contains("Volume") || reason.contains("Mount") {
@@ -524,7 +531,11 @@ fn image_pull(image: &str, words: &str) -> Told {
             "give the configuration an `image_pull_secrets` that the registry accepts; [namespace_policy] can copy one in",
         )
     } else if has(&["not found", "manifest unknown", "does not exist"]) {
-        (Whose::Configuration, false, "the registry doesn't have it: build and push it (`wharf base build NAME`), or correct `registry`")
+        (
+            Whose::Configuration,
+            false,
+            "the registry doesn't have it: build and push it (`wharf base build NAME`), or correct `registry`",
+        )
     } else if has(&["unauthorized", "authorization failed", "authentication required", "denied", "403", "401"]) {
         (
             Whose::Configuration,
@@ -534,9 +545,17 @@ fn image_pull(image: &str, words: &str) -> Told {
     } else if has(&["toomanyrequests", "429", "rate limit"]) {
         (Whose::Capacity, true, "the registry limits pulls: wait, or give the configuration an `image_pull_secrets`")
     } else if has(&["x509", "http response to https", "tls:"]) {
-        (Whose::Configuration, false, "the nodes don't trust the registry: see its certificate, and how the nodes' runtime is set up")
+        (
+            Whose::Configuration,
+            false,
+            "the nodes don't trust the registry: see its certificate, and how the nodes' runtime is set up",
+        )
     } else if has(&["no such host", "dial tcp", "timeout", "connection refused", "unreachable", "deadline"]) {
-        (Whose::Network, true, "the nodes can't reach the registry under this name: `wharf cluster check CONTEXT` tries it from a pod")
+        (
+            Whose::Network,
+            true,
+            "the nodes can't reach the registry under this name: `wharf cluster check CONTEXT` tries it from a pod",
+        )
     } else if has(&["no space left"]) {
         (Whose::Capacity, true, "the node's disk is full: run it again, or have room made there")
     } else {
@@ -551,7 +570,9 @@ fn missing(object: &str, name: &str, words: &str) -> Told {
         "ServiceAccount" => "create it in that namespace, or correct `service_account` of the configuration",
         "PriorityClass" => "correct `priority_class` of the configuration: `kubectl get priorityclasses`",
         "RuntimeClass" => "correct `runtime_class` of the configuration: `kubectl get runtimeclasses`",
-        "Secret" | "ConfigMap" => "create it in that namespace, or take it out of the configuration's `pod_template` or `image_pull_secrets`",
+        "Secret" | "ConfigMap" => {
+            "create it in that namespace, or take it out of the configuration's `pod_template` or `image_pull_secrets`"
+        }
         _ => "create it in that namespace, or take it out of the configuration",
     };
     told(
@@ -570,6 +591,7 @@ fn forbidden(right: &MissingRight) -> String {
         Some(namespace) => format!("in the namespace {namespace}"),
         None => "in the whole cluster".to_owned(),
     };
-    let (kind, subresource) = resource.split_once('/').map_or((resource.as_str(), String::new()), |(kind, sub)| (kind, format!("/{sub}")));
+    let (kind, subresource) =
+        resource.split_once('/').map_or((resource.as_str(), String::new()), |(kind, sub)| (kind, format!("/{sub}")));
     format!("{user} may not {verb} {kind}{group}{subresource} {place}")
 }

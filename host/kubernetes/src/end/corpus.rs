@@ -126,7 +126,11 @@ fn each_end_has_its_words_and_different_ends_have_different_ones() {
         let EngineEnd { cause: Some(cause), .. } = end.meant.end.unwrap_or_default() else { continue };
         let told = cause.told();
         assert!(!told.sentence.is_empty() && !told.advice.is_empty(), "{name}");
-        assert!(!told.sentence.ends_with('.') && !told.sentence.contains("the engine could not run it"), "{name}: {}", told.sentence);
+        assert!(
+            !told.sentence.ends_with('.') && !told.sentence.contains("the engine could not run it"),
+            "{name}: {}",
+            told.sentence
+        );
         let kind = std::mem::discriminant(cause.as_ref());
         if let Some((other, of_other)) = sentences.insert(told.sentence.clone(), (name.clone(), *cause)) {
             assert_eq!(std::mem::discriminant(&of_other), kind, "{name} and {other} are told alike: {}", told.sentence);

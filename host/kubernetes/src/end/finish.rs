@@ -112,10 +112,9 @@ pub(super) fn without_pod(seen: &Seen) -> State {
             };
             ended(EngineEnd { exit_code, gone: cause.is_some(), cause: cause.map(Box::new), ..EngineEnd::default() })
         }
-        Some(failed) => ended(because(EngineCause::CreateFailed {
-            reason: failed.reason.clone(),
-            words: failed.message.clone(),
-        })),
+        Some(failed) => {
+            ended(because(EngineCause::CreateFailed { reason: failed.reason.clone(), words: failed.message.clone() }))
+        }
         None if job.is_some_and(|job| job.holds("Complete").is_some()) => {
             ended(EngineEnd { exit_code: Some(0), ..EngineEnd::default() })
         }
@@ -162,7 +161,7 @@ fn deadline_passed(seen: &Seen) -> bool {
 fn disruption(pod: &PodView) -> Option<EngineCause> {
     let (node, words) = (pod.node.clone(), pod.message.clone());
     match pod.reason.as_str() {
-        "Evicted" => return Some(evicted(node, words)),
+        "Evicted" => return Some(evicted(node, &words)),
         "Preempting" => return Some(EngineCause::Preempted { words }),
         "DeadlineExceeded" => return Some(EngineCause::DeadlineExceeded { seconds: None }),
         "NodeLost" => return Some(EngineCause::NodeLost { node, words }),
@@ -176,19 +175,17 @@ fn disruption(pod: &PodView) -> Option<EngineCause> {
         "EvictionByEvictionAPI" => EngineCause::Drained { node },
         "TerminationByKubelet" if words.contains("shut") => EngineCause::NodeShutdown { node, words },
         "TerminationByKubelet" if words.to_lowercase().contains("preempt") => EngineCause::Preempted { words },
-        "TerminationByKubelet" => evicted(node, words),
+        "TerminationByKubelet" => evicted(node, &words),
         // By the taint manager and the collector of pods without a node.
         _ => EngineCause::NodeLost { node, words },
     })
 }
 
 /// `The node was low on resource: memory. ...`; or a limit of the pod's own.
-fn evicted(node: Option<String>, words: String) -> EngineCause {
+fn evicted(node: Option<String>, words: &str) -> EngineCause {
     let low = words.split_once("low on resource: ").map(|(_, rest)| rest);
     let resource = match low {
-        Some(rest) => {
-            Some(rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect::<String>())
-        }
+        Some(rest) => Some(rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect::<String>()),
         None if words.contains("ephemeral") || words.contains("EmptyDir") => Some("ephemeral-storage".to_owned()),
         None => None,
     };
@@ -198,20 +195,16 @@ fn evicted(node: Option<String>, words: String) -> EngineCause {
 
 /// What is wrong with a container that runs, as far as anybody knows.
 pub(super) fn trouble(pod: &PodView) -> Option<String> {
-    let node = pod.node.as_deref().unwrap_or("that it is on");
-    let answers = pod.condition("Ready").is_none_or(|ready| !ready.is_false);
-    // The container is still said to be ready, and the pod not: so it is the node that isn't.
-    let is_ready = pod.container.as_ref().is_some_and(|container| container.ready);
-    if !answers && is_ready {
+    if node_is_away(pod) {
+        let node = pod.node.as_deref().unwrap_or("that it is on");
         return Some(format!("its node {node} doesn't answer the cluster"));
     }
-    match pod.deleting {
-        Some(seconds) => Some(format!("its pod is being deleted and has {seconds} s to end")),
-        None => None,
-    }
+    pod.deleting.map(|seconds| format!("its pod is being deleted and has {seconds} s to end"))
 }
 
-/// Whether the node of a container that runs doesn't answer the cluster.
+/// Whether the node of a container that runs doesn't answer the cluster: the container is still said to be ready, and the pod
+/// isn't.
 pub(crate) fn node_is_away(pod: &PodView) -> bool {
-    trouble(pod).is_some_and(|trouble| trouble.ends_with("doesn't answer the cluster"))
+    let not_ready = pod.condition("Ready").is_some_and(|ready| ready.is_false);
+    not_ready && pod.is_running() && pod.container.as_ref().is_some_and(|container| container.ready)
 }

@@ -151,6 +151,19 @@ async fn a_server_that_does_not_answer_is_given_up_after_the_patience() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_slow_or_hangs_once_gets_one_job() {
+    let server = Server::new().await;
+    server.fails("POST", "/jobs", Fault::Late(Duration::from_secs(3)), 1);
+    server.backend().launch(&spec("a"), &()).await.unwrap();
+    // An answer that never comes is given up after half a minute, and asked for on another connection.
+    server.fails("POST", "/jobs", Fault::Silence, 1);
+    let mut spec = spec("b");
+    spec.kubernetes.as_mut().unwrap().pod.patience.api = 60;
+    server.backend().launch(&spec, &()).await.unwrap();
+    assert_eq!(server.paths(JOBS).len(), 2);
+}
+
+#[tokio::test]
 async fn nobody_at_the_address_is_unreachable_with_the_address() {
     let server = Server::new().await;
     let backend = server.backend();

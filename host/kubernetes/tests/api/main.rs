@@ -63,7 +63,7 @@ mod fixture {
         let uid = text("/metadata/uid");
         let mut labels = job["metadata"]["labels"].clone();
         labels["batch.kubernetes.io/controller-uid"] = uid.clone().into();
-        let pod = json!({
+        let mut pod = json!({
             "metadata": {
                 "name": name, "namespace": "team-a", "uid": format!("pod-{uid}"), "labels": labels,
                 "ownerReferences": [{"kind": "Job", "uid": uid}],
@@ -72,8 +72,8 @@ mod fixture {
                 "nodeName": "n1",
                 "containers": [{"name": "wharf", "image": "i", "resources": {"limits": {"memory": "64Mi"}}}],
             },
-            "status": status,
         });
+        pod["status"] = status;
         (format!("{PODS}/{name}"), pod)
     }
 

@@ -282,7 +282,7 @@ async fn serve(mut stream: TcpStream, state: &Mutex<State>, news: &watch::Sender
             continue;
         }
         let (path, query) = query(&path);
-        if query.get("watch").is_some() {
+        if query.contains_key("watch") {
             return follow(stream, state, news, &path, &query).await;
         }
         let (code, body) = done(&mut state.lock().unwrap(), &method, &path, &query, body);

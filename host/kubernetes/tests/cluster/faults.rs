@@ -10,7 +10,8 @@ use wharf_model::launch::Backend;
 use crate::fixture::{Ear, Fixture};
 
 fn part(what: &str, name: &str) {
-    let script = std::env::var("WHARF_TEST_PART").expect("WHARF_TEST_PART isn't set: these tests need tests/cluster/part");
+    let script =
+        std::env::var("WHARF_TEST_PART").expect("WHARF_TEST_PART isn't set: these tests need tests/cluster/part");
     let output = std::process::Command::new(script).args([what, name]).output().unwrap();
     assert!(output.status.success(), "{what} {name}: {}", String::from_utf8_lossy(&output.stderr));
 }
@@ -118,5 +119,8 @@ async fn what_a_launch_takes() {
     }
     ours.sort_unstable();
     raw.sort_unstable();
-    println!("launch: median {:?}, longest {:?}; the same two requests: median {:?}, longest {:?}", ours[15], ours[29], raw[15], raw[29]);
+    println!(
+        "launch: median {:?}, longest {:?}; the same two requests: median {:?}, longest {:?}",
+        ours[15], ours[29], raw[15], raw[29]
+    );
 }

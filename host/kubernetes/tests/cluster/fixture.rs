@@ -242,6 +242,6 @@ impl Caller for Ear {
     }
 
     async fn given_up(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

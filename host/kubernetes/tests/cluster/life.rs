@@ -46,7 +46,12 @@ async fn a_second_launch_finds_the_first() {
 #[ignore = "needs a cluster"]
 async fn a_stop_is_heard_by_who_listens_and_certain_for_who_does_not() {
     let fixture = Fixture::new("stop").await;
-    let polite = fixture.backend.launch(&fixture.script("a", "trap 'echo heard; exit 5' TERM; echo up; sleep 600 & wait"), &()).await.unwrap().id;
+    let polite = fixture
+        .backend
+        .launch(&fixture.script("a", "trap 'echo heard; exit 5' TERM; echo up; sleep 600 & wait"), &())
+        .await
+        .unwrap()
+        .id;
     let waiting = {
         let (backend, id) = (Arc::clone(&fixture.backend), polite.clone());
         tokio::spawn(async move { backend.wait(&id, &()).await })
@@ -58,7 +63,12 @@ async fn a_stop_is_heard_by_who_listens_and_certain_for_who_does_not() {
     assert!(end.cause.is_none() && !end.gone && end.exit_code == Some(5), "{end:?}");
     fixture.backend.remove(&polite).await.unwrap();
 
-    let deaf = fixture.backend.launch(&fixture.script("b", "trap '' TERM; echo up; while :; do sleep 1; done"), &()).await.unwrap().id;
+    let deaf = fixture
+        .backend
+        .launch(&fixture.script("b", "trap '' TERM; echo up; while :; do sleep 1; done"), &())
+        .await
+        .unwrap()
+        .id;
     fixture.running_pod().await;
     let begun = Instant::now();
     fixture.backend.stop(&deaf, Duration::from_secs(2)).await.unwrap();
@@ -84,7 +94,12 @@ async fn a_run_that_waits_for_a_node_is_stopped_at_once() {
 #[ignore = "needs a cluster"]
 async fn a_runners_port_is_reached_through_the_api_server() {
     let fixture = Fixture::new("reach").await;
-    let id = fixture.backend.launch(&fixture.script("a", &format!("nc -l -p {ATTACH_PORT} -e /bin/cat; sleep 600")), &()).await.unwrap().id;
+    let id = fixture
+        .backend
+        .launch(&fixture.script("a", &format!("nc -l -p {ATTACH_PORT} -e /bin/cat; sleep 600")), &())
+        .await
+        .unwrap()
+        .id;
     fixture.running_pod().await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let mut stream = fixture.backend.dial(&id, &[], &[]).await.unwrap();
@@ -101,7 +116,11 @@ async fn a_runners_port_is_reached_through_the_api_server() {
     // Nobody listens there any more: that is said.
     let mut stream = fixture.backend.dial(&id, &[], &[]).await.unwrap();
     let error = stream.read(&mut [0; 8]).await.map(|count| count.to_string());
-    assert!(matches!(&error, Err(error) if error.to_string().contains("the engine says")) || matches!(&error, Ok(count) if count == "0"), "{error:?}");
+    assert!(
+        matches!(&error, Err(error) if error.to_string().contains("the engine says"))
+            || matches!(&error, Ok(count) if count == "0"),
+        "{error:?}"
+    );
     fixture.backend.remove(&id).await.unwrap();
 }
 
@@ -110,15 +129,25 @@ async fn a_runners_port_is_reached_through_the_api_server() {
 async fn a_cluster_is_checked() {
     let fixture = Fixture::new("check").await;
     let pod = PodSettings::default();
-    let request = RoleRequest { account: "a", account_namespace: "b", namespace: &fixture.namespace, pod: &pod, attach: true };
+    let request =
+        RoleRequest { account: "a", account_namespace: "b", namespace: &fixture.namespace, pod: &pod, attach: true };
     let probe = Probe { spec: fixture.script("probe", "echo it answers"), address: "10.0.0.1:1".to_owned() };
     let checked = fixture.backend.check(&request, &fixture.namespace, Some(&probe)).await;
     for one in &checked {
-        println!("{} {}: {} {}", if one.ok { "ok" } else { "NO" }, one.what, one.said, one.advice.as_deref().unwrap_or_default());
+        println!(
+            "{} {}: {} {}",
+            if one.ok { "ok" } else { "NO" },
+            one.what,
+            one.said,
+            one.advice.as_deref().unwrap_or_default()
+        );
     }
     assert!(checked.len() > 10 && checked.iter().all(|one| one.ok));
     let info = fixture.backend.info().await.unwrap();
-    assert!(info.version.starts_with("Kubernetes v1.") && info.platform.starts_with("linux/") && info.cpus > 0, "{info:?}");
+    assert!(
+        info.version.starts_with("Kubernetes v1.") && info.platform.starts_with("linux/") && info.cpus > 0,
+        "{info:?}"
+    );
 }
 
 /// The other contexts of the test cluster: a token and an exec plugin, with the rights of the minimal role in one namespace.
@@ -139,7 +168,10 @@ async fn the_minimal_role_is_enough_and_no_more() {
         spec.kubernetes.as_mut().unwrap().namespace = fixture.namespace.clone();
         let error = backend.launch(&spec, &()).await.unwrap_err();
         let BackendError::Because { cause, .. } = &error else { panic!("{error}") };
-        assert!(error.to_string().contains(&format!("may not create jobs.batch in the namespace {}", fixture.namespace)), "{error}");
+        assert!(
+            error.to_string().contains(&format!("may not create jobs.batch in the namespace {}", fixture.namespace)),
+            "{error}"
+        );
         println!("{}\n{}", cause.sentence(), cause.told().advice);
     }
 }
