@@ -58,7 +58,7 @@ fn the_demos_models_are_trained_scored_and_retrained() {
     ] {
         let run = activity(&home, &format!("{name}-train"), &[]).exits(0);
         assert!(run.log().iter().any(|(_, line)| line.contains(metric)), "the log shows the metric: {run}");
-        let folder = format!("models/{name}/versions/1");
+        let folder = format!("models/{name}-model/versions/1");
         let test = &json(&home, &format!("{folder}/metrics.json"))["test"]["metrics"][metric];
         let value = test["value"].as_f64().or_else(|| test.as_f64()).unwrap_or_else(|| panic!("{name}: {test}"));
         assert!(value > least && value <= 1.0, "{name}: {metric} {value}");
@@ -76,7 +76,7 @@ fn the_demos_models_are_trained_scored_and_retrained() {
 
     let _ = activity(&home, "wine-retrain", &[]).exits(0);
     assert_eq!(json(&home, "models/wine-again/current.json")["version"], 2);
-    let before = fs::read(home.path().join("data/models/wine/versions/1/model.skops")).expect("the model");
+    let before = fs::read(home.path().join("data/models/wine-model/versions/1/model.skops")).expect("the model");
     assert_eq!(fs::read(home.path().join("data/models/wine-again/versions/1/model.skops")).ok(), Some(before));
     assert!(json(&home, "models/wine-again/versions/2/drift.json").is_object());
 }
@@ -96,10 +96,12 @@ fn what_cannot_be_done_is_refused_with_a_reason() {
 
     let _ = activity(&home, "wine-train", &[]).exits(0);
     // Another table: each column that is missing is named.
-    let other = format!("main={}", home.path().join("data/diabetes.csv").display());
-    refused(activity(&home, "wine-score", &["--input", &other]), &["alcohol", "ash"]);
+    let wine = fs::read(home.path().join("data/wine.csv")).expect("the table");
+    fs::copy(home.path().join("data/diabetes.csv"), home.path().join("data/wine.csv")).expect("a copy");
+    refused(activity(&home, "wine-score", &[]), &["alcohol", "ash"]);
+    home.write("data/wine.csv", wine);
     // A pickle in the model's place.
-    let model = home.path().join("data/models/wine/versions/1/model.skops");
+    let model = home.path().join("data/models/wine-model/versions/1/model.skops");
     let pickle = b"cos\nsystem\n(S'touch /tmp/owned; echo owned'\ntR.";
     fs::write(&model, pickle).expect("it can be written");
     let run = activity(&home, "wine-score", &[]);
@@ -125,9 +127,9 @@ fn a_stopped_training_keeps_its_best_if_asked_to() {
         let run = run.finish().exits(if kept { 0 } else { 13 });
         let end = run.outcome();
         assert!(end.sentence.contains("stopped by"), "{}", end.sentence);
-        let model = home.path().join("data/models/digits/versions/1/model.skops");
+        let model = home.path().join("data/models/digits-model/versions/1/model.skops");
         assert_eq!(model.is_file(), kept, "{on_stop}: {run}");
-        let _ = fs::remove_dir_all(home.path().join("data/models/digits"));
+        let _ = fs::remove_dir_all(home.path().join("data/models/digits-model"));
     }
 }
 
@@ -139,5 +141,5 @@ fn too_little_memory_is_said_before_anything_is_fitted() {
     let end = run.outcome();
     assert_ne!(end.cause, Cause::Succeeded, "{}", end.sentence);
     assert!(end.sentence.contains("memory") || end.error_tail.join(" ").contains("memory"), "{run}");
-    assert!(!home.path().join("data/models/wine").exists());
+    assert!(!home.path().join("data/models/wine-model").exists());
 }

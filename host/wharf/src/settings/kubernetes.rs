@@ -6,7 +6,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
-use wharf_kubernetes::{names, template};
+use wharf_kubernetes::{names, object, template};
 use wharf_model::configuration::Daemon;
 use wharf_model::kubernetes::{
     Cluster, KubernetesSettings, NamespacePolicy, NetworkRule, Patience, PodSettings, ScratchLimits, SecretSource,
@@ -159,9 +159,17 @@ pub(super) fn resolve(
         },
         builder,
         namespace,
-        pod: pod(source, file)?,
+        pod: checked(source, pod(source, file)?)?,
         pod_template,
     })
+}
+
+/// Kubernetes' own objects in it are what Kubernetes would take.
+fn checked(source: &Source<'_>, pod: PodSettings) -> Result<PodSettings, Fault> {
+    match object::check_settings(&pod) {
+        Ok(()) => Ok(pod),
+        Err((setting, problem)) => Err(source.fault(&[setting], problem)),
+    }
 }
 
 fn pod_template(
@@ -305,6 +313,7 @@ mod tests {
             (format!("{LEAST}runtime = \"nvidia\"\n"), "5: `runtime` is Docker's"),
             (format!("{LEAST}builder = \"http://d\"\n"), "5: `builder` is \"http://d\""),
             (format!("{LEAST}queue = \" \"\n"), "5: `queue` is empty"),
+            (format!("{LEAST}tolerations = [{{ kye = \"gpu\" }}]\n"), "5: "),
             (format!("{LEAST}pod_template = \"pods/none.yaml\"\n"), "5: the file of `pod_template`"),
             (format!("{LEAST}pod_template = \"pods/bad.yaml\"\n"), "imagge"),
             (
