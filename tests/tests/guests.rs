@@ -347,6 +347,7 @@ impl House {
             image_source: ImageSource::Bootstrap,
             extra_ca: Vec::new(),
             docker_host: Some("unix:///nowhere/docker.sock".to_owned()),
+            cluster: None,
         };
         let report = init(&dir.path().join("home"), Some(&options)).unwrap();
         let fresh = report.files.iter().map(|file| (file.clone(), fs::read(report.home.join(file)).unwrap())).collect();

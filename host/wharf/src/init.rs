@@ -23,7 +23,10 @@ const DEMO: [(&str, &str); 18] = [
     ("activities/flights-r.toml", include_str!("../../../demo/activities/flights-r.toml")),
     ("activities/flights.R", include_str!("../../../demo/activities/flights.R")),
     ("code-envs/machine-learning/env.toml", include_str!("../../../demo/code-envs/machine-learning/env.toml")),
-    ("code-envs/machine-learning/requirements.txt", include_str!("../../../demo/code-envs/machine-learning/requirements.txt")),
+    (
+        "code-envs/machine-learning/requirements.txt",
+        include_str!("../../../demo/code-envs/machine-learning/requirements.txt"),
+    ),
     ("activities/tables.toml", include_str!("../../../demo/activities/tables.toml")),
     ("activities/tables.py", include_str!("../../../demo/activities/tables.py")),
     ("activities/wine-train.toml", include_str!("../../../demo/activities/wine-train.toml")),

@@ -85,10 +85,7 @@ fn the_demos_models_are_trained_scored_and_retrained() {
 #[ignore = "needs docker (runs containers) and a package index"]
 fn what_cannot_be_done_is_refused_with_a_reason() {
     let home = home();
-    refused(
-        activity(&home, "wine-train", &["--param", "target=colour", "--param", "metrics=x"]),
-        &["metrics"],
-    );
+    refused(activity(&home, "wine-train", &["--param", "target=colour", "--param", "metrics=x"]), &["metrics"]);
     refused(activity(&home, "wine-train", &["--param", "target=colour"]), &["colour"]);
     // The optimised engine is refused before there is a container.
     let end = activity(&home, "wine-train", &["--param", "engine=optimized"]).exits(15).outcome();
@@ -97,9 +94,14 @@ fn what_cannot_be_done_is_refused_with_a_reason() {
     let _ = activity(&home, "wine-train", &[]).exits(0);
     // Another table: each column that is missing is named.
     let wine = fs::read(home.path().join("data/wine.csv")).expect("the table");
-    fs::copy(home.path().join("data/diabetes.csv"), home.path().join("data/wine.csv")).expect("a copy");
+    let schema = fs::read(home.path().join("data/wine.csv.schema.json")).expect("its schema");
+    for end in ["csv", "csv.schema.json"] {
+        let table = |name: &str| home.path().join(format!("data/{name}.{end}"));
+        fs::copy(table("diabetes"), table("wine")).expect("a copy");
+    }
     refused(activity(&home, "wine-score", &[]), &["alcohol", "ash"]);
     home.write("data/wine.csv", wine);
+    home.write("data/wine.csv.schema.json", schema);
     // A pickle in the model's place.
     let model = home.path().join("data/models/wine-model/versions/1/model.skops");
     let pickle = b"cos\nsystem\n(S'touch /tmp/owned; echo owned'\ntR.";

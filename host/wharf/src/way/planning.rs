@@ -8,9 +8,7 @@ use wharf_model::job::Job;
 use wharf_model::kubernetes::KubernetesPlace;
 use wharf_model::launch::LaunchSpec;
 use wharf_model::outcome::Whose;
-use wharf_model::{
-    Cause, EventKind, ExecutionConfiguration, Fault, ImageSpec, Limit, Outcome, Phase, Plan, Resources,
-};
+use wharf_model::{Cause, EventKind, ExecutionConfiguration, Fault, ImageSpec, Limit, Outcome, Phase, Plan, Resources};
 
 use super::permission::{Permitted, allows_secrets, missing};
 use super::{Step, Way};
@@ -281,7 +279,9 @@ fn resources(plan: &Plan) -> Result<Resources, String> {
 /// What a plan says that its engine can't hold, for people.
 pub(crate) fn not_held(plan: &Plan) -> Option<String> {
     let limit = plan.resources.get(PIDS_LIMIT).filter(|_| plan.configuration.engine.kubernetes().is_some())?;
-    Some(format!("pids-limit = {limit} isn't held: Kubernetes has none for a pod, its nodes have one for all (podPidsLimit)"))
+    Some(format!(
+        "pids-limit = {limit} isn't held: Kubernetes has none for a pod, its nodes have one for all (podPidsLimit)"
+    ))
 }
 
 /// When the engine itself ends a run, should no host be there to do so: later than any host would.
