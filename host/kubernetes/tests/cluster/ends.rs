@@ -87,7 +87,7 @@ async fn at_the_deadline_of_its_job() {
 async fn by_somebody_who_deletes_its_pod() {
     let fixture = Fixture::new("pod").await;
     let end = ended_by(&fixture, "real-pod-deleted", "Somebody deletes the pod", async |fixture, pod| {
-        fixture.delete(&pod).await
+        fixture.delete(&pod).await;
     })
     .await;
     assert!(matches!(end.cause.as_deref(), Some(EngineCause::PodDeleted { begun: true, .. })), "{end:?}");

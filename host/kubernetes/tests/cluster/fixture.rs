@@ -120,11 +120,11 @@ impl Fixture {
         let version = self.get("/version").await.unwrap()["gitVersion"].as_str().unwrap().to_owned();
         let mut recorded = json!({
             "what": what, "recorded": format!("Kubernetes {version}"),
-            "job_gone": job.is_none(), "events": events.into_iter().map(tidy).collect::<Vec<_>>(),
+            "job_gone": job.is_none(), "events": events.iter().map(tidy).collect::<Vec<_>>(),
         });
         for (name, object) in [("job", job), ("pod", pod)] {
             if let Some(object) = object {
-                recorded[name] = tidy(object);
+                recorded[name] = tidy(&object);
             }
         }
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ends").join(format!("{name}.json"));
@@ -195,7 +195,7 @@ impl Drop for Fixture {
 }
 
 /// What the corpus keeps of an object.
-fn tidy(object: Value) -> Value {
+fn tidy(object: &Value) -> Value {
     const METADATA: [&str; 9] = [
         "name",
         "namespace",
@@ -211,7 +211,7 @@ fn tidy(object: Value) -> Value {
     const EVENT: [&str; 8] =
         ["involvedObject", "reason", "message", "type", "count", "firstTimestamp", "lastTimestamp", "source"];
     if object["involvedObject"].is_object() {
-        return kept(&object, &EVENT);
+        return kept(object, &EVENT);
     }
     let mut spec = kept(&object["spec"], &SPEC);
     if let Some(containers) = object["spec"]["containers"].as_array() {
