@@ -356,7 +356,10 @@ async fn a_platform_without_a_runner_is_said_before_anything_is_built() {
 fn program(folder: &std::path::Path, text: &str) -> String {
     use std::os::unix::fs::PermissionsExt;
     let path = folder.join("mmdebstrap");
-    std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    let text_file = folder.join("text");
+    std::fs::write(&text_file, format!("#!/bin/sh\n{text}\n")).unwrap();
+    // Written by another process: a child of another test would keep this one's file open, and it couldn't be started.
+    assert!(std::process::Command::new("cp").args([&text_file, &path]).status().unwrap().success());
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     path.display().to_string()
 }

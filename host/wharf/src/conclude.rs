@@ -103,6 +103,12 @@ pub(crate) fn conclude(evidence: Evidence) -> Outcome {
         (Some(runner), _) if runner.exit_code == Some(0) && evidence.keeps_when_stopped => {
             kept(interruption, evidence.usage.as_ref())
         }
+        // A node that is lost is why its runner isn't heard of.
+        (None, Some(Interruption::Silence { .. }))
+            if matches!(evidence.engine_cause(), Some(EngineCause::NodeLost { .. })) =>
+        {
+            without_result(&evidence)
+        }
         (runner, Some(interruption)) if runner.as_ref().is_none_or(|runner| runner.stopped) => {
             interrupted(interruption, &evidence)
         }
@@ -315,7 +321,8 @@ fn of_engine(cause: &EngineCause) -> Outcome {
 }
 
 fn without_result(evidence: &Evidence) -> Outcome {
-    if let Some(cause) = evidence.engine_cause() {
+    // Of a kill for memory more is known here: the peak, from the runner's last report.
+    if let Some(cause) = evidence.engine_cause().filter(|cause| !matches!(cause, EngineCause::OutOfMemory { .. })) {
         return of_engine(cause);
     }
     let came_up = evidence.came_up == Some(true);

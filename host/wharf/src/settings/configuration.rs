@@ -553,11 +553,7 @@ team = "data"
                 3,
                 "`cpus` in [resources] is \"-1\"; expected a number of CPUs such as 2 or 1.5",
             ),
-            (
-                "[resources.cpus]\n",
-                2,
-                "`resources.cpus` is a table; expected a number, a text such as \"4g\", or a list of texts",
-            ),
+            ("[resources.cpus]\n", 2, "`cpus` in [resources] is a table; expected one value"),
             ("[resources]\nmemory = [\"1g\"]\n", 3, "`memory` in [resources] is a list; expected one value"),
             ("[resources]\nmemory = 1024\n", 3, "`memory` is 1024 bytes, less than the 6m that Docker needs"),
             (

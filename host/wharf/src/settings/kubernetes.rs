@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use wharf_kubernetes::{names, object, template};
-use wharf_model::configuration::Daemon;
+use wharf_model::configuration::{Daemon, ExchangeMode};
 use wharf_model::kubernetes::{
     Cluster, KubernetesSettings, NamespacePolicy, NetworkRule, Patience, PodSettings, ScratchLimits, SecretSource,
     WhenQuotaFull,
@@ -152,6 +152,14 @@ pub(super) fn resolve(
         Some(path) => Some(pod_template(source, home, path, security, resources, labels)?),
         None => None,
     };
+    if file.exchange.mode == ExchangeMode::Attach && security.network == "host" {
+        return Err(source
+            .fault(
+                &["exchange", "mode"],
+                "`mode` in [exchange] is \"attach\" and the pods have their node's network, where others would reach the runner's port",
+            )
+            .hint("leave one of the two out"));
+    }
     Ok(KubernetesSettings {
         cluster: Cluster {
             kubeconfig: file.kubeconfig.as_ref().map(|path| home.join(path)),
@@ -289,7 +297,7 @@ mod tests {
     #[test]
     fn what_a_template_says_of_security_is_the_configurations_own() {
         let fixture = Fixture::new();
-        let template = "spec:\n  hostNetwork: true\n  terminationGracePeriodSeconds: 5\n  containers:\n  - name: wharf\n    \
+        let template = "spec:\n  hostNetwork: true\n  dnsPolicy: Default\n  containers:\n  - name: wharf\n    \
                         securityContext: {privileged: true}\n    resources: {limits: {memory: 3Gi}}\n";
         fixture.write("pods/a.yaml", template);
         let configuration = load(&fixture, &format!("{LEAST}pod_template = \"pods/a.yaml\"\n")).expect("sound");
@@ -298,7 +306,7 @@ mod tests {
         assert_eq!(configuration.resources["memory"], Quantity::Bytes(3 << 30));
         let settings = configuration.engine.kubernetes().expect("a cluster");
         let rest = settings.pod_template.as_ref().expect("the rest").to_string();
-        assert!(rest.contains("terminationGracePeriodSeconds") && !rest.contains("privileged"), "{rest}");
+        assert!(rest.contains("dnsPolicy") && !rest.contains("privileged"), "{rest}");
     }
 
     #[test]
@@ -321,6 +329,10 @@ mod tests {
                 "6: no resource key is called \"limits.memroy\"",
             ),
             (format!("{LEAST}[resources]\npids-limit = 5\n"), "pids-limit"),
+            (
+                format!("{LEAST}[security]\nnetwork = \"host\"\n[exchange]\nmode = \"attach\"\n"),
+                "8: `mode` in [exchange] is \"attach\"",
+            ),
             (format!("{LEAST}[namespace_policy]\npull_secret = \"x\"\n"), "expected NAMESPACE/NAME"),
             (
                 "base_image = \"python-r\"\nnamespace = \"runs\"\n".to_owned(),

@@ -91,7 +91,9 @@ mod tests {
 
     #[test]
     fn no_schema_is_left_over() {
-        let names: Vec<&str> = schemas().iter().map(|(name, _)| *name).collect();
+        let mut names: Vec<&str> = schemas().iter().map(|(name, _)| *name).collect();
+        // The one of machine learning's tasks is made by who reads them, in the container.
+        names.push("ml-task.schema.json");
         for entry in std::fs::read_dir(folder()).expect("the folder of the schemas") {
             let name = entry.expect("an entry").file_name();
             assert!(names.iter().any(|known| name == **known), "{}", name.display());

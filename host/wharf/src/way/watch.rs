@@ -7,7 +7,7 @@ use wharf_exchange::StoreError;
 use wharf_model::configuration::DEFAULT_PIDS_LIMIT;
 use wharf_model::launch::{BackendError, EngineEnd};
 use wharf_model::outcome::Whose;
-use wharf_model::{Cause, EventKind, Outcome, Phase, Quantity};
+use wharf_model::{Cause, EngineCause, EventKind, Outcome, Phase, Quantity};
 
 use super::Way;
 use super::asking::Asking;
@@ -177,7 +177,7 @@ async fn wait_for_end(way: &Way, launched: &Launched, caller: &Asking<'_>) -> Re
     let mut told = false;
     loop {
         match launched.backend.wait(&launched.container, caller).await {
-            Err(error @ BackendError::Unreachable { .. }) if is_heard(launched) => {
+            Err(error) if is_away(&error) && is_heard(launched) => {
                 if !told {
                     told = true;
                     say(way, format!("{}; the run goes on: its runner is heard of", sentence_of(&error)));
@@ -186,6 +186,17 @@ async fn wait_for_end(way: &Way, launched: &Launched, caller: &Asking<'_>) -> Re
             }
             end => return end,
         }
+    }
+}
+
+/// An engine that doesn't answer, or doesn't accept who we are any more: a token that has run out is renewed by somebody.
+fn is_away(error: &BackendError) -> bool {
+    match error {
+        BackendError::Unreachable { .. } => true,
+        BackendError::Because { cause, .. } => {
+            matches!(**cause, EngineCause::Forbidden(_) | EngineCause::Unauthorized { .. })
+        }
+        _ => false,
     }
 }
 
