@@ -27,4 +27,6 @@ def main():
     print("counts %d %d %d" % (passed, len(broken), len(result.skipped)), flush=True)
 
 
-main()
+# Processes that a test starts may import this file again.
+if __name__ == "__main__":
+    main()
