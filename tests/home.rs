@@ -138,6 +138,8 @@ impl Home {
             None => vec!["--bootstrap"],
         };
         let _ = home.call([&["init", "--demo", "--docker-host", &address], source.as_slice(), more].concat()).exits(0);
+        // Tests of environments count those that they make, and build them all.
+        let _ = fs::remove_dir_all(home.path().join("code-envs"));
         home
     }
 

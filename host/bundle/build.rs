@@ -34,7 +34,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     for path in ["plugins/sdk/Cargo.toml", "plugins/sdk/src"] {
         watch(&root.join(path));
     }
-    println!("cargo::rerun-if-env-changed=PATH");
 
     let guests = guests(&root)?;
     for guest in &guests {

@@ -151,8 +151,8 @@ fn every_case_ends_alike_on_a_daemon_and_on_a_cluster() {
             "{}",
             case.what
         );
-        // Where a recipe is killed depends on the moment.
-        if case.exit != 14 {
+        // How far a recipe comes before it is killed, or its time is over, depends on the moment.
+        if ![13, 14].contains(&case.exit) {
             assert!(same_log(&docker, &kubernetes), "{}: other lines", case.what);
         }
         table.push(format!("| {} | {} | {:?} | {:?} |", case.what, case.exit, here.cause, there.cause));

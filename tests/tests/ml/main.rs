@@ -15,6 +15,14 @@ use wharf_tests::{Finished, GROUP, Home, USER, trust};
 fn home() -> Home {
     let home = Home::without_image();
     trust(&home, "python-r");
+    home.write(
+        "code-envs/machine-learning/env.toml",
+        include_str!("../../../demo/code-envs/machine-learning/env.toml"),
+    );
+    home.write(
+        "code-envs/machine-learning/requirements.txt",
+        include_str!("../../../demo/code-envs/machine-learning/requirements.txt"),
+    );
     fs::create_dir_all(home.path().join("data/models")).expect("a folder");
     let _ = activity(&home, "tables", &[]).exits(0);
     home
