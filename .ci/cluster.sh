@@ -34,12 +34,12 @@ why_no_cluster() {
 
 # need_cluster: a Kubernetes cluster for the tests: the person's own, or else one that is brought up here.
 #
-# Sets WHARF_TEST_KUBECONFIG and WHARF_TEST_CONTEXT, and STARTED_CLUSTER where it wasn't up before.
+# Fails when it doesn't come up. Sets WHARF_TEST_KUBECONFIG and WHARF_TEST_CONTEXT, and STARTED_CLUSTER where it wasn't up before.
 STARTED_CLUSTER=
 need_cluster() {
   [ -z "${WHARF_TEST_KUBECONFIG:-}" ] || return 0
   [ -e /run/wharf-cluster/made ] || STARTED_CLUSTER=yes
-  WHARF_TEST_KUBECONFIG=$(tests/cluster/up)
+  WHARF_TEST_KUBECONFIG=$(tests/cluster/up) || return
   WHARF_TEST_CONTEXT=${WHARF_TEST_CONTEXT:-wharf}
   # For tests that stop single parts, and a kubectl of the same version.
   WHARF_TEST_CLUSTER_PART=$PWD/tests/cluster/part
