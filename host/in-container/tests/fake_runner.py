@@ -170,7 +170,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return json.dumps(runner.context()).encode()
         if parts[0] == "datasets":
             if parts[1] not in runner.schemas:
-                raise Refused(404, "unknown-dataset", "the dataset %s has no schema" % parts[1])
+                raise Refused(404, "not-found", "the dataset %s has no schema" % parts[1])
             if parts[2] == "schema":
                 return json.dumps({"columns": runner.schemas[parts[1]]}).encode()
             if parts[1] in runner.generated:

@@ -100,6 +100,15 @@ class Schemas(RunnerCase):
             with self.fails("'odd'", "input", "out"):
                 write(dataiku.Dataset("odd"))
 
+    def test_an_output_without_a_schema(self):
+        self.runner.output("out")
+        dataset = dataiku.Dataset("out")
+        self.assertEqual(dataset.read_schema(raise_if_empty=False), [])
+        with self.fails("the dataset out has no schema yet"):
+            dataset.read_schema()
+        dataset.write_schema([{"name": "x", "type": "int"}])
+        self.assertEqual(dataset.read_schema(), [{"name": "x", "type": "int"}])
+
     def test_the_same_schema_again_is_not_sent(self):
         self.runner.output("out")
         dataset = dataiku.Dataset("out")
@@ -281,7 +290,7 @@ class Rows(RunnerCase):
         with self.assertRaises(dataiku.DataikuException) as caught:
             dataiku.Dataset("gone").read_schema()
         self.assertEqual(str(caught.exception), "the dataset gone has no schema")
-        self.assertEqual(caught.exception.code, "unknown-dataset")
+        self.assertEqual(caught.exception.code, "not-found")
 
 
 class Writer(RunnerCase):

@@ -166,6 +166,12 @@ class Writing(RunnerCase):
         self.assertEqual(sorted(self.there), ["a", "db"])
         with self.fails("no file nope"):
             self.folder.delete_path("nope")
+        for everything in ("", "/"):
+            self.folder.delete_path(everything)
+            self.assertEqual(self.there, {})
+            # Of an empty folder, too.
+            self.folder.delete_path(everything)
+            self.there["again"] = b""
         self.folder.clear()
         self.assertEqual(self.there, {})
 

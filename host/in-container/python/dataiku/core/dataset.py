@@ -5,7 +5,7 @@ import io
 from urllib.parse import quote
 
 from dataiku.core.connection import DataikuException, Upload, encode, open_body, request_json
-from dataiku.core.context import context, default_project_key, full_name, is_input, is_output, require_output, resolve
+from dataiku.core.context import context, default_project_key, full_name, is_output, require_output, resolve
 from dataiku.core.dataset_write import DatasetWriter
 from dataiku.core.frame_read import Reading
 from dataiku.core.frame_write import infer_columns, match_columns, pandas, pyarrow, write_arrow, write_csv
@@ -124,13 +124,20 @@ class Dataset:
     # Schema
 
     def read_schema(self, raise_if_empty=True):
-        """Columns of the dataset, as a ``Schema``."""
-        if self._columns is None:
-            answer = request_json("GET", encode("datasets", self.short_name, "schema"))
-            self._columns = check_columns(answer["columns"])
-        if not self._columns and raise_if_empty:
+        """Columns of the dataset, as a ``Schema``; with ``raise_if_empty=False`` an empty one when there are none."""
+        columns = self._columns
+        if columns is None:
+            try:
+                answer = request_json("GET", encode("datasets", self.short_name, "schema"))
+                columns = self._columns = check_columns(answer["columns"])
+            except DataikuException as error:
+                # An output that nobody has written yet has none.
+                if error.code != "not-found" or not is_output(self.short_name, "dataset"):
+                    raise
+                columns = []
+        if not columns and raise_if_empty:
             raise DataikuException("the dataset %s has no schema yet: use write_schema() first" % self.short_name)
-        return Schema(dict(column) for column in self._columns)
+        return Schema(dict(column) for column in columns)
 
     def write_schema(self, columns, drop_and_create=False, dropAndCreate=False):
         """Sets the columns of an output: a list of dicts with ``name`` and ``type``.
@@ -156,13 +163,7 @@ class Dataset:
 
     def has_schema(self):
         """Whether the dataset has columns already."""
-        try:
-            return bool(self.read_schema(raise_if_empty=False))
-        except DataikuException:
-            # An output that nobody has written yet has none.
-            if is_output(self.short_name, "dataset") and not is_input(self.short_name, "dataset"):
-                return False
-            raise
+        return bool(self.read_schema(raise_if_empty=False))
 
     def columns_to_write(self):
         """Columns of an output that is about to be written, made known to the host."""

@@ -212,6 +212,9 @@ class Folder:
         self._require_output()
         self.flush()
         parts = elements(path)
+        if not parts:
+            self.clear()
+            return
         found = [info["path"] for info in list_files(self.short_name) if elements(info["path"])[: len(parts)] == parts]
         # A path that isn't there is for the host to say.
         self._remove(found or [path])
