@@ -15,6 +15,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wharf_components::{ComponentSet, EngineOptions};
 use wharf_exchange::{Access, DatasetStore, Exchange, FileStore, StoreError as DataError, TlsIdentity};
@@ -79,6 +80,8 @@ pub(crate) struct Inner {
     live: Mutex<HashMap<String, Arc<Live>>>,
     room: Notify,
     runs: TaskTracker,
+    /// Ends the work on all runs, as a crash would.
+    leaving: CancellationToken,
     /// Held until the shutdown, or for as long as this lives.
     lock: File,
 }
@@ -123,6 +126,7 @@ impl Host {
             live: Mutex::default(),
             room: Notify::new(),
             runs: TaskTracker::new(),
+            leaving: CancellationToken::new(),
             lock,
             home,
         });
@@ -140,8 +144,8 @@ impl Host {
         call(Arc::clone(&self.inner), request)
     }
 
-    /// Waits until the last run has ended and the last caller is answered, then gives the home up.
-    pub async fn shutdown(self) {
+    /// Waits until no run is left.
+    pub async fn idle(&self) {
         loop {
             self.inner.runs.close();
             self.inner.runs.wait().await;
@@ -151,8 +155,22 @@ impl Host {
                 break;
             }
         }
+    }
+
+    /// Waits until the last run has ended and the last caller is answered, then gives the home up.
+    pub async fn shutdown(self) {
+        self.idle().await;
+        self.leave().await;
+    }
+
+    /// Gives the home up, whatever runs: that goes on in its containers, and whoever opens the home next goes on with it, as after
+    /// a crash.
+    pub async fn leave(self) {
         self.server.abort();
         let _ = std::fs::remove_file(self.inner.home.socket());
+        self.inner.leaving.cancel();
+        self.inner.runs.close();
+        self.inner.runs.wait().await;
         self.calls.close();
         // A caller that only listens isn't waited for: its run has ended.
         let _ = tokio::time::timeout(std::time::Duration::from_secs(2), self.calls.wait()).await;
@@ -323,7 +341,9 @@ impl Inner {
     ) {
         let host = Arc::clone(self);
         self.runs.spawn(async move {
-            let end = AssertUnwindSafe(steps(&way, &live)).catch_unwind().await;
+            let steps = AssertUnwindSafe(steps(&way, &live)).catch_unwind();
+            // What is in the record then is what the next host goes on from.
+            let Some(end) = host.leaving.run_until_cancelled(steps).await else { return live.finish() };
             let mut end = end.unwrap_or_else(|_| {
                 outcome(Cause::HostFault, "the host failed while it worked on the run; its log has the details")
             });
@@ -419,6 +439,10 @@ impl Inner {
         }
         let summary = self.store.run(run).map_err(|error| store_fault(&error))?.ok_or_else(|| no_such_run(run))?;
         summary.outcome.ok_or_else(|| {
+            if self.leaving.is_cancelled() {
+                return Fault::new("host-closed", format!("this process gave the home up while run {run} went on"))
+                    .hint("open the home again: it goes on with the run");
+            }
             Fault::new("store-damaged", format!("the outcome of run {run} could not be recorded"))
                 .hint("open the home again: the run is concluded anew")
         })

@@ -1,0 +1,167 @@
+//! Hosts of this process, by number.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::runtime::{Builder, Runtime};
+use wharf::message::{Reply, Request};
+use wharf::model::Fault;
+use wharf::{Host, HostOptions};
+
+use crate::log::{self, Sink};
+use crate::options::Options;
+use crate::queue::Queue;
+use crate::to_text;
+
+/// How long what still works in the background may take at the end.
+const LAST_WORK: Duration = Duration::from_secs(5);
+
+/// A host with threads of its own.
+pub(crate) struct Embedded {
+    host: Host,
+    runtime: Runtime,
+    queue: Arc<Queue>,
+}
+
+#[derive(Default)]
+struct Hosts {
+    last: u64,
+    /// None while a host is being closed: its queue can still be read.
+    open: HashMap<u64, (Option<Arc<Embedded>>, Arc<Queue>)>,
+}
+
+fn hosts() -> MutexGuard<'static, Hosts> {
+    static HOSTS: OnceLock<Mutex<Hosts>> = OnceLock::new();
+    HOSTS.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Embedded {
+    pub(crate) fn open(home: &str, options: Options, log: Sink) -> Result<u64, Fault> {
+        let cannot = |error: std::io::Error| {
+            Fault::new("host-fault", format!("no threads can be started: {error}"))
+                .hint("look at the limits of this process: `ulimit -u`, `ulimit -n`")
+        };
+        let mut builder = Builder::new_multi_thread();
+        builder.enable_all().worker_threads(options.threads).thread_name("wharf");
+        if let Some(dispatch) = log.dispatch(options.log_level.into()) {
+            builder.on_thread_start(move || log::begin(&dispatch)).on_thread_stop(log::end);
+        }
+        let runtime = builder.build().map_err(cannot)?;
+        let queue = Arc::new(Queue::new().map_err(cannot)?);
+        let settings = HostOptions {
+            signals_based_traps: options.signals_based_traps,
+            docker_config: options.docker_config,
+            ..HostOptions::default()
+        };
+        let home = std::path::PathBuf::from(home);
+        // In a thread of the runtime, so that what is said while it opens reaches the log.
+        let opened = runtime.block_on(runtime.spawn(async move { Host::open(home, settings).await }));
+        let host = match opened {
+            Ok(Ok(host)) => host,
+            Ok(Err(fault)) => {
+                runtime.shutdown_timeout(LAST_WORK);
+                return Err(fault);
+            }
+            Err(error) => return Err(Fault::new("host-fault", format!("the home couldn't be opened: {error}"))),
+        };
+        let mut hosts = hosts();
+        hosts.last += 1;
+        let number = hosts.last;
+        hosts.open.insert(number, (Some(Arc::new(Self { host, runtime, queue: Arc::clone(&queue) })), queue));
+        Ok(number)
+    }
+
+    pub(crate) fn find(number: u64) -> Result<Arc<Self>, Fault> {
+        let found = hosts().open.get(&number).and_then(|(host, _)| host.clone());
+        found.ok_or_else(|| {
+            Fault::new("host-closed", format!("there is no host {number} in this process, or it was closed"))
+                .hint("open the home again: its runs are found")
+        })
+    }
+
+    pub(crate) fn queue_of(number: u64) -> Option<Arc<Queue>> {
+        hosts().open.get(&number).map(|(_, queue)| Arc::clone(queue))
+    }
+
+    /// Starts a call. `tell` gets its number before anything is said.
+    pub(crate) fn call(
+        &self,
+        request: Result<Request, Fault>,
+        demand: u32,
+        tell: impl FnOnce(u64) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let (number, demand) = self.queue.begin(demand);
+        if let Err(fault) = tell(number) {
+            self.queue.cancel(number);
+            return Err(fault);
+        }
+        let queue = Arc::clone(&self.queue);
+        let mut replies = match request {
+            Ok(request) => self.host.call(request),
+            Err(fault) => futures_util::stream::iter([Reply::Fault(fault)]).boxed(),
+        };
+        let task = self.runtime.spawn(async move {
+            loop {
+                // Asked for before it is taken: what isn't wanted yet stays where it is.
+                let Ok(wanted) = demand.acquire().await else { return };
+                wanted.forget();
+                let reply = replies.next().await.unwrap_or(Reply::End);
+                let last = matches!(reply, Reply::End | Reply::Fault(_));
+                if !queue.put(number, to_text(&reply), last) || last {
+                    return;
+                }
+            }
+        });
+        self.queue.works(number, task.abort_handle());
+        Ok(())
+    }
+
+    pub(crate) fn demand(&self, call: u64, more: u32) {
+        self.queue.demand(call, more);
+    }
+
+    pub(crate) fn cancel(&self, call: u64) {
+        self.queue.cancel(call);
+    }
+
+    /// Gives the home up. True when no run is left; none when there is no such host.
+    pub(crate) fn close(number: u64, wait: Option<Duration>) -> Option<bool> {
+        let (host, queue) = {
+            let mut hosts = hosts();
+            let (host, queue) = hosts.open.get_mut(&number)?;
+            (host.take()?, Arc::clone(queue))
+        };
+        // Whoever is in the middle of another function has it for a moment more.
+        let Self { host, runtime, .. } = alone(host);
+        let ended = runtime.block_on(async {
+            let ending = host.idle();
+            match wait {
+                None => {
+                    ending.await;
+                    true
+                }
+                Some(wait) => tokio::time::timeout(wait, ending).await.is_ok(),
+            }
+        });
+        queue.close();
+        runtime.block_on(host.leave());
+        runtime.shutdown_timeout(LAST_WORK);
+        hosts().open.remove(&number);
+        Some(ended)
+    }
+}
+
+/// Waits until nobody else has it.
+fn alone<T>(mut shared: Arc<T>) -> T {
+    loop {
+        match Arc::try_unwrap(shared) {
+            Ok(only) => return only,
+            Err(still) => {
+                shared = still;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+}
