@@ -98,6 +98,7 @@ impl Embedded {
             return Err(fault);
         }
         let queue = Arc::clone(&self.queue);
+        let _threads = self.runtime.enter();
         let mut replies = match request {
             Ok(request) => self.host.call(request),
             Err(fault) => futures_util::stream::iter([Reply::Fault(fault)]).boxed(),
