@@ -23,6 +23,7 @@ pub(crate) struct Embedded {
     host: Host,
     runtime: Runtime,
     queue: Arc<Queue>,
+    log: Sink,
 }
 
 #[derive(Default)]
@@ -62,6 +63,7 @@ impl Embedded {
             Ok(Ok(host)) => host,
             Ok(Err(fault)) => {
                 runtime.shutdown_timeout(LAST_WORK);
+                log.close();
                 return Err(fault);
             }
             Err(error) => return Err(Fault::new("host-fault", format!("the home couldn't be opened: {error}"))),
@@ -69,7 +71,7 @@ impl Embedded {
         let mut hosts = hosts();
         hosts.last += 1;
         let number = hosts.last;
-        hosts.open.insert(number, (Some(Arc::new(Self { host, runtime, queue: Arc::clone(&queue) })), queue));
+        hosts.open.insert(number, (Some(Arc::new(Self { host, runtime, queue: Arc::clone(&queue), log })), queue));
         Ok(number)
     }
 
@@ -135,7 +137,7 @@ impl Embedded {
             (host.take()?, Arc::clone(queue))
         };
         // Whoever is in the middle of another function has it for a moment more.
-        let Self { host, runtime, .. } = alone(host);
+        let Self { host, runtime, log, .. } = alone(host);
         let ended = runtime.block_on(async {
             let ending = host.idle();
             match wait {
@@ -149,6 +151,7 @@ impl Embedded {
         queue.close();
         runtime.block_on(host.leave());
         runtime.shutdown_timeout(LAST_WORK);
+        log.close();
         hosts().open.remove(&number);
         Some(ended)
     }
