@@ -21,7 +21,8 @@ import org.junit.jupiter.api.Timeout;
 
 /**
  * A host in this process and over its socket, on a real engine. The property {@code wharf.test.home} names a home with a
- * configuration {@code docker-local} for the group {@code analysts}, and one called {@code traps} whose check traps.
+ * configuration {@code docker-local} for the group {@code analysts}, and one called {@code traps} whose check traps; {@code
+ * wharf.test.other-home} names another home.
  */
 @Timeout(180)
 class HostTest {
@@ -112,7 +113,6 @@ class HostTest {
     void everyWrongOrderIsAnError() throws Exception {
         Host host = Host.embedded(HOME);
         Run run = host.run("last").handle((found, error) -> found).join();
-        List<CompletableFuture<?>> answers = new ArrayList<>();
         List<Thread> threads = new ArrayList<>();
         ConcurrentLinkedQueue<Throwable> unexpected = new ConcurrentLinkedQueue<>();
         for (int i = 0; i < 8; i++) {
@@ -144,8 +144,7 @@ class HostTest {
         host.close();
         assertEquals("host-closed", failure(host.hello()).code());
         if (run != null) {
-            answers.add(run.outcome());
-            assertEquals("host-closed", failure(answers.get(0)).code());
+            assertEquals("host-closed", failure(run.outcome()).code());
             assertThrows(WharfException.class, () -> Collector.all(run.events(), 1));
         }
         Host.embedded(HOME).close();
@@ -153,7 +152,7 @@ class HostTest {
 
     @Test
     void twoHomesAreTwoHosts() {
-        Path other = Path.of(System.getProperty("wharf.test.home") + "-2");
+        Path other = Path.of(System.getProperty("wharf.test.other-home"));
         try (Host one = Host.embedded(HOME);
                 Host two = Host.embedded(other)) {
             String first = one.hello().join().get("host").getAsString();
