@@ -135,6 +135,11 @@ need_far_machine() {
   command -v docker >/dev/null || apt_install docker-cli
 }
 
+# The JDK and Maven for Java's package; a JDK of version 22 or later is used where there is one, too.
+need_java() {
+  command -v javac >/dev/null && command -v mvn >/dev/null || apt_install default-jdk-headless maven
+}
+
 # Can this daemon get an image from outside? Prints the image if so.
 image_to_start_from() {
   local image=${WHARF_FROM:-debian:bookworm-slim} answer

@@ -17,7 +17,10 @@
 //!
 //! Nothing is changed in the process that loads the library: no signal handler, no environment variable, no global logger.
 
-#![expect(unsafe_code, reason = "C passes pointers: each is used in `text.rs` or written to once, beside the reason why that is sound")]
+#![expect(
+    unsafe_code,
+    reason = "C passes pointers: each is used in `text.rs` or written to once, beside the reason why that is sound"
+)]
 
 mod host;
 mod log;
@@ -107,7 +110,8 @@ pub unsafe extern "C" fn wharf_host_open(
 ) -> *mut c_char {
     fault_of(|| {
         // SAFETY: as this function's callers promise.
-        let (home, options) = unsafe { (take(home, "home")?, if options.is_null() { "{}" } else { take(options, "options")? }) };
+        let (home, options) =
+            unsafe { (take(home, "home")?, if options.is_null() { "{}" } else { take(options, "options")? }) };
         let log = log::Sink::new(log, context);
         let number = Embedded::open(home, Options::parse(options)?, log)?;
         // SAFETY: as this function's callers promise.
@@ -170,12 +174,7 @@ pub extern "C" fn wharf_call_cancel(host: u64, call: u64) {
 /// # Safety
 /// `call` and `reply` can be written to.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn wharf_host_next(
-    host: u64,
-    milliseconds: i64,
-    call: *mut u64,
-    reply: *mut *mut c_char,
-) -> i32 {
+pub unsafe extern "C" fn wharf_host_next(host: u64, milliseconds: i64, call: *mut u64, reply: *mut *mut c_char) -> i32 {
     if call.is_null() || reply.is_null() {
         return WHARF_NEXT_CLOSED;
     }
@@ -226,7 +225,10 @@ fn fault_of(work: impl FnOnce() -> Result<(), Fault>) -> *mut c_char {
         Ok(Err(fault)) => fault,
         Err(_) => Fault::new("host-fault", "the library failed; its log has the details"),
     };
-    give(serde_json::to_string(&fault).unwrap_or_else(|_| r#"{"code":"host-fault","message":"a fault can't be written"}"#.to_owned()))
+    give(
+        serde_json::to_string(&fault)
+            .unwrap_or_else(|_| r#"{"code":"host-fault","message":"a fault can't be written"}"#.to_owned()),
+    )
 }
 
 /// For what has nothing to say.
@@ -252,4 +254,3 @@ fn to_text(reply: &Reply) -> String {
     serde_json::to_string(reply)
         .unwrap_or_else(|_| r#"{"fault":{"code":"host-fault","message":"an answer can't be written"}}"#.to_owned())
 }
-

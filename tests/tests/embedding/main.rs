@@ -46,7 +46,12 @@ fn newer_jdk() -> Option<PathBuf> {
 fn the_header_is_that_of_the_library() {
     let config = cbindgen::Config::from_file(ffi().join("cbindgen.toml")).unwrap();
     let mut header = Vec::new();
-    cbindgen::Builder::new().with_config(config).with_src(ffi().join("src/lib.rs")).generate().unwrap().write(&mut header);
+    cbindgen::Builder::new()
+        .with_config(config)
+        .with_src(ffi().join("src/lib.rs"))
+        .generate()
+        .unwrap()
+        .write(&mut header);
     let header = String::from_utf8(header).unwrap();
     let file = ffi().join("include/wharf.h");
     if env::var_os("WHARF_UPDATE").is_some() {
