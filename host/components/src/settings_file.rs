@@ -99,6 +99,9 @@ pub struct Grants {
     pub random: bool,
     /// One folder, to read: relative to the home, or absolute.
     pub folder: Option<PathBuf>,
+    /// The one file that these grants are for: `sha256:` and its digest. Without it, they are for whatever has this name, but
+    /// don't let a new version import more than the one in force.
+    pub digest: Option<String>,
 }
 
 impl ComponentSettingsFile {
@@ -128,6 +131,10 @@ impl ComponentSettingsFile {
             )
             .at(file, document::line_of(text, &["grants", "folder"])));
         }
+        if let Some(digest) = settings.grants.digest.as_ref().filter(|digest| !is_digest(digest)) {
+            let message = format!("`digest` is \"{digest}\"; it takes `sha256:` and 64 hexadecimal digits");
+            return Err(Fault::new(CODE, message).at(file, document::line_of(text, &["grants", "digest"])));
+        }
         if let Some(key) = not_json(&settings.settings) {
             return Err(Fault::new(CODE, format!("`{key}` isn't a finite number"))
                 .at(file, document::line_of(text, &["settings", key])));
@@ -139,6 +146,14 @@ impl ComponentSettingsFile {
     pub(crate) fn settings_json(&self) -> String {
         json_of_table(&self.settings).to_string()
     }
+}
+
+/// Whether a text is `sha256:` and the digest of a file.
+#[must_use]
+pub fn is_digest(text: &str) -> bool {
+    text.strip_prefix("sha256:").is_some_and(|hex| {
+        hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    })
 }
 
 /// The key of `[settings]` below which something stands that JSON can't say.
@@ -205,6 +220,7 @@ mod tests {
             ("[limits]\nmemory_mb = 100_000", 2, "1024"),
             ("[grants]\nnetwork = true", 2, "network"),
             ("[grants]\nclock = true\nfolder = \"../x\"", 3, "folder"),
+            ("[grants]\nclock = true\ndigest = \"sha256:ABC\"", 3, "sha256:ABC"),
             ("on_error = \"maybe\"", 1, "maybe"),
             ("[settings]\nx = nan", 2, "`x`"),
             ("[settings", 1, "TOML"),
