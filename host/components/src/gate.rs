@@ -12,7 +12,7 @@ use crate::source::Source;
 use crate::trust::{Trust, Voucher};
 
 /// What stands between a file and a component in force. The default lets every file in, and keeps nothing.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gate {
     /// Whose files may be loaded.
     pub trust: Trust,

@@ -194,3 +194,37 @@ pub(crate) fn in_force(engine: &Engine, wasm: &Path) -> Option<Arc<Loaded>> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keeper() -> (tempfile::TempDir, Keeper) {
+        let home = tempfile::tempdir().unwrap();
+        let keeper = Keeper::new(home.path().join("policies/p"));
+        (home, keeper)
+    }
+
+    #[test]
+    fn a_record_that_is_damaged_counts_as_none() {
+        let (_home, keeper) = keeper();
+        assert_eq!(keeper.record(), KeptRecord::default());
+        keeper.save("ab", b"bytes", &Evidence::default()).unwrap();
+        fs::write(keeper.folder.join(RECORD), "{").unwrap();
+        assert_eq!(keeper.record(), KeptRecord::default());
+        keeper.forget().unwrap();
+        keeper.forget().unwrap();
+        assert!(!keeper.file("ab").exists());
+    }
+
+    #[test]
+    fn a_version_is_kept_with_its_signatures() {
+        let (_home, keeper) = keeper();
+        let evidence = Evidence { minisig: Some("one".to_owned()), cosign: None };
+        keeper.save("ab", b"bytes", &evidence).unwrap();
+        let newer = Evidence { minisig: Some("two".to_owned()), cosign: Some("three".to_owned()) };
+        keeper.save("ab", b"bytes", &newer).unwrap();
+        let kept = Source::read(&keeper.file("ab"));
+        assert_eq!((kept.wasm.unwrap().as_slice(), kept.evidence), (&b"bytes"[..], newer));
+    }
+}

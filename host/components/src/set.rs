@@ -109,6 +109,12 @@ impl ComponentSet {
         Self::load(&self.engine.with_gate(gate), &self.folders)
     }
 
+    /// What stood before it.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        self.engine.gate()
+    }
+
     /// Loads one file, wherever it is, and says what it is: for trying a component before it is put in its folder.
     ///
     /// # Errors

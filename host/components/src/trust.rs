@@ -34,7 +34,7 @@ pub enum TrustMode {
 }
 
 /// Whose components may be loaded.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trust {
     /// How it is decided.
     pub mode: TrustMode,
@@ -49,7 +49,7 @@ pub struct Trust {
 }
 
 /// A public key of minisign: ed25519.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MinisignKey {
     key: PublicKey,
     id: String,
@@ -120,7 +120,7 @@ impl MinisignKey {
 fn minisign_id(line: &str) -> Option<String> {
     let bytes = STANDARD.decode(line.trim()).ok()?;
     let id: [u8; 8] = bytes.get(2..10)?.try_into().ok()?;
-    Some(format!("{:016X}", u64::from_le_bytes(id)))
+    Some(format!("{:X}", u64::from_le_bytes(id)))
 }
 
 impl CosignKey {
