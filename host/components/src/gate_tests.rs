@@ -58,7 +58,10 @@ fn more_imports_wait_for_a_grant_to_that_file() {
     // A grant to whatever has this name isn't enough.
     let fault = fixture.hold_back(&[CLOCK, LOG], "[grants]\nclock = true").unwrap_err();
     assert_eq!(fault.code, "component-held-back");
-    assert!(fault.message.contains("version in force, 0.1.0 (sha256:000000000000): clock (it reads the real time)"), "{fault}");
+    assert!(
+        fault.message.contains("version in force, 0.1.0 (sha256:000000000000): clock (it reads the real time)"),
+        "{fault}"
+    );
     assert!(fault.hint.unwrap().contains("wharf component grant p clock"));
     let grants = fixture.hold_back(&[CLOCK], "[grants]\nclock = true\ndigest = \"sha256:DIGEST\"").unwrap();
     assert!(grants.clock);

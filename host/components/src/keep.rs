@@ -90,7 +90,8 @@ impl Keeper {
     pub fn save(&self, digest: &str, bytes: &[u8], evidence: &Evidence) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         let file = self.file(digest);
-        let texts = [(Evidence::minisig_file(&file), &evidence.minisig), (Evidence::cosign_file(&file), &evidence.cosign)];
+        let texts =
+            [(Evidence::minisig_file(&file), &evidence.minisig), (Evidence::cosign_file(&file), &evidence.cosign)];
         for (path, text) in texts {
             match text {
                 Some(text) if fs::read_to_string(&path).ok().as_ref() != Some(text) => write(&path, text.as_bytes())?,
@@ -98,7 +99,11 @@ impl Keeper {
             }
         }
         // One of this name has these bytes, or is damaged: it is checked when it is read.
-        if fs::metadata(&file).is_ok_and(|there| there.len() == bytes.len() as u64) { Ok(()) } else { write(&file, bytes) }
+        if fs::metadata(&file).is_ok_and(|there| there.len() == bytes.len() as u64) {
+            Ok(())
+        } else {
+            write(&file, bytes)
+        }
     }
 
     /// Records that a version is in force now, and lets the oldest go.

@@ -59,7 +59,7 @@ pub use permission::Permission;
 pub use policy::{Policy, PolicyAnswer, PolicyRole};
 pub use request::Request;
 pub use set::{ComponentSet, LoadFailure};
-pub use settings_file::{CallLimits, ComponentSettingsFile, Grants, OnError, is_digest};
+pub use settings_file::{CallLimits, ComponentSettingsFile, Grants, OnError};
 pub use tree::{Tree, TreeError, TreeFile};
 pub use trust::{CosignKey, MinisignKey, NotSigned, Trust, TrustMode, Voucher, WASM_LAYER};
 pub use world::World;

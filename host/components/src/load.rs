@@ -286,10 +286,12 @@ fn check_imports(
                 let line = gate::grant_line(name.interface);
                 if let Some(pinned) = &file.grants.digest {
                     let message = format!("it imports {shown}, which was granted to another file alone: {pinned}");
-                    return Err(place.toml("component-import-not-granted", message, &["grants", "digest"]).hint(format!(
-                        "if this one may have it, write its digest there: sha256:{}",
-                        place.source.print.wasm.as_deref().unwrap_or_default()
-                    )));
+                    return Err(place.toml("component-import-not-granted", message, &["grants", "digest"]).hint(
+                        format!(
+                            "if this one may have it, write its digest there: sha256:{}",
+                            place.source.print.wasm.as_deref().unwrap_or_default()
+                        ),
+                    ));
                 }
                 return Err(place
                     .wasm("component-import-not-granted", format!("it imports {shown}, which it wasn't granted"))

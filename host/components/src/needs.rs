@@ -77,6 +77,14 @@ impl Grants {
         table.try_into().unwrap_or_else(|_| self.clone())
     }
 
+    /// What of these an import list has a use for.
+    #[must_use]
+    pub fn only(&self, needs: &[String]) -> Self {
+        let mut table = granted(self);
+        table.retain(|key, _| needs.iter().any(|need| need == key));
+        table.try_into().unwrap_or_default()
+    }
+
     /// Whether these give what an interface needs.
     #[must_use]
     pub fn give(&self, need: &str) -> bool {
@@ -116,7 +124,10 @@ impl Grants {
 }
 
 fn not_a_grant(argument: &str) -> String {
-    format!("\"{}\" isn't a grant; grants are `clock`, `random`, `folder=PATH` and what else [grants] takes", cut(argument))
+    format!(
+        "\"{}\" isn't a grant; grants are `clock`, `random`, `folder=PATH` and what else [grants] takes",
+        cut(argument)
+    )
 }
 
 #[cfg(test)]
@@ -125,7 +136,12 @@ mod tests {
 
     #[test]
     fn needs_are_what_a_grant_is_for() {
-        let imports = ["wasi:cli/stdout@0.2.6", "wharf:plugin/log@0.1.0", "wharf:plugin/folder@0.1.0", "wharf:plugin/clock@0.1.0"];
+        let imports = [
+            "wasi:cli/stdout@0.2.6",
+            "wharf:plugin/log@0.1.0",
+            "wharf:plugin/folder@0.1.0",
+            "wharf:plugin/clock@0.1.0",
+        ];
         assert_eq!(needs_of(&imports.map(str::to_owned)), ["clock", "folder"]);
         assert_eq!(needs_of(&["wharf:plugin/http@0.1.2".to_owned(), "wharf:plugin/http@0.9.0".to_owned()]), ["http"]);
     }
@@ -139,6 +155,13 @@ mod tests {
         for bad in ["sockets", "clock=yes", "folder", "digest=sha256:00", ""] {
             assert!(Grants::of_arguments([bad]).unwrap_err().contains("isn't a grant"), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_grant_that_is_not_imported_gives_nothing() {
+        let grants = Grants::of_arguments(["clock", "folder=a"]).unwrap();
+        assert_eq!(plain_words(&grants.only(&["clock".to_owned()])), ["reads the real time"]);
+        assert_eq!(grants.only(&[]), Grants::default());
     }
 
     #[test]

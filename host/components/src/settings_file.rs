@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use wharf_model::Fault;
 use wharf_model::document;
+use wharf_model::{Fault, is_digest};
 
 use crate::call_error::Bounds;
 use crate::engine::MAX_MEMORY_MB;
@@ -146,14 +146,6 @@ impl ComponentSettingsFile {
     pub(crate) fn settings_json(&self) -> String {
         json_of_table(&self.settings).to_string()
     }
-}
-
-/// Whether a text is `sha256:` and the digest of a file.
-#[must_use]
-pub fn is_digest(text: &str) -> bool {
-    text.strip_prefix("sha256:").is_some_and(|hex| {
-        hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-    })
 }
 
 /// The key of `[settings]` below which something stands that JSON can't say.

@@ -105,7 +105,8 @@ impl MinisignKey {
     /// It is something else; in words.
     pub fn parse(text: &str) -> Result<Self, String> {
         let line = text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
-        let key = PublicKey::from_base64(line).map_err(|error| format!("it isn't a public key of minisign: {error}"))?;
+        let key =
+            PublicKey::from_base64(line).map_err(|error| format!("it isn't a public key of minisign: {error}"))?;
         Ok(Self { key, id: minisign_id(line).unwrap_or_default() })
     }
 
@@ -209,10 +210,12 @@ impl Trust {
         };
         // Not minisign's old way, which hashes nothing before: its own command hasn't made such for years.
         key.key.verify(bytes, &signature, false).map_err(|error| match error {
-            minisign_verify::Error::UnsupportedLegacyMode => {
+            minisign_verify::Error::UnexpectedAlgorithm => {
                 bad("its signature is in minisign's old form: sign it again with a current minisign".to_owned())
             }
-            _ => bad(format!("it isn't what was signed with the minisign key {id}: one of file and signature was altered")),
+            _ => bad(format!(
+                "it isn't what was signed with the minisign key {id}: one of file and signature was altered"
+            )),
         })?;
         Ok(Voucher::Minisign { key: id, comment: cut(signature.trusted_comment()) })
     }
@@ -250,7 +253,8 @@ impl Trust {
         let minisign = self.keys.iter().map(|key| format!("minisign {}", key.id));
         let keys: Vec<String> =
             minisign.chain(self.cosign_keys.iter().map(|key| format!("cosign {}", key.id))).collect();
-        let keys = if keys.is_empty() { "no key is listed".to_owned() } else { format!("trusted keys: {}", keys.join(", ")) };
+        let keys =
+            if keys.is_empty() { "no key is listed".to_owned() } else { format!("trusted keys: {}", keys.join(", ")) };
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         let (code, message, hint) = match why {
             NotSigned::Absent => (

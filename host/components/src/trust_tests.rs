@@ -71,7 +71,13 @@ fn what_is_not_signed_by_a_listed_key_is_refused() {
         (signed(&[KEY]), BYTES, Evidence::default(), "component-unsigned", "it isn't signed"),
         (signed(&[KEY]), &b"a Component\n"[..], minisig(SIGNATURE), "component-signature-invalid", "8DA60E355135868"),
         (signed(&[KEY]), BYTES, minisig(&altered_comment), "component-signature-invalid", "was altered"),
-        (signed(&[OTHER]), BYTES, minisig(SIGNATURE), "component-unsigned", "minisign key 8DA60E355135868, which isn't trusted"),
+        (
+            signed(&[OTHER]),
+            BYTES,
+            minisig(SIGNATURE),
+            "component-unsigned",
+            "minisign key 8DA60E355135868, which isn't trusted",
+        ),
         (signed(&[]), BYTES, minisig(SIGNATURE), "component-unsigned", "isn't trusted"),
         (signed(&[KEY]), BYTES, minisig("nonsense"), "component-signature-invalid", "isn't a signature"),
         (signed(&[KEY]), BYTES, minisig(""), "component-signature-invalid", "isn't a signature"),
@@ -81,7 +87,10 @@ fn what_is_not_signed_by_a_listed_key_is_refused() {
         assert_eq!(fault.code, code, "{fault}");
         assert!(fault.message.contains(words), "{words}: {fault}");
         let hint = fault.hint.unwrap();
-        assert!(hint.contains("E9E4754FF1618E8E") || hint.contains("8DA60E355135868") || hint.contains("no key is listed"), "{hint}");
+        assert!(
+            hint.contains("E9E4754FF1618E8E") || hint.contains("8DA60E355135868") || hint.contains("no key is listed"),
+            "{hint}"
+        );
     }
 }
 
@@ -101,7 +110,10 @@ impl Signer {
         let mut der = STANDARD.decode(body).unwrap();
         der.truncate(26);
         der.extend_from_slice(self.0.public_key().as_ref());
-        let key = CosignKey::parse(&format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----", STANDARD.encode(der)));
+        let key = CosignKey::parse(&format!(
+            "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----",
+            STANDARD.encode(der)
+        ));
         Trust { mode: TrustMode::Signed, cosign_keys: vec![key.unwrap()], ..Trust::default() }
     }
 
@@ -113,7 +125,10 @@ impl Signer {
 }
 
 fn manifest(bytes: &[u8]) -> String {
-    format!(r#"{{"schemaVersion":2,"layers":[{{"mediaType":"application/wasm","digest":"sha256:{}","size":1}}]}}"#, sha256(bytes))
+    format!(
+        r#"{{"schemaVersion":2,"layers":[{{"mediaType":"application/wasm","digest":"sha256:{}","size":1}}]}}"#,
+        sha256(bytes)
+    )
 }
 
 fn payload(manifest: &str) -> String {
@@ -149,7 +164,11 @@ fn a_signed_manifest_vouches_for_its_component_alone() {
 #[test]
 fn keys_of_another_kind_are_none() {
     assert_eq!(CosignKey::parse(COSIGN_KEY).unwrap().id().len(), 16);
-    assert!(MinisignKey::parse("RWQ").is_err() && MinisignKey::parse("").is_err() && MinisignKey::parse(COSIGN_KEY).is_err());
+    assert!(
+        MinisignKey::parse("RWQ").is_err()
+            && MinisignKey::parse("").is_err()
+            && MinisignKey::parse(COSIGN_KEY).is_err()
+    );
     assert!(CosignKey::parse(KEY).is_err() && CosignKey::parse("").is_err());
     let compressed = COSIGN_KEY.replace("QgAEA5v4", "QgACA5v4");
     assert!(CosignKey::parse(&compressed).is_err());

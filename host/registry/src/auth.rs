@@ -126,7 +126,8 @@ pub(crate) async fn answer(
         return Err(client.refused(response, registry.to_owned(), "in").await);
     }
     let body = client.read(response, "a token", TOKEN).await?;
-    let answer: TokenAnswer = serde_json::from_slice(&body).map_err(|_| denied("it gives something else than a token"))?;
+    let answer: TokenAnswer =
+        serde_json::from_slice(&body).map_err(|_| denied("it gives something else than a token"))?;
     let token = if answer.token.is_empty() { answer.access_token } else { answer.token };
     header(&format!("Bearer {token}")).ok_or_else(|| denied("it gives a token that can't be sent"))
 }

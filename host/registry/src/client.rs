@@ -41,12 +41,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            component: 64 << 20,
-            manifest: 4 << 20,
-            idle: Duration::from_secs(30),
-            total: Duration::from_secs(600),
-        }
+        Self { component: 64 << 20, manifest: 4 << 20, idle: Duration::from_secs(30), total: Duration::from_secs(600) }
     }
 }
 
@@ -90,8 +85,8 @@ impl Client {
     /// # Errors
     /// It isn't an `https` URL (or `http` of this machine), the server doesn't answer, refuses, or sends too much.
     pub async fn download(&self, url: &str, to: &Path, limit: u64) -> Result<Option<String>, RegistryError> {
-        let parsed = Url::parse(url)
-            .map_err(|error| RegistryError::Invalid { text: url.to_owned(), why: error.to_string() })?;
+        let parsed =
+            Url::parse(url).map_err(|error| RegistryError::Invalid { text: url.to_owned(), why: error.to_string() })?;
         let ask = Ask {
             method: Method::GET,
             url: parsed,
@@ -136,7 +131,10 @@ impl Client {
                 None => return Ok(response),
                 Some(Ok(next)) => url = next,
                 Some(Err(error)) => {
-                    return Err(RegistryError::Invalid { text: url.to_string(), why: format!("it leads nowhere: {error}") });
+                    return Err(RegistryError::Invalid {
+                        text: url.to_string(),
+                        why: format!("it leads nowhere: {error}"),
+                    });
                 }
             }
         }
@@ -152,12 +150,15 @@ impl Client {
         body: &Bytes,
     ) -> Result<Response<Incoming>, RegistryError> {
         let invalid = |why: String| RegistryError::Invalid { text: url.to_string(), why };
-        let uri: Uri = url.as_str().parse().map_err(|error: hyper::http::uri::InvalidUri| invalid(error.to_string()))?;
+        let uri: Uri =
+            url.as_str().parse().map_err(|error: hyper::http::uri::InvalidUri| invalid(error.to_string()))?;
         let mut request = Request::new(Full::new(body.clone()));
         *request.method_mut() = method.clone();
         *request.uri_mut() = uri;
         *request.headers_mut() = headers.clone();
-        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(concat!("wharf/", env!("CARGO_PKG_VERSION"))));
+        request
+            .headers_mut()
+            .insert(USER_AGENT, HeaderValue::from_static(concat!("wharf/", env!("CARGO_PKG_VERSION"))));
         if let Some(authorization) = authorization {
             request.headers_mut().insert(AUTHORIZATION, authorization.clone());
         }
@@ -168,7 +169,9 @@ impl Client {
         match sent {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(RegistryError::Unreachable { host, why: innermost(&error) }),
-            Err(_) => Err(RegistryError::TimedOut { what: format!("the answer of {host}"), seconds: patience.as_secs() }),
+            Err(_) => {
+                Err(RegistryError::TimedOut { what: format!("the answer of {host}"), seconds: patience.as_secs() })
+            }
         }
     }
 
@@ -236,7 +239,7 @@ impl Client {
         let json: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
         let said = json["errors"][0]["message"].as_str().map(str::to_owned);
         let said = said.unwrap_or_else(|| String::from_utf8_lossy(&body).into_owned());
-        let words: String = said.chars().filter(|c| !c.is_control()).take(WORDS).collect();
+        let words = printable(&said);
         let words = if words.trim().is_empty() { "no words".to_owned() } else { words.trim().to_owned() };
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
@@ -275,6 +278,11 @@ pub(crate) fn is_this_machine(url: &Url) -> bool {
 pub(crate) fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// The beginning of what somebody else said, without what could move a terminal's cursor.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(WORDS).collect()
 }
 
 fn host(url: &str) -> String {

@@ -6,12 +6,13 @@ use bytes::Bytes;
 use hyper::header::{ACCEPT, HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode};
 use sha2::{Digest as _, Sha256};
+use wharf_model::is_digest;
 
 use crate::auth::Credentials;
-use crate::client::Client;
+use crate::client::{Client, printable};
 use crate::error::RegistryError;
 use crate::manifest::{Descriptor, MANIFEST_TYPE, MINISIG, Manifest, WASM_TYPE};
-use crate::reference::{Reference, is_digest};
+use crate::reference::Reference;
 use crate::session::Session;
 use crate::signature::{self, CosignSignature};
 
@@ -92,14 +93,15 @@ pub(crate) async fn manifest(
 /// The layer that is the component.
 fn component_layer(reference: &Reference, manifest: &[u8]) -> Result<Descriptor, RegistryError> {
     let unfit = |why: String| RegistryError::NotAComponent { what: reference.to_string(), why };
-    let manifest: Manifest = serde_json::from_slice(manifest).map_err(|_| unfit("its manifest isn't an image's".to_owned()))?;
+    let manifest: Manifest =
+        serde_json::from_slice(manifest).map_err(|_| unfit("its manifest isn't an image's".to_owned()))?;
     let mut layers = manifest.layers.iter().filter(|layer| layer.media_type == WASM_TYPE);
     match (layers.next(), layers.next()) {
         (Some(layer), None) if is_digest(&layer.digest) => Ok(layer.clone()),
         (Some(_), None) => Err(unfit("its layer's digest isn't SHA-256".to_owned())),
         (Some(_), Some(_)) => Err(unfit(format!("it has more than one layer of the type {WASM_TYPE}"))),
         (None, _) => {
-            let types: Vec<&str> = manifest.layers.iter().take(5).map(|layer| layer.media_type.as_str()).collect();
+            let types: Vec<String> = manifest.layers.iter().take(5).map(|layer| printable(&layer.media_type)).collect();
             Err(unfit(format!("it has no layer of the type {WASM_TYPE}, but {}", types.join(", "))))
         }
     }
@@ -120,7 +122,13 @@ async fn blob(session: &mut Session<'_>, layer: &Descriptor, to: &Path) -> Resul
         _ => return Err(session.refused(response, "the component").await),
     }
     // A byte more than was promised is enough to know that it isn't the one.
-    let got = session.client.write(response, &what, to, layer.size).await?;
+    let got = match session.client.write(response, &what, to, layer.size).await {
+        Err(RegistryError::TooLarge { .. }) => {
+            let (expected, got) = (format!("{} bytes", layer.size), "more".to_owned());
+            return Err(RegistryError::Altered { what, expected, got });
+        }
+        written => written?,
+    };
     if got == layer.digest { Ok(()) } else { Err(RegistryError::Altered { what, expected: layer.digest.clone(), got }) }
 }
 
@@ -141,7 +149,11 @@ pub(crate) async fn small_blob(
     }
     let body = session.client.read(response, &what, limit).await?;
     let got = digest_of(&body);
-    if got == layer.digest { Ok(body) } else { Err(RegistryError::Altered { what, expected: layer.digest.clone(), got }) }
+    if got == layer.digest {
+        Ok(body)
+    } else {
+        Err(RegistryError::Altered { what, expected: layer.digest.clone(), got })
+    }
 }
 
 pub(crate) fn digest_of(bytes: &[u8]) -> String {

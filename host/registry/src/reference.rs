@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use wharf_model::is_digest;
+
 use crate::error::RegistryError;
 
 /// What a reference begins with.
@@ -79,13 +81,6 @@ impl fmt::Display for Reference {
     }
 }
 
-/// `sha256:` and its digits.
-pub(crate) fn is_digest(text: &str) -> bool {
-    text.strip_prefix("sha256:").is_some_and(|hex| {
-        hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,7 +108,7 @@ mod tests {
             ("oci://r/../c", "small letters"),
             ("oci://r/a//c", "small letters"),
             ("oci://r/c:", "version"),
-            ("oci://r/c:a/b", "small letters"),
+            ("oci://r/c:a/b", "a version in a registry"),
             ("oci://r/c@sha256:12", "64"),
         ] {
             let error = Reference::parse(text).unwrap_err().to_string();

@@ -38,7 +38,8 @@ pub(crate) async fn of(session: &mut Session<'_>, digest: &str) -> Result<Vec<Co
     };
     let found = match manifest(session, &tag).await {
         Ok((found, _)) => found,
-        Err(RegistryError::NotFound { .. }) => return Ok(Vec::new()),
+        // Some registries don't say to everybody what isn't there.
+        Err(RegistryError::NotFound { .. } | RegistryError::Denied { .. }) => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
     let Ok(found) = serde_json::from_slice::<Manifest>(&found) else { return Ok(Vec::new()) };

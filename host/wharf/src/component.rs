@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use wharf_components::{ComponentInfo, ComponentSet, EngineOptions, Voucher, plain_words};
+use wharf_components::{ComponentInfo, ComponentSet, EngineOptions, Voucher, needs_of, plain_words};
 use wharf_model::Fault;
 
 use crate::conclude::sentence_of;
@@ -32,7 +32,7 @@ pub(crate) fn summary(info: &ComponentInfo) -> ComponentSummary {
         description: info.description.clone(),
         digest: info.digest.clone(),
         order: info.order.into(),
-        grants: plain_words(&info.grants),
+        grants: plain_words(&info.grants.only(&needs_of(&info.imports))),
         signed_by: signed_by(&info.voucher),
         size: std::fs::metadata(&info.file).map_or(0, |metadata| metadata.len()),
     }

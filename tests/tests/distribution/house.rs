@@ -94,7 +94,10 @@ impl House {
     pub(crate) fn in_force(&self, name: &str) -> Option<String> {
         let report = self.report();
         let loaded = report["loaded"].as_array().unwrap();
-        loaded.iter().find(|component| component["name"] == name).map(|component| component["digest"].as_str().unwrap().to_owned())
+        loaded
+            .iter()
+            .find(|component| component["name"] == name)
+            .map(|component| component["digest"].as_str().unwrap().to_owned())
     }
 
     /// Why a component isn't loaded, as JSON.
@@ -106,7 +109,8 @@ impl House {
 
     fn report(&self) -> Value {
         let ended = self.call(&["--json", "component", "list"]);
-        serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {}\n{}", ended.stdout, ended.stderr))
+        serde_json::from_str(&ended.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}\n{}", ended.stdout, ended.stderr))
     }
 
     /// What an interrupted or refused change could leave.

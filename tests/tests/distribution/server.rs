@@ -151,7 +151,8 @@ impl Cosign {
         let blob = |bytes: &[u8]| {
             let digest = sha256(bytes);
             let begun = ask(registry, "POST", &format!("{at}/blobs/uploads/"), "", b"");
-            let place = begun.lines().find_map(|line| line.strip_prefix("Location: ")).unwrap_or_else(|| panic!("{begun}"));
+            let place =
+                begun.lines().find_map(|line| line.strip_prefix("Location: ")).unwrap_or_else(|| panic!("{begun}"));
             let place = place.split_once(registry).map_or(place, |(_, path)| path);
             let put = ask(registry, "PUT", &format!("{place}&digest={digest}"), "application/octet-stream", bytes);
             assert!(put.contains(" 201 "), "{put}");
@@ -176,7 +177,10 @@ fn sha256(bytes: &[u8]) -> String {
 fn ask(registry: &str, method: &str, path: &str, kind: &str, body: &[u8]) -> String {
     let mut stream = TcpStream::connect(registry).unwrap();
     let kind = if kind.is_empty() { String::new() } else { format!("Content-Type: {kind}\r\n") };
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: {registry}\r\nConnection: close\r\n{kind}Content-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {registry}\r\nConnection: close\r\n{kind}Content-Length: {}\r\n\r\n",
+        body.len()
+    );
     stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
     let mut said = String::new();
     stream.read_to_string(&mut said).unwrap();

@@ -25,7 +25,10 @@ fn only_what_a_listed_key_signed_is_loaded() {
     assert!(said.contains("it isn't signed") && said.contains(&ours.id()), "{said}");
     theirs.sign(&file);
     let said = house.component(&install).fault("component-unsigned");
-    assert!(said.contains(&format!("signed with the minisign key {}, which isn't trusted here", theirs.id())), "{said}");
+    assert!(
+        said.contains(&format!("signed with the minisign key {}, which isn't trusted here", theirs.id())),
+        "{said}"
+    );
     ours.sign(&file);
     let installed = house.component(&install).exits(0);
     assert!(installed.stdout.contains(&format!("minisign:{}", ours.id())), "{}", installed.stdout);
@@ -57,7 +60,10 @@ fn a_list_of_digests_is_the_whole_list() {
     house.write("wharf.toml", "[trust]\nmode = \"digests\"\n");
     let said = house.component(&["install", &file, "--yes"]).fault("component-not-listed");
     assert!(said.contains(&digest(ONE)), "{said}");
-    house.write("wharf.toml", &format!("[trust]\nmode = \"digests\"\nshipped = false\ndigests = [\"sha256:{}\"]\n", digest(ONE)));
+    house.write(
+        "wharf.toml",
+        &format!("[trust]\nmode = \"digests\"\nshipped = false\ndigests = [\"sha256:{}\"]\n", digest(ONE)),
+    );
     let _ = house.component(&["install", &file, "--yes"]).exits(0);
     assert_eq!(house.in_force("judge"), Some(digest(ONE)));
     assert_eq!(house.in_force("allowed-groups"), None);

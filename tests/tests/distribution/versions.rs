@@ -23,7 +23,10 @@ fn a_version_that_imports_more_waits_for_its_grant() {
     // Each question is a new process: the version before is kept in the home, not in somebody's memory.
     assert_eq!(house.in_force("judge"), Some(digest(ONE)));
     let failure = house.failure("judge").unwrap();
-    assert_eq!((failure["fault"]["code"].as_str(), failure["older_works"].as_bool()), (Some("component-held-back"), Some(true)));
+    assert_eq!(
+        (failure["fault"]["code"].as_str(), failure["older_works"].as_bool()),
+        (Some("component-held-back"), Some(true))
+    );
     let doctor = house.call(&["doctor"]);
     assert!(doctor.stdout.contains("it is held back: it imports more than the version in force"), "{}", doctor.stdout);
 
@@ -78,7 +81,9 @@ fn installing_asks_for_what_it_needs_and_for_agreement() {
     let said = house.component(&["install", &file, "--yes"]).fault("component-import-not-granted");
     assert!(said.contains("--grant clock"), "{said}");
     let _ = house.component(&["install", &file, "--yes", "--grant", "sockets"]).fault("usage");
-    let _ = house.component(&["install", &file, "--yes", "--name", "../judge", "--grant", "clock"]).fault("component-source-invalid");
+    let _ = house
+        .component(&["install", &file, "--yes", "--name", "../judge", "--grant", "clock"])
+        .fault("component-source-invalid");
     let installed = house.component(&["install", &file, "--yes", "--grant", "clock"]).exits(0);
     assert!(installed.stdout.contains("may      reads the real time"), "{}", installed.stdout);
     assert_eq!(house.in_force("judge"), Some(digest(TWO)));

@@ -170,7 +170,9 @@ fn lines(review: &Review, console: &Console) -> Vec<String> {
         line("- import", &format!("{need}: the version before has it, this one hasn't"));
     }
     if review.held_back {
-        lines.push(out.paint(Tone::Bad, "  it will be held back until that is granted: the version before stays in force"));
+        lines.push(
+            out.paint(Tone::Bad, "  it will be held back until that is granted: the version before stays in force"),
+        );
     }
     lines
 }

@@ -33,9 +33,12 @@ impl Distribution {
         let target = self.home.root().join(format!("{}.wasm", review.component));
         match (target.is_file(), replace) {
             (true, false) => {
-                return Err(Fault::new("component-exists", format!("there is a component {} already", review.component))
-                    .at(&target, None)
-                    .hint(format!("`wharf component upgrade {} SOURCE` puts another version in its place", fetched.name)));
+                return Err(Fault::new(
+                    "component-exists",
+                    format!("there is a component {} already", review.component),
+                )
+                .at(&target, None)
+                .hint(format!("`wharf component upgrade {} SOURCE` puts another version in its place", fetched.name)));
             }
             (false, true) => {
                 return Err(Fault::new("component-not-found", format!("there is no component {}", review.component))
@@ -105,7 +108,8 @@ impl Distribution {
             return Err(Fault::new("component-not-found", format!("no other version of {component} is kept"))
                 .hint(format!("kept: {}", if kept.is_empty() { "none".to_owned() } else { kept.join(", ") })));
         };
-        let source = lock.version(&component, &format!("sha256:{}", version.digest)).map(|version| version.source.clone());
+        let source =
+            lock.version(&component, &format!("sha256:{}", version.digest)).map(|version| version.source.clone());
         let name = target.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let stage = place::stage(&self.home)?;
         let fetched = Fetched { stage, name, source: source.unwrap_or_else(|| "kept".to_owned()) };
@@ -122,13 +126,18 @@ impl Distribution {
         let component = component_path(&self.find(name)?);
         let lock = Lock::read(&self.home.components_lock())?;
         let source = lock.component(&component).and_then(|component| component.versions.first());
-        let source = source.map(|version| version.source.clone()).filter(|source| source.contains("://") || Path::new(source).is_file());
+        let source = source
+            .map(|version| version.source.clone())
+            .filter(|source| source.contains("://") || Path::new(source).is_file());
         let source = source.ok_or_else(|| {
             Fault::new("component-source-missing", format!("it isn't known where {component} came from"))
                 .hint(format!("`wharf component upgrade {name} SOURCE` says it"))
         })?;
         // The tag may mean another manifest by now.
-        Ok(source.split_once('@').filter(|_| source.starts_with("oci://")).map_or(source.clone(), |(tag, _)| tag.to_owned()))
+        Ok(source
+            .split_once('@')
+            .filter(|_| source.starts_with("oci://"))
+            .map_or(source.clone(), |(tag, _)| tag.to_owned()))
     }
 
     /// Removes a component, and what was granted to it. Its TOML file stays: somebody wrote it.
@@ -140,7 +149,8 @@ impl Distribution {
         let component = component_path(&target);
         let bare = target.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let needed = |who: &str, what: &str| {
-            Fault::new("component-needed", format!("{who} needs {component}")).hint(format!("take it out of {what} first"))
+            Fault::new("component-needed", format!("{who} needs {component}"))
+                .hint(format!("take it out of {what} first"))
         };
         if self.home.load_site()?.required_policies.contains(&bare) {
             return Err(needed("wharf.toml", "`required_policies`"));
@@ -184,9 +194,17 @@ impl Distribution {
     fn settle(&self, target: PathBuf, review: &Review) -> Result<Installed, Fault> {
         let held_back = match self.accept(&target)? {
             None => false,
-            Some(fault) if matches!(fault.code.as_str(), "component-held-back" | "component-import-not-granted") => true,
+            Some(fault) if matches!(fault.code.as_str(), "component-held-back" | "component-import-not-granted") => {
+                true
+            }
             Some(fault) => return Err(fault),
         };
-        Ok(Installed { file: target, review: review.clone(), held_back })
+        let mut review = review.clone();
+        if !held_back && review.version.is_none() {
+            let record = self.keeper(&review.component).record();
+            review.version = record.in_force().map(|version| version.version.clone());
+            self.note(&review)?;
+        }
+        Ok(Installed { file: target, review, held_back })
     }
 }

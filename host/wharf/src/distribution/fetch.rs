@@ -62,8 +62,11 @@ impl Distribution {
         if let Some(expected) = digest {
             let got = format!("sha256:{}", digest_of(&file)?);
             if got != expected {
-                return Err(Fault::new("component-altered", format!("{source} isn't what was named: expected {expected}, got {got}"))
-                    .hint("nothing was installed; ask whoever gave you the digest"));
+                return Err(Fault::new(
+                    "component-altered",
+                    format!("{source} isn't what was named: expected {expected}, got {got}"),
+                )
+                .hint("nothing was installed; ask whoever gave you the digest"));
             }
         }
         Ok(fetched)
@@ -122,7 +125,9 @@ fn take(source: &Path, file: &Path) -> Result<String, Fault> {
         return Err(unreadable(&io::Error::other("it isn't a file")));
     }
     if about.len() > LARGEST {
-        return Err(Fault::new("component-too-large", format!("it is larger than {} MiB", LARGEST >> 20)).at(source, None));
+        return Err(
+            Fault::new("component-too-large", format!("it is larger than {} MiB", LARGEST >> 20)).at(source, None)
+        );
     }
     place::copy(source, file).map_err(|error| unreadable(&error))?;
     Ok(fs::canonicalize(source).unwrap_or_else(|_| source.to_owned()).display().to_string())

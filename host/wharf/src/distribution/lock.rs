@@ -12,7 +12,8 @@ use wharf_model::{Fault, document};
 pub(crate) const CODE: &str = "component-lock-invalid";
 /// How many versions of one component are remembered.
 const VERSIONS: usize = 5;
-const HEAD: &str = "# Written by `wharf component`: what is installed, where it came from, and what was granted to which file.\n\n";
+const HEAD: &str =
+    "# Written by `wharf component`: what is installed, where it came from, and what was granted to which file.\n\n";
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,13 +71,16 @@ impl Lock {
     }
 
     pub(crate) fn parse(file: &Path, text: &str) -> Result<Self, Fault> {
-        document::read_as(CODE, file, text)
-            .map_err(|fault: Fault| fault.hint("`wharf component` writes this file: put back a copy of it, or remove it and grant anew"))
+        document::read_as(CODE, file, text).map_err(|fault: Fault| {
+            fault.hint("`wharf component` writes this file: put back a copy of it, or remove it and grant anew")
+        })
     }
 
     /// Writes the file, whole at once.
     pub(crate) fn write(&self, file: &Path) -> Result<(), Fault> {
-        let failed = |what: String| Fault::new("component-folder-unusable", format!("it can't be written: {what}")).at(file, None);
+        let failed = |what: String| {
+            Fault::new("component-folder-unusable", format!("it can't be written: {what}")).at(file, None)
+        };
         let text = toml::to_string_pretty(self).map_err(|error| failed(error.to_string()))?;
         super::place::write(file, format!("{HEAD}{text}").as_bytes()).map_err(|error| failed(error.to_string()))
     }
@@ -112,9 +116,10 @@ impl Lock {
 
     /// The grants that it has, each for one file.
     pub(crate) fn pinned(&self) -> Vec<PinnedGrant> {
-        let versions = self.components.iter().flat_map(|component| {
-            component.versions.iter().map(move |version| (component, version))
-        });
+        let versions = self
+            .components
+            .iter()
+            .flat_map(|component| component.versions.iter().map(move |version| (component, version)));
         versions
             .filter(|(_, version)| !is_nothing(&version.grants))
             .map(|(component, version)| PinnedGrant {
@@ -158,13 +163,15 @@ mod tests {
         assert_eq!(names, ["plugins/a", "policies/b"]);
         assert_eq!(lock.component("policies/b").expect("there").versions[0].digest, "sha256:2");
         // The grants of a version before stay: it may come back.
-        let pinned: Vec<String> = lock.pinned().into_iter().map(|pinned| format!("{} {}", pinned.component, pinned.digest)).collect();
+        let pinned: Vec<String> =
+            lock.pinned().into_iter().map(|pinned| format!("{} {}", pinned.component, pinned.digest)).collect();
         assert_eq!(pinned, ["policies/b 2", "policies/b 1"]);
     }
 
     #[test]
     fn what_is_wrong_has_its_line() {
-        let fault = Lock::parse(Path::new("components.lock"), "[[component]]\nname = \"a\"\nversions = 5\n").expect_err("wrong");
+        let fault = Lock::parse(Path::new("components.lock"), "[[component]]\nname = \"a\"\nversions = 5\n")
+            .expect_err("wrong");
         assert_eq!((fault.code.as_str(), fault.at.and_then(|at| at.line)), (CODE, Some(3)));
     }
 }

@@ -6,6 +6,7 @@
 mod change;
 mod fault;
 mod fetch;
+mod findings;
 mod lock;
 mod place;
 mod push;
@@ -23,6 +24,7 @@ use crate::settings::Home;
 
 pub use change::Installed;
 pub use fetch::Fetched;
+pub(crate) use findings::findings;
 pub(crate) use lock::Lock;
 pub use push::PushReport;
 pub use review::{Review, ReviewedVersion};
@@ -52,7 +54,8 @@ impl Distribution {
     pub fn with_limits(home: &Path, docker_config: Option<PathBuf>, limits: Limits) -> Result<Self, Fault> {
         let home = Home::at(home);
         home.check_exists()?;
-        let options = EngineOptions { cache_dir: Some(home.cache_dir().join("components")), ..EngineOptions::default() };
+        let options =
+            EngineOptions { cache_dir: Some(home.cache_dir().join("components")), ..EngineOptions::default() };
         let engine = Engine::new(options).map_err(|error| Fault::new("components-unavailable", sentence_of(&error)))?;
         let client = Client::new(limits).map_err(|error| {
             Fault::new("component-source-unreachable", format!("this machine's certificates can't be read: {error}"))
@@ -84,7 +87,10 @@ impl Distribution {
         let folders = [self.home.policies_dir(), self.home.plugins_dir()];
         let is_named = |file: &PathBuf| !name.contains('/') || wharf_components::component_path(file) == name;
         if crate::settings::is_name(bare) {
-            let file = folders.iter().map(|folder| folder.join(format!("{bare}.wasm"))).find(|file| is_named(file) && file.is_file());
+            let file = folders
+                .iter()
+                .map(|folder| folder.join(format!("{bare}.wasm")))
+                .find(|file| is_named(file) && file.is_file());
             if let Some(file) = file {
                 return Ok(file);
             }

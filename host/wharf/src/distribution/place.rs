@@ -32,7 +32,10 @@ pub(super) fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
 pub(super) fn stage(home: &Home) -> Result<TempDir, Fault> {
     for entry in fs::read_dir(home.root()).into_iter().flatten().flatten() {
         let left = entry.file_name().to_string_lossy().starts_with(STAGE)
-            && entry.metadata().and_then(|about| about.modified()).is_ok_and(|at| at.elapsed().is_ok_and(|age| age > ABANDONED));
+            && entry
+                .metadata()
+                .and_then(|about| about.modified())
+                .is_ok_and(|at| at.elapsed().is_ok_and(|age| age > ABANDONED));
         if left {
             let _ = fs::remove_dir_all(entry.path());
         }

@@ -36,8 +36,9 @@ impl Distribution {
     pub async fn push(&self, file: &Path, reference: &str) -> Result<PushReport, Fault> {
         let reference = Reference::parse(reference).map_err(|error| fault::of(&error))?;
         let seen = inspect(&self.engine.with_gate(Gate::default()), file)?;
-        let unreadable =
-            |error: std::io::Error| Fault::new("component-unreadable", format!("it can't be read: {error}")).at(file, None);
+        let unreadable = |error: std::io::Error| {
+            Fault::new("component-unreadable", format!("it can't be read: {error}")).at(file, None)
+        };
         let wasm = fs::read(file).map_err(unreadable)?;
         // The file's own time, so that the same file gives the same manifest.
         let made = fs::metadata(file).and_then(|about| about.modified()).unwrap_or_else(|_| SystemTime::now());

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use wharf_components::{
-    ComponentSet, ComponentSettingsFile, Gate, Grants, Inspection, PinnedGrant, World, component_path, inspect, need_words,
-    plain_words,
+    ComponentSet, ComponentSettingsFile, Gate, Grants, Inspection, PinnedGrant, World, component_path, inspect,
+    need_words, plain_words,
 };
 use wharf_model::Fault;
 
@@ -116,15 +116,25 @@ impl Distribution {
         let carried = before.as_ref().and_then(|before| lock.version(&component, &format!("sha256:{}", before.digest)));
         let own = lock.version(&component, &digest).map(|version| version.grants.clone()).unwrap_or_default();
         let pinned = given.or(&own);
-        let grants = carried.map_or_else(|| pinned.clone(), |carried| pinned.or(&carried.grants));
+        let grants = carried.map_or_else(|| pinned.clone(), |carried| pinned.or(&carried.grants)).only(&seen.needs);
         let pinned_here = toml.grants.digest.as_deref() == Some(digest.as_str());
         let by_toml = if toml.grants.digest.is_none() || pinned_here { toml.grants.clone() } else { Grants::default() };
         let effective = by_toml.or(&grants);
         let not_granted: Vec<String> = seen.needs.iter().filter(|need| !effective.give(need)).cloned().collect();
         let held_back = new.iter().any(|need| !pinned_here && !pinned.give(need));
-        if let Some(useless) = ["clock", "random", "folder", "http"].iter().find(|need| given.give(need) && !seen.needs.iter().any(|has| has == *need)) {
-            return Err(Fault::new("component-grant-useless", format!("{component} doesn't import {useless}, so it can't be granted"))
-                .hint(if seen.needs.is_empty() { "it needs no grant".to_owned() } else { format!("it imports: {}", seen.needs.join(", ")) }));
+        if let Some(useless) = ["clock", "random", "folder", "http"]
+            .iter()
+            .find(|need| given.give(need) && !seen.needs.iter().any(|has| has == *need))
+        {
+            return Err(Fault::new(
+                "component-grant-useless",
+                format!("{component} doesn't import {useless}, so it can't be granted"),
+            )
+            .hint(if seen.needs.is_empty() {
+                "it needs no grant".to_owned()
+            } else {
+                format!("it imports: {}", seen.needs.join(", "))
+            }));
         }
         let mut review = Review {
             component,
@@ -134,17 +144,21 @@ impl Distribution {
             size: seen.size,
             source: source.to_owned(),
             signed_by: signed_by(&seen.voucher),
-            may: plain_words(&effective),
+            may: plain_words(&effective.only(&seen.needs)),
             not_granted,
             less: before.as_ref().map_or_else(Vec::new, |before| {
                 before.needs.iter().filter(|need| !seen.needs.contains(need)).cloned().collect()
             }),
             more: new,
-            before: before.map(|before| ReviewedVersion { version: before.version, digest: format!("sha256:{}", before.digest) }),
+            before: before
+                .map(|before| ReviewedVersion { version: before.version, digest: format!("sha256:{}", before.digest) }),
             held_back,
             grants,
         };
-        if review.not_granted.is_empty() && !review.held_back && let Some(staged) = staged {
+        if review.not_granted.is_empty()
+            && !review.held_back
+            && let Some(staged) = staged
+        {
             review.version = Some(self.try_out(target, staged, &review, gate)?);
         }
         Ok(review)

@@ -2,8 +2,8 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use wharf_components::{CosignKey, MinisignKey, Trust, TrustMode, is_digest};
-use wharf_model::Fault;
+use wharf_components::{CosignKey, MinisignKey, Trust, TrustMode};
+use wharf_model::{Fault, is_digest};
 
 use super::source::Source;
 
@@ -46,11 +46,14 @@ pub(super) fn resolve(source: &Source<'_>, table: &TrustTable) -> Result<Trust, 
     }
     let nobody = trust.digests.is_empty() && trust.keys.is_empty() && trust.cosign_keys.is_empty();
     if nobody && mode != TrustMode::Any && table.shipped == Some(false) {
-        return Err(source.fault(&["trust", "mode"], "[trust] trusts nobody: no digest, no key, and not what ships with wharf"));
+        return Err(
+            source.fault(&["trust", "mode"], "[trust] trusts nobody: no digest, no key, and not what ships with wharf")
+        );
     }
     if mode == TrustMode::Digests && !(trust.keys.is_empty() && trust.cosign_keys.is_empty()) {
         let key = if trust.keys.is_empty() { "cosign_keys" } else { "keys" };
-        let message = format!("`{key}` counts for nothing while `mode` is \"digests\"; write \"signed\", or leave it out");
+        let message =
+            format!("`{key}` counts for nothing while `mode` is \"digests\"; write \"signed\", or leave it out");
         return Err(source.fault(&["trust", key], message));
     }
     Ok(trust)
@@ -65,7 +68,10 @@ mod tests {
     #[test]
     fn keys_and_digests_are_read() {
         let fixture = Fixture::new();
-        fixture.write("wharf.toml", &format!("[trust]\nmode = \"signed\"\nkeys = [\"{KEY}\"]\ndigests = [\"sha256:{}\"]\n", "ab".repeat(32)));
+        fixture.write(
+            "wharf.toml",
+            &format!("[trust]\nmode = \"signed\"\nkeys = [\"{KEY}\"]\ndigests = [\"sha256:{}\"]\n", "ab".repeat(32)),
+        );
         let site = fixture.home().load_site().expect("sound");
         assert_eq!(site.trust.keys[0].id(), "E7620F1842B4E81F");
         assert!(site.trust_shipped && site.trust.digests.contains(&"ab".repeat(32)));
