@@ -159,3 +159,37 @@ pub(crate) async fn small_blob(
 pub(crate) fn digest_of(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `wkg oci push` of version 0.16.1 left in a registry.
+    const WKG: &str = include_str!("recorded/wkg-0.16.1-manifest.json");
+
+    fn layer(manifest: &str) -> Result<Descriptor, String> {
+        let reference = Reference::parse("oci://r.example/site/judge:1").unwrap();
+        component_layer(&reference, manifest.as_bytes()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_another_tool_pushed_is_a_component() {
+        assert_eq!(layer(WKG).unwrap().size, 246_870);
+    }
+
+    #[test]
+    fn what_is_no_component_says_so() {
+        let two = WKG
+            .replace("\"layers\":[", &format!("\"layers\":[{},", serde_json::to_string(&layer(WKG).unwrap()).unwrap()));
+        for (manifest, why) in [
+            (two, "more than one layer"),
+            (WKG.replace("application/wasm", "application/vnd.oci.image.layer.v1.tar\\u001b[2J"), "layer.v1.tar[2J"),
+            (WKG.replace("\"digest\":\"sha256:b3", "\"digest\":\"sha512:b3"), "isn't SHA-256"),
+            ("{\"manifests\": []}".to_owned(), "isn't an image's"),
+            ("nonsense".to_owned(), "isn't an image's"),
+        ] {
+            let error = layer(&manifest).unwrap_err();
+            assert!(error.contains(why), "{why}: {error}");
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! `wharf component install`, `upgrade`, `grant`, `rollback`, `remove` and `push`.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 
 use wharf::distribution::{Distribution, Fetched, Grants, Installed, Review};
@@ -22,7 +22,7 @@ pub(super) async fn install(global: &GlobalArguments, arguments: &InstallArgumen
     let fetched = interruptible(fetch).await?;
     let review = distribution.review(&fetched, &grants)?;
     // Said before anybody is asked.
-    agree(&review, "Install it?", arguments.grant.yes, console)?;
+    agree(&review, "Install it?", arguments.grant.yes, console).await?;
     let installed = distribution.put(fetched, &review, false)?;
     tell(&installed, "installed", console)
 }
@@ -37,9 +37,10 @@ pub(super) async fn upgrade(global: &GlobalArguments, arguments: &UpgradeArgumen
     let name = arguments.name.rsplit('/').next().unwrap_or(&arguments.name);
     let fetched = interruptible(distribution.fetch(&source, Some(name), arguments.digest.as_deref())).await?;
     replace(&distribution, fetched, &grants, arguments.grant.yes, "Put it in the place of the one before?", console)
+        .await
 }
 
-pub(super) fn rollback(
+pub(super) async fn rollback(
     global: &GlobalArguments,
     name: &str,
     to: Option<&str>,
@@ -48,10 +49,10 @@ pub(super) fn rollback(
 ) -> Ending {
     let distribution = open(global)?;
     let fetched = distribution.fetch_kept(name, to)?;
-    replace(&distribution, fetched, &Grants::default(), yes, "Go back to it?", console)
+    replace(&distribution, fetched, &Grants::default(), yes, "Go back to it?", console).await
 }
 
-fn replace(
+async fn replace(
     distribution: &Distribution,
     fetched: Fetched,
     grants: &Grants,
@@ -60,15 +61,20 @@ fn replace(
     console: &mut Console,
 ) -> Ending {
     let review = distribution.review(&fetched, grants)?;
-    agree(&review, question, yes, console)?;
+    agree(&review, question, yes, console).await?;
     let installed = distribution.put(fetched, &review, true)?;
     tell(&installed, "installed", console)
 }
 
-pub(super) fn grant(global: &GlobalArguments, name: &str, arguments: &GrantArguments, console: &mut Console) -> Ending {
+pub(super) async fn grant(
+    global: &GlobalArguments,
+    name: &str,
+    arguments: &GrantArguments,
+    console: &mut Console,
+) -> Ending {
     let distribution = open(global)?;
     let review = distribution.review_grant(name, &grants(&arguments.grant)?)?;
-    agree(&review, "Grant it to this file?", arguments.yes, console)?;
+    agree(&review, "Grant it to this file?", arguments.yes, console).await?;
     let installed = distribution.grant(&review)?;
     tell(&installed, "granted", console)
 }
@@ -123,7 +129,7 @@ async fn interruptible<T>(work: impl Future<Output = Result<T, Fault>>) -> Resul
 }
 
 /// Shows what is about to happen, and asks whether it may.
-fn agree(review: &Review, question: &str, yes: bool, console: &mut Console) -> Result<(), Failure> {
+async fn agree(review: &Review, question: &str, yes: bool, console: &mut Console) -> Result<(), Failure> {
     if !console.is_json() {
         for line in lines(review, console) {
             console.line(&line)?;
@@ -136,8 +142,11 @@ fn agree(review: &Review, question: &str, yes: bool, console: &mut Console) -> R
         return Err(Fault::new("usage", "nobody is there to be asked").hint("`--yes` agrees").into());
     }
     write!(std::io::stderr(), "{question} [y/N] ")?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
+    let read = async {
+        let line = tokio::task::spawn_blocking(|| std::io::stdin().lines().next()).await;
+        Ok(line.ok().flatten().and_then(Result::ok).unwrap_or_default())
+    };
+    let answer = interruptible(read).await?;
     if matches!(answer.trim(), "y" | "Y" | "yes") {
         Ok(())
     } else {

@@ -80,10 +80,10 @@ pub(crate) async fn execute(arguments: Arguments, console: &mut Console) -> Endi
             distribution::upgrade(&global, arguments, console).await
         }
         Command::Component(ComponentCommand::Grant { name, grant }) => {
-            distribution::grant(&global, name, grant, console)
+            distribution::grant(&global, name, grant, console).await
         }
         Command::Component(ComponentCommand::Rollback { name, to, yes }) => {
-            distribution::rollback(&global, name, to.as_deref(), *yes, console)
+            distribution::rollback(&global, name, to.as_deref(), *yes, console).await
         }
         Command::Component(ComponentCommand::Remove { name }) => distribution::remove(&global, name, console),
         Command::Component(ComponentCommand::Push { file, reference }) => {
