@@ -64,7 +64,7 @@ pub(crate) enum Command {
     /// List, install and remove plugins, whose recipes activities name.
     #[command(subcommand, arg_required_else_help = true)]
     Plugin(PluginCommand),
-    /// List and check components.
+    /// List, check, install, upgrade and remove components.
     #[command(subcommand, arg_required_else_help = true)]
     Component(ComponentCommand),
     /// List the newest runs.
@@ -370,6 +370,104 @@ pub(crate) enum ComponentCommand {
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
     },
+    /// Install a component from a file, a URL or a registry.
+    ///
+    /// It is fetched, checked against [trust], and shown with what it may do, before anybody is asked. The TOML file beside a
+    /// component is yours: it is read and never written; what --grant gives is kept in components.lock, for this file alone.
+    Install(InstallArguments),
+    /// Put another version in a component's place.
+    ///
+    /// One that imports more than the version in force is held back until that is granted to it; the one before stays in force.
+    Upgrade(UpgradeArguments),
+    /// Grant something to the file that is in a component's place now, and to no other.
+    Grant {
+        /// The component.
+        #[arg(value_name = "NAME")]
+        name: String,
+        #[command(flatten)]
+        grant: GrantArguments,
+    },
+    /// Go back to the version before.
+    Rollback {
+        /// The component.
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// The first digits of the digest of another version that is kept. Without it, the newest.
+        #[arg(long, value_name = "DIGEST")]
+        to: Option<String>,
+        /// Don't ask.
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Remove a component and what was granted to it. Its TOML file stays.
+    Remove {
+        /// The component.
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Put a component file into a registry, with the minisign signature beside it.
+    Push {
+        /// A file that ends in .wasm.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// oci://HOST/NAME:VERSION
+        #[arg(value_name = "REFERENCE")]
+        reference: String,
+    },
+}
+
+/// Arguments of `component install`.
+#[derive(Debug, Args)]
+pub(crate) struct InstallArguments {
+    /// A file, an https:// URL, or oci://HOST/NAME:VERSION.
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: String,
+    /// What it is called here. Without it, what its source calls it.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// The digest that its file must have: sha256:...
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) digest: Option<String>,
+    #[command(flatten)]
+    pub(crate) grant: NewGrantArguments,
+}
+
+/// Arguments of `component upgrade`.
+#[derive(Debug, Args)]
+pub(crate) struct UpgradeArguments {
+    /// The component.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// A file, an https:// URL, or oci://HOST/NAME:VERSION. Without it, where the one before came from.
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: Option<String>,
+    /// The digest that its file must have: sha256:...
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) digest: Option<String>,
+    #[command(flatten)]
+    pub(crate) grant: NewGrantArguments,
+}
+
+/// What a component that comes is granted.
+#[derive(Debug, Args)]
+pub(crate) struct NewGrantArguments {
+    /// What it may use beyond its settings and the log: clock, random, folder=PATH. Can be repeated.
+    #[arg(long, value_name = "GRANT")]
+    pub(crate) grant: Vec<String>,
+    /// Don't ask.
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+/// What a component that is there is granted.
+#[derive(Debug, Args)]
+pub(crate) struct GrantArguments {
+    /// clock, random, folder=PATH
+    #[arg(value_name = "GRANT", required = true)]
+    pub(crate) grant: Vec<String>,
+    /// Don't ask.
+    #[arg(long, short)]
+    pub(crate) yes: bool,
 }
 
 /// Arguments of `runs`.
@@ -443,6 +541,9 @@ mod tests {
             "wharf runs --limit 0",
             "wharf run a.toml --timeout soon",
             "wharf component check",
+            "wharf component install",
+            "wharf component grant x",
+            "wharf component push x.wasm",
             "wharf",
         ] {
             assert!(Arguments::try_parse_from(line.split(' ')).is_err(), "{line}");

@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::cache::Cache;
+use crate::gate::Gate;
 use crate::ticker::Ticker;
 
 /// How many calls run at once; more wait their turn. Each may use as much memory as its component's limit.
@@ -65,6 +66,7 @@ pub enum ComponentsError {
 #[derive(Clone)]
 pub struct Engine {
     shared: Arc<Shared>,
+    gate: Arc<Gate>,
 }
 
 struct Shared {
@@ -103,6 +105,7 @@ impl Engine {
         });
         let ticker = Ticker::start(wasmtime.clone()).map_err(|source| ComponentsError::Ticker { source })?;
         Ok(Self {
+            gate: Arc::default(),
             shared: Arc::new(Shared {
                 wasmtime,
                 ticker,
@@ -113,6 +116,16 @@ impl Engine {
                 pooled,
             }),
         })
+    }
+
+    /// The same engine, with another gate before what it loads from now on.
+    #[must_use]
+    pub fn with_gate(&self, gate: Gate) -> Self {
+        Self { shared: Arc::clone(&self.shared), gate: Arc::new(gate) }
+    }
+
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {

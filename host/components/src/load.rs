@@ -18,12 +18,16 @@ use crate::call::{Callee, Session, within};
 use crate::call_error::{CallError, cut};
 use crate::engine::Engine;
 use crate::folder::GrantedFolder;
+use crate::gate;
 use crate::imports;
+use crate::keep;
 use crate::loaded::{ComponentInfo, Kind, Loaded, Names, Offer};
+use crate::needs;
 use crate::policy::PolicyRole;
 use crate::settings_file::{self, ComponentSettingsFile};
 use crate::source::{self, Source};
 use crate::state::State;
+use crate::trust::Voucher;
 use crate::world::{InterfaceName, PACKAGE, VERSION, World};
 
 /// How many compilations may be overdue before no more are begun.
@@ -99,19 +103,25 @@ fn check(engine: &Engine, source: &Source, compiled: Option<Component>) -> Resul
     let bytes = source.wasm.as_ref().map_err(Clone::clone)?;
     source::check_shape(file, bytes)?;
     let toml = source.toml.as_ref().map_err(Clone::clone)?.as_deref();
-    let settings_file = match toml {
+    let digest = source.print.wasm.clone().unwrap_or_default();
+    let voucher = engine.gate().admit(source, &digest, bytes)?;
+    let mut settings_file = match toml {
         Some(text) => ComponentSettingsFile::read(&source.toml_file, text)?,
         None => ComponentSettingsFile::default(),
     };
-    let digest = source.print.wasm.clone().unwrap_or_default();
     let compiled = match compiled {
         Some(compiled) => compiled,
         None => compile(engine, file, bytes, &digest)?,
     };
     let world = world(engine, file, &compiled)?;
+    let imports = needs::imports_of(engine, &compiled);
+    let known = |fault| Refusal { fault, world: Some(world) };
+    engine.gate().hold_back(source, &digest, &imports, &settings_file).map_err(known)?;
+    settings_file.grants = engine.gate().grants(source, &digest, &settings_file);
     let place = Place { source, toml: toml.unwrap_or_default() };
-    finish(engine, &place, &settings_file, compiled, world, digest)
-        .map_err(|fault| Refusal { fault, world: Some(world) })
+    let loaded = finish(engine, &place, &settings_file, compiled, world, digest, voucher).map_err(known)?;
+    keep::save(engine, source, &loaded.info.digest);
+    Ok(loaded)
 }
 
 /// The files, for errors that point into them.
@@ -141,6 +151,7 @@ fn finish(
     compiled: Component,
     world: World,
     digest: String,
+    voucher: Voucher,
 ) -> Result<Loaded, Fault> {
     if world != World::Policy && file.on_error.is_some() {
         let message = format!("`on_error` is for policies; {world} components always fail closed");
@@ -187,12 +198,13 @@ fn finish(
         limits: file.limits,
         grants: file.grants.clone(),
         imports,
+        voucher,
     };
     let names = Names::of(&info);
     Ok(Loaded { engine: engine.clone(), info, compiled, instance, kind: said.kind, settings, folder, names })
 }
 
-fn compile(engine: &Engine, file: &Path, bytes: &[u8], digest: &str) -> Result<Component, Fault> {
+pub(crate) fn compile(engine: &Engine, file: &Path, bytes: &[u8], digest: &str) -> Result<Component, Fault> {
     if let Some(component) = engine.cache().and_then(|cache| cache.load(engine.wasmtime(), digest)) {
         return Ok(component);
     }
@@ -208,7 +220,7 @@ fn compile(engine: &Engine, file: &Path, bytes: &[u8], digest: &str) -> Result<C
 }
 
 /// What a component is, from what it exports.
-fn world(engine: &Engine, file: &Path, component: &Component) -> Result<World, Fault> {
+pub(crate) fn world(engine: &Engine, file: &Path, component: &Component) -> Result<World, Fault> {
     let ty = component.component_type();
     let exports: Vec<&str> = ty.exports(engine.wasmtime()).map(|(name, _)| name).collect();
     let fault = |message: String| {
@@ -271,8 +283,16 @@ fn check_imports(
             }
             Some(true) => {}
             Some(false) => {
-                let value = if name.interface == "folder" { "\"PATH\"" } else { "true" };
-                let line = format!("{} = {value}", name.interface);
+                let line = gate::grant_line(name.interface);
+                if let Some(pinned) = &file.grants.digest {
+                    let message = format!("it imports {shown}, which was granted to another file alone: {pinned}");
+                    return Err(place.toml("component-import-not-granted", message, &["grants", "digest"]).hint(
+                        format!(
+                            "if this one may have it, write its digest there: sha256:{}",
+                            place.source.print.wasm.as_deref().unwrap_or_default()
+                        ),
+                    ));
+                }
                 return Err(place
                     .wasm("component-import-not-granted", format!("it imports {shown}, which it wasn't granted"))
                     .hint(format!("if it may have that, write `{line}` under [grants] in {}", place.toml_name())));

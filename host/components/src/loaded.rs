@@ -16,6 +16,7 @@ use crate::folder::GrantedFolder;
 use crate::policy::PolicyRole;
 use crate::settings_file::{CallLimits, Grants, OnError};
 use crate::state::State;
+use crate::trust::Voucher;
 use crate::world::World;
 
 /// A kind of activity that an adapter can prepare.
@@ -64,6 +65,8 @@ pub struct ComponentInfo {
     pub grants: Grants,
     /// All that it imports, standard WASI included.
     pub imports: Vec<String>,
+    /// Why it is trusted.
+    pub voucher: Voucher,
 }
 
 /// A component, ready to be called.

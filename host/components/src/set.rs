@@ -9,7 +9,9 @@ use wharf_model::Fault;
 
 use crate::adapter::Adapter;
 use crate::engine::Engine;
+use crate::gate::Gate;
 use crate::image_recipe::ImageRecipeMaker;
+use crate::keep;
 use crate::load::{self, Refusal};
 use crate::loaded::{ComponentInfo, Kind, Loaded};
 use crate::permission::Permission;
@@ -99,6 +101,18 @@ impl ComponentSet {
         let listed = |failure: &&LoadFailure| self.folders.contains(&failure.file);
         changed |= unreadable.iter().ne(self.failures.iter().filter(listed));
         changed.then(|| Self::assemble(self.engine.clone(), self.folders.clone(), entries, unreadable))
+    }
+
+    /// Loads all of it again behind another gate. What was loaded before counts for nothing: who isn't trusted any more goes.
+    #[must_use]
+    pub fn behind(&self, gate: Gate) -> Self {
+        Self::load(&self.engine.with_gate(gate), &self.folders)
+    }
+
+    /// What stood before it.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        self.engine.gate()
     }
 
     /// Loads one file, wherever it is, and says what it is: for trying a component before it is put in its folder.
@@ -284,8 +298,12 @@ fn read(engine: &Engine, file: &Path, before: Option<&Entry>) -> Entry {
         .filter(|old| print.wasm.as_deref() == Some(old.info.digest.as_str()))
         .map(|old| old.compiled.clone());
     match load::load(engine, source, compiled) {
-        Ok(loaded) => Entry { seen, print, loaded: Some(Arc::new(loaded)), failure: None, waits_for: None },
+        Ok(loaded) => {
+            keep::put_in_force(engine, &loaded);
+            Entry { seen, print, loaded: Some(Arc::new(loaded)), failure: None, waits_for: None }
+        }
         Err(Refusal { mut fault, world }) => {
+            let old = old.or_else(|| keep::in_force(engine, file));
             let kept = old.is_some();
             if kept {
                 fault.message.push_str("; the one that was loaded before stays in use");

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use wharf_model::Fault;
 use wharf_model::document;
+use wharf_model::{Fault, is_digest};
 
 use crate::call_error::Bounds;
 use crate::engine::MAX_MEMORY_MB;
@@ -99,6 +99,9 @@ pub struct Grants {
     pub random: bool,
     /// One folder, to read: relative to the home, or absolute.
     pub folder: Option<PathBuf>,
+    /// The one file that these grants are for: `sha256:` and its digest. Without it, they are for whatever has this name, but
+    /// don't let a new version import more than the one in force.
+    pub digest: Option<String>,
 }
 
 impl ComponentSettingsFile {
@@ -127,6 +130,10 @@ impl ComponentSettingsFile {
                 format!("`folder` is \"{}\"; it takes a path without `..`", folder.display()),
             )
             .at(file, document::line_of(text, &["grants", "folder"])));
+        }
+        if let Some(digest) = settings.grants.digest.as_ref().filter(|digest| !is_digest(digest)) {
+            let message = format!("`digest` is \"{digest}\"; it takes `sha256:` and 64 hexadecimal digits");
+            return Err(Fault::new(CODE, message).at(file, document::line_of(text, &["grants", "digest"])));
         }
         if let Some(key) = not_json(&settings.settings) {
             return Err(Fault::new(CODE, format!("`{key}` isn't a finite number"))
@@ -205,6 +212,7 @@ mod tests {
             ("[limits]\nmemory_mb = 100_000", 2, "1024"),
             ("[grants]\nnetwork = true", 2, "network"),
             ("[grants]\nclock = true\nfolder = \"../x\"", 3, "folder"),
+            ("[grants]\nclock = true\ndigest = \"sha256:ABC\"", 3, "sha256:ABC"),
             ("on_error = \"maybe\"", 1, "maybe"),
             ("[settings]\nx = nan", 2, "`x`"),
             ("[settings", 1, "TOML"),

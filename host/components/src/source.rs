@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest, Sha256};
 use wharf_model::Fault;
 
+use crate::evidence::{Evidence, MAX_EVIDENCE};
 use crate::settings_file::{self, ComponentSettingsFile};
 
 /// The largest file that is loaded.
@@ -52,17 +53,23 @@ impl Stamp {
 pub(crate) struct Look {
     wasm: Option<Stamp>,
     toml: Option<Stamp>,
+    /// The files with signatures.
+    evidence: [Option<Stamp>; 2],
 }
 
 impl Look {
     pub(crate) fn at(wasm: &Path) -> Self {
-        Self { wasm: Stamp::of(wasm), toml: Stamp::of(&toml_beside(wasm)) }
+        Self {
+            wasm: Stamp::of(wasm),
+            toml: Stamp::of(&toml_beside(wasm)),
+            evidence: [Evidence::minisig_file(wasm), Evidence::cosign_file(wasm)].map(|file| Stamp::of(&file)),
+        }
     }
 
     /// Whether nothing changed just before now.
     pub(crate) fn is_settled(&self) -> bool {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        [self.wasm, self.toml].into_iter().flatten().all(|stamp| stamp.is_settled(now))
+        [self.wasm, self.toml].into_iter().chain(self.evidence).flatten().all(|stamp| stamp.is_settled(now))
     }
 }
 
@@ -99,6 +106,8 @@ pub(crate) struct Source {
     pub(crate) wasm: Result<Vec<u8>, Fault>,
     /// None when there is no such file.
     pub(crate) toml: Result<Option<String>, Fault>,
+    /// The signatures beside it.
+    pub(crate) evidence: Evidence,
     pub(crate) print: Fingerprint,
 }
 
@@ -107,6 +116,7 @@ pub(crate) struct Source {
 pub(crate) struct Fingerprint {
     pub(crate) wasm: Option<String>,
     pub(crate) toml: Option<String>,
+    pub(crate) evidence: Option<String>,
 }
 
 impl Source {
@@ -129,11 +139,13 @@ impl Source {
             Err(ReadError::TooLarge) => Err(format!("it is larger than {} MiB", MAX_TOML >> 20)),
         }
         .map_err(|message| Fault::new(settings_file::CODE, message).at(&toml_file, None));
+        let evidence = read_evidence(wasm_file);
         let print = Fingerprint {
             wasm: wasm.as_ref().ok().map(|bytes| digest(bytes)),
             toml: toml.as_ref().ok().and_then(Option::as_ref).map(|text| digest(text.as_bytes())),
+            evidence: (!evidence.is_empty()).then(|| digest(format!("{evidence:?}").as_bytes())),
         };
-        Self { wasm_file: wasm_file.to_owned(), toml_file, wasm, toml, print }
+        Self { wasm_file: wasm_file.to_owned(), toml_file, wasm, toml, evidence, print }
     }
 
     /// The home: what a component's own folder is in.
@@ -147,6 +159,16 @@ impl Source {
         let settings = ComponentSettingsFile::read(&self.toml_file, text).ok()?;
         Some(self.home().join(settings.grants.folder?))
     }
+}
+
+/// The signatures beside a file. One that can't be read is one that isn't right.
+fn read_evidence(wasm: &Path) -> Evidence {
+    let text = |file: PathBuf| match read_file(&file, MAX_EVIDENCE) {
+        Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(_) => Some(String::new()),
+    };
+    Evidence { minisig: text(Evidence::minisig_file(wasm)), cosign: text(Evidence::cosign_file(wasm)) }
 }
 
 /// SHA-256 in hex.

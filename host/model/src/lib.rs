@@ -7,6 +7,7 @@ pub mod activity;
 pub mod configuration;
 mod contents;
 pub mod decision;
+mod digest;
 #[cfg(feature = "document")]
 pub mod document;
 #[cfg(feature = "launch")]
@@ -28,6 +29,7 @@ pub mod secret;
 pub use activity::{Activity, ActivityKind, Binding, BindingKind, Identity, Place};
 pub use configuration::{ExecutionConfiguration, Security};
 pub use decision::{Decision, Judgement, Limit, Reason, UsageEntry, WhenFull};
+pub use digest::is_digest;
 #[cfg(feature = "launch")]
 pub use engine_cause::{EngineCause, Told};
 pub use event::{Event, EventKind, Phase};

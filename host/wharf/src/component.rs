@@ -1,8 +1,8 @@
 //! Components as an administrator sees them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use wharf_components::{ComponentInfo, ComponentSet, EngineOptions};
+use wharf_components::{ComponentInfo, ComponentSet, EngineOptions, Voucher, needs_of, plain_words};
 use wharf_model::Fault;
 
 use crate::conclude::sentence_of;
@@ -25,16 +25,6 @@ pub(crate) fn summary(info: &ComponentInfo) -> ComponentSummary {
         Some(role) => format!("{} ({})", info.world.as_str(), format!("{role:?}").to_lowercase()),
         None => info.world.as_str().to_owned(),
     };
-    let mut grants = Vec::new();
-    if info.grants.clock {
-        grants.push("clock".to_owned());
-    }
-    if info.grants.random {
-        grants.push("random".to_owned());
-    }
-    if let Some(folder) = &info.grants.folder {
-        grants.push(format!("folder {}", PathBuf::from(folder).display()));
-    }
     ComponentSummary {
         name: info.name.clone(),
         world,
@@ -42,7 +32,13 @@ pub(crate) fn summary(info: &ComponentInfo) -> ComponentSummary {
         description: info.description.clone(),
         digest: info.digest.clone(),
         order: info.order.into(),
-        grants,
+        grants: plain_words(&info.grants.only(&needs_of(&info.imports))),
+        signed_by: signed_by(&info.voucher),
         size: std::fs::metadata(&info.file).map_or(0, |metadata| metadata.len()),
     }
+}
+
+/// Who vouches for a component, if anybody does.
+pub(crate) fn signed_by(voucher: &Voucher) -> Option<String> {
+    (*voucher != Voucher::Anybody).then(|| voucher.to_string())
 }

@@ -78,6 +78,7 @@ impl Inner {
             // Said already: the site's file can't be read.
             Err(_) => return,
         };
+        findings.extend(crate::distribution::findings(self.home(), &*self.set().await));
         findings.push(ok("components", format!("{} loaded", report.loaded.len())));
         for failure in report.failed {
             let text = if failure.older_works {

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use wharf_components::{ComponentSet, EngineOptions};
+use wharf_components::{ComponentSet, EngineOptions, Gate};
 use wharf_exchange::{Access, DatasetStore, Exchange, FileStore, StoreError as DataError, TlsIdentity};
 use wharf_images::{FileLogins, Logins};
 use wharf_model::configuration::{Engine, ExchangeMode};
@@ -29,6 +29,7 @@ use wharf_model::{
 
 use crate::conclude::{outcome, sentence_of};
 use crate::engines::Engines;
+use crate::gate::{self, GateFiles};
 use crate::journal::{Journal, now};
 use crate::live::Live;
 use crate::message::{Reply, Request};
@@ -72,6 +73,7 @@ pub(crate) struct Inner {
     id: String,
     store: Arc<Store>,
     set: Mutex<Arc<ComponentSet>>,
+    gate: GateFiles,
     exchange: Exchange,
     datasets: Arc<dyn DatasetStore>,
     secrets: Arc<dyn SecretStore>,
@@ -111,13 +113,15 @@ impl Host {
         let exchange = open_exchange(&home, &site).await?;
         let datasets = FileStore::open(home.state_dir().join("commits"))
             .map_err(|error| Fault::new("home-locked", format!("the home can't be used: {}", sentence_of(&error))))?;
-        let set = load_components(&home, options.signals_based_traps).await?;
+        let gate = gate::of(&home, &site)?;
+        let set = load_components(&home, options.signals_based_traps, gate).await?;
         let secrets = options.secrets.unwrap_or_else(|| Arc::new(SecretFolder::at(home.secrets_dir())));
         let logins = Arc::new(FileLogins::new(home.registries_file(), options.docker_config));
         let inner = Arc::new(Inner {
             id,
             store,
             set: Mutex::new(Arc::new(set)),
+            gate: GateFiles::default(),
             exchange,
             datasets: Arc::new(datasets),
             secrets,
@@ -261,8 +265,13 @@ impl Inner {
     /// The components as they are on disk now.
     pub(crate) async fn set(&self) -> Arc<ComponentSet> {
         let current = Arc::clone(&self.set.lock().unwrap_or_else(PoisonError::into_inner));
+        let gate = self.gate.now(&self.home);
         // Nothing changed, most often: a few stats. Else it compiles, which is slow.
-        let fresh = tokio::task::spawn_blocking(move || current.reload()).await;
+        let look = move || match gate {
+            Some(gate) if gate != *current.gate() => Some(current.behind(gate)),
+            _ => current.reload(),
+        };
+        let fresh = tokio::task::spawn_blocking(look).await;
         let mut set = self.set.lock().unwrap_or_else(PoisonError::into_inner);
         if let Ok(Some(fresh)) = fresh {
             *set = Arc::new(fresh);
@@ -590,7 +599,7 @@ async fn open_exchange(home: &Home, site: &Site) -> Result<Exchange, Fault> {
     Ok(exchange)
 }
 
-async fn load_components(home: &Home, signals_based_traps: bool) -> Result<ComponentSet, Fault> {
+async fn load_components(home: &Home, signals_based_traps: bool, gate: Gate) -> Result<ComponentSet, Fault> {
     let options = EngineOptions {
         cache_dir: Some(home.cache_dir().join("components")),
         signals_based_traps,
@@ -601,7 +610,7 @@ async fn load_components(home: &Home, signals_based_traps: bool) -> Result<Compo
     private_dir(&cache)
         .map_err(|error| Fault::new("home-locked", format!("can't make {}: {error}", cache.display())))?;
     let load = move || {
-        let engine = wharf_components::Engine::new(options)?;
+        let engine = wharf_components::Engine::new(options)?.with_gate(gate);
         Ok::<_, wharf_components::ComponentsError>(ComponentSet::load(&engine, &folders))
     };
     match tokio::task::spawn_blocking(load).await {

@@ -35,6 +35,7 @@ mod clusters;
 mod component;
 mod conclude;
 mod difference;
+pub mod distribution;
 mod doctor;
 #[cfg(test)]
 mod ends;
@@ -43,6 +44,7 @@ mod environment;
 mod evidence;
 mod explain;
 mod follow;
+mod gate;
 mod heard;
 mod host;
 mod housekeeping;

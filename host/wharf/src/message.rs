@@ -228,8 +228,11 @@ pub struct ComponentSummary {
     pub digest: String,
     /// Where policies stand in the order.
     pub order: i64,
-    /// What it was granted.
+    /// What it was granted, in words: "reads the real time".
     pub grants: Vec<String>,
+    /// Who vouches for it: `minisign:KEY`, `cosign:KEY`, `digest` (its digest is listed) or `shipped` (it came with wharf).
+    #[serde(default)]
+    pub signed_by: Option<String>,
     /// Bytes of the file.
     pub size: u64,
 }

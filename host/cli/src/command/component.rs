@@ -39,7 +39,7 @@ pub(super) async fn list(global: &GlobalArguments, console: &mut Console) -> End
 }
 
 fn show(report: &ComponentReport, console: &mut Console) -> std::io::Result<()> {
-    let mut table = Table::new(["NAME", "WORLD", "VERSION", "ORDER", "DIGEST", "GRANTS", "STATE"]);
+    let mut table = Table::new(["NAME", "WORLD", "VERSION", "ORDER", "DIGEST", "SIGNED BY", "MAY", "STATE"]);
     for component in &report.loaded {
         let older = report.failed.iter().any(|failure| {
             failure.older_works && failure.file.file_stem().is_some_and(|stem| stem.to_string_lossy() == component.name)
@@ -50,7 +50,8 @@ fn show(report: &ComponentReport, console: &mut Console) -> std::io::Result<()> 
             component.version.clone(),
             component.order.to_string(),
             component.digest.chars().take(12).collect(),
-            component.grants.join(","),
+            component.signed_by.clone().unwrap_or_default(),
+            component.grants.join("; "),
             if older { "loaded (an older version)" } else { "loaded" }.to_owned(),
         ]);
     }
@@ -101,7 +102,7 @@ pub(super) fn check(files: &[PathBuf], console: &mut Console) -> Ending {
                     console.line(&format!("  about   {}", component.description))?;
                 }
                 if !component.grants.is_empty() {
-                    console.line(&format!("  grants  {}", component.grants.join(", ")))?;
+                    console.line(&format!("  may     {}", component.grants.join("; ")))?;
                 }
             }
             Err(fault) => {

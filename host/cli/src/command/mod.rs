@@ -5,6 +5,7 @@ mod build;
 mod cluster;
 mod component;
 mod config;
+mod distribution;
 mod docs;
 mod doctor;
 mod env;
@@ -72,6 +73,22 @@ pub(crate) async fn execute(arguments: Arguments, console: &mut Console) -> Endi
         Command::Plugin(PluginCommand::Remove { name }) => plugin::remove(&global, name, console).await,
         Command::Component(ComponentCommand::List) => component::list(&global, console).await,
         Command::Component(ComponentCommand::Check { files }) => component::check(files, console),
+        Command::Component(ComponentCommand::Install(arguments)) => {
+            distribution::install(&global, arguments, console).await
+        }
+        Command::Component(ComponentCommand::Upgrade(arguments)) => {
+            distribution::upgrade(&global, arguments, console).await
+        }
+        Command::Component(ComponentCommand::Grant { name, grant }) => {
+            distribution::grant(&global, name, grant, console).await
+        }
+        Command::Component(ComponentCommand::Rollback { name, to, yes }) => {
+            distribution::rollback(&global, name, to.as_deref(), *yes, console).await
+        }
+        Command::Component(ComponentCommand::Remove { name }) => distribution::remove(&global, name, console),
+        Command::Component(ComponentCommand::Push { file, reference }) => {
+            distribution::push(&global, file, reference, console).await
+        }
         Command::Runs(arguments) => runs::execute(&global, arguments, console).await,
         Command::Logs(arguments) => logs::execute(&global, arguments, console).await,
         Command::Stop(arguments) => stop::execute(&global, arguments, console).await,

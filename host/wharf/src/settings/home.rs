@@ -84,6 +84,18 @@ impl Home {
         self.root.join("plugins")
     }
 
+    /// What is installed, and what was granted to it: `wharf component` writes it.
+    #[must_use]
+    pub fn components_lock(&self) -> PathBuf {
+        self.root.join("components.lock")
+    }
+
+    /// The versions of components that were in force.
+    #[must_use]
+    pub fn kept_components_dir(&self) -> PathBuf {
+        self.state_dir().join("components")
+    }
+
     /// Activity files; they may be anywhere else, too.
     #[must_use]
     pub fn activities_dir(&self) -> PathBuf {

@@ -24,6 +24,7 @@ mod security;
 mod site;
 mod source;
 mod time_span;
+mod trust;
 
 pub use activity::{ActivityFile, Direction, Places, RecipeKind, binding, load_task, role_binding};
 pub use base_image::{BaseImageFile, BootstrapTable, LanguageTable, LanguagesTable, MirrorsTable};
@@ -40,3 +41,4 @@ pub(crate) use secret::{check_reference, is_secret_name};
 pub use security::SecurityTable;
 pub use site::{ProjectTable, RunTimes, RunsTable, Site, SiteExchange, SiteExchangeTable, SiteFile};
 pub use time_span::TimeSpan;
+pub use trust::TrustTable;

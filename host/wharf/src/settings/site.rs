@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use wharf_components::Trust;
 use wharf_model::{Activity, Fault};
 
 use super::configuration::check_advertise;
 use super::name::{is_name, not_a_name};
 use super::source::Source;
 use super::time_span::TimeSpan;
+use super::trust::{self, TrustTable};
 
 /// The shape of `wharf.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -27,6 +29,8 @@ pub struct SiteFile {
     pub exchange: SiteExchangeTable,
     /// How long the host waits for what.
     pub runs: RunsTable,
+    /// Whose components are loaded.
+    pub trust: TrustTable,
 }
 
 /// What differs for one project.
@@ -73,6 +77,11 @@ pub struct Site {
     pub exchange: SiteExchange,
     /// How long the host waits for what.
     pub runs: RunTimes,
+    /// Whose components are loaded; what ships with the host isn't in it yet.
+    #[serde(skip)]
+    pub trust: Trust,
+    /// Whether what ships with the host is trusted.
+    pub trust_shipped: bool,
 }
 
 /// How containers reach this host.
@@ -107,6 +116,8 @@ impl Default for Site {
                 start_timeout: Duration::from_secs(60),
                 silence_timeout: Duration::from_secs(15 * 60),
             },
+            trust: Trust::default(),
+            trust_shipped: true,
         }
     }
 }
@@ -159,7 +170,11 @@ pub(super) fn resolve(source: &Source<'_>, file: SiteFile) -> Result<Site, Fault
     if let Some(advertise) = &file.exchange.advertise {
         check_advertise(source, advertise)?;
     }
+    let trust_shipped = file.trust.shipped.unwrap_or(standard.trust_shipped);
+    let trust = trust::resolve(source, &file.trust)?;
     Ok(Site {
+        trust,
+        trust_shipped,
         default_configuration: file.default_configuration,
         required_policies: file.required_policies,
         projects: file.projects,

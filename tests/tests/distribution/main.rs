@@ -1,0 +1,18 @@
+//! Components come into a home: from files, web servers and registries; trusted or not, held back, granted and taken back.
+//!
+//! These need the command itself, Debian's `docker-registry` and `minisign`, and no Docker daemon.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+#[cfg(test)]
+mod house;
+#[cfg(test)]
+mod server;
+#[cfg(test)]
+mod sources;
+#[cfg(test)]
+mod trust;
+#[cfg(test)]
+mod versions;
+#[cfg(test)]
+mod wkg;
