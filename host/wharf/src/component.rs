@@ -44,5 +44,18 @@ pub(crate) fn summary(info: &ComponentInfo) -> ComponentSummary {
         order: info.order.into(),
         grants,
         size: std::fs::metadata(&info.file).map_or(0, |metadata| metadata.len()),
+        component: (info.source != info.file)
+            .then(|| info.file.file_name().unwrap_or_default().to_string_lossy().into_owned()),
+        mode: info.application.mode,
+        mode_for: info
+            .application
+            .mode_for
+            .iter()
+            .map(|exception| format!("{} for {}", exception.mode.as_str(), exception.conditions().in_words()))
+            .collect(),
+        when: Some(info.application.when.in_words()).filter(|words| !words.is_empty()),
+        settings_for: info.settings_for.clone(),
+        group: info.group.clone(),
+        member_of: info.member_of.clone(),
     }
 }

@@ -16,7 +16,7 @@ use futures_util::stream::BoxStream;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
-use wharf_components::{ComponentSet, EngineOptions};
+use wharf_components::{ComponentSet, EngineOptions, LiveSet};
 use wharf_exchange::{Access, DatasetStore, Exchange, FileStore, StoreError as DataError, TlsIdentity};
 use wharf_images::{FileLogins, Logins};
 use wharf_model::configuration::{Engine, ExchangeMode};
@@ -70,7 +70,7 @@ pub(crate) struct Inner {
     home: Home,
     id: String,
     store: Arc<Store>,
-    set: Mutex<Arc<ComponentSet>>,
+    set: LiveSet,
     exchange: Exchange,
     datasets: Arc<dyn DatasetStore>,
     secrets: Arc<dyn SecretStore>,
@@ -114,7 +114,7 @@ impl Host {
         let inner = Arc::new(Inner {
             id,
             store,
-            set: Mutex::new(Arc::new(set)),
+            set: LiveSet::new(set),
             exchange,
             datasets: Arc::new(datasets),
             secrets,
@@ -242,14 +242,7 @@ impl Inner {
 
     /// The components as they are on disk now.
     pub(crate) async fn set(&self) -> Arc<ComponentSet> {
-        let current = Arc::clone(&self.set.lock().unwrap_or_else(PoisonError::into_inner));
-        // Nothing changed, most often: a few stats. Else it compiles, which is slow.
-        let fresh = tokio::task::spawn_blocking(move || current.reload()).await;
-        let mut set = self.set.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Ok(Some(fresh)) = fresh {
-            *set = Arc::new(fresh);
-        }
-        Arc::clone(&set)
+        self.set.current().await
     }
 
     /// `HOST:PORT` of the exchange, as containers of this plan reach it; or the name of the attempt under which the host finds
@@ -447,6 +440,9 @@ fn recordable(activity: &Activity) -> Cow<'_, Activity> {
 /// Why a component that is there isn't loaded, as the end of a sentence.
 pub(crate) fn why_not_loaded(set: &ComponentSet, name: &str) -> String {
     if let Some(other) = set.components().iter().find(|component| component.name == name) {
+        if let [group, ..] = other.member_of.as_slice() {
+            return format!(" (it only answers as a member of the group {group})");
+        }
         return format!(" ({name} is a component of another world: {})", other.world);
     }
     set.failures()
