@@ -63,6 +63,22 @@ pub(crate) fn lines(explanation: &Explanation, channel: Channel, whole: bool) ->
     page.lines
 }
 
+fn is_well(judgement: &Judgement) -> bool {
+    !matches!(judgement, Judgement::Reject { .. } | Judgement::Error { ignored: false, .. })
+}
+
+fn mark_of(channel: Channel, decision: &Decision) -> String {
+    mark(channel, is_well(&decision.judgement))
+}
+
+/// A component and its version; a group and its logic.
+fn who(decision: &Decision) -> String {
+    match &decision.votes {
+        None => format!("{} {}", decision.component, decision.version),
+        Some(votes) => format!("{} ({} of {})", decision.component, votes.logic.as_str(), votes.members.len()),
+    }
+}
+
 struct Page {
     lines: Vec<String>,
     channel: Channel,
@@ -82,10 +98,18 @@ impl Page {
     }
 
     fn decision(&mut self, decision: &Decision) {
-        let well = !matches!(decision.judgement, Judgement::Reject { .. } | Judgement::Error { ignored: false, .. });
+        // What wasn't enforced did no harm.
+        let well = is_well(&decision.judgement) || !decision.is_enforced();
         let time = self.channel.paint(Tone::Quiet, &format!("({} µs)", decision.micros));
         let mark = mark(self.channel, well);
-        self.line(&format!("{mark} {} {}: {}  {time}", decision.component, decision.version, verdict(decision)));
+        self.line(&format!("{mark} {}: {}  {time}", who(decision), verdict(decision)));
+        if let Some(votes) = &decision.votes {
+            for member in &votes.members {
+                let mark = mark_of(self.channel, member);
+                self.line(&format!("    {mark} {}: {}", who(member), verdict(member)));
+            }
+            return;
+        }
         match &decision.judgement {
             Judgement::Accept { changes, .. } => {
                 for receipt in changes {
@@ -197,7 +221,7 @@ impl Page {
 mod tests {
     use super::*;
     use wharf_model::decision::Receipt;
-    use wharf_model::{Cause, Change, Edit, Outcome, Reason};
+    use wharf_model::{Cause, Change, Edit, GroupVotes, Logic, Mode, Outcome, Reason};
 
     fn decision(step: &str, component: &str, judgement: Judgement) -> Decision {
         Decision {
@@ -206,9 +230,34 @@ mod tests {
             version: "0.1.0".to_owned(),
             digest: String::new(),
             settings_digest: String::new(),
+            mode: Mode::Enforce,
+            votes: None,
             micros: 9,
             judgement,
         }
+    }
+
+    #[test]
+    fn members_stand_under_their_group_and_audits_do_no_harm() {
+        let accept = || Judgement::Accept { changes: vec![], limits: vec![], warnings: vec![] };
+        let reject = || Judgement::Reject {
+            reasons: vec![Reason { rule: "r".to_owned(), message: "too much".to_owned(), field: None }],
+        };
+        let members = vec![decision("policy", "a", reject()), decision("policy", "b", accept())];
+        let votes = Some(GroupVotes { logic: Logic::Any, members });
+        let mut page = Page { lines: Vec::new(), channel: Channel::TERMINAL };
+        page.decision(&Decision { votes, ..decision("policy", "either", accept()) });
+        page.decision(&Decision { mode: Mode::Audit, ..decision("policy", "new", reject()) });
+        assert_eq!(
+            page.lines,
+            [
+                "  ✓ either (any of 2): accepted  (9 µs)",
+                "      ✗ a 0.1.0: rejected: too much",
+                "      ✓ b 0.1.0: accepted",
+                "  ✓ new 0.1.0: audit only, not enforced: rejected: too much  (9 µs)",
+                "      rule r",
+            ]
+        );
     }
 
     #[test]

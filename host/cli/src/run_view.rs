@@ -215,8 +215,13 @@ fn decision_note(decision: &Decision) -> String {
     format!("{}: {}", decision.component, verdict(decision))
 }
 
-/// What a component answered, in a few words.
+/// What a component answered, in a few words; for one that isn't enforced, what it would have done.
 pub(crate) fn verdict(decision: &Decision) -> String {
+    let answer = answer(decision);
+    if decision.is_enforced() { answer } else { format!("{} only, not enforced: {answer}", decision.mode.as_str()) }
+}
+
+fn answer(decision: &Decision) -> String {
     match &decision.judgement {
         Judgement::Accept { changes, warnings, .. } => {
             let mut text = match (decision.step.as_str(), changes.len()) {
@@ -236,7 +241,8 @@ pub(crate) fn verdict(decision: &Decision) -> String {
             format!("{word}: {}", reasons.join("; "))
         }
         Judgement::Error { message, ignored } => {
-            let rest = if *ignored { " (ignored, as its on_error says)" } else { "" };
+            let rest =
+                if *ignored && decision.is_enforced() { " (ignored, as its on_error says)" } else { "" };
             format!("failed: {}{rest}", for_terminal(message))
         }
     }
@@ -364,6 +370,7 @@ pub(crate) fn cause_word(cause: Cause) -> String {
 mod tests {
     use super::*;
     use wharf_model::BindingKind;
+    use wharf_model::Mode;
     use wharf_model::Reason;
     use wharf_model::protocol::Usage;
 
@@ -374,6 +381,8 @@ mod tests {
             version: "1.0.0".to_owned(),
             digest: String::new(),
             settings_digest: String::new(),
+            mode: Mode::Enforce,
+            votes: None,
             micros: 12,
             judgement,
         }
@@ -416,6 +425,8 @@ mod tests {
         let reason = Reason { rule: "r".to_owned(), message: "too much".to_owned(), field: None };
         let reject = Judgement::Reject { reasons: vec![reason] };
         assert_eq!(verdict(&decision("permission", reject.clone())), "refused: too much");
+        let audited = Decision { mode: Mode::Audit, ..decision("policy", reject.clone()) };
+        assert_eq!(verdict(&audited), "audit only, not enforced: rejected: too much");
         assert_eq!(verdict(&decision("policy", reject)), "rejected: too much");
         let error = Judgement::Error { message: "it trapped".to_owned(), ignored: true };
         assert_eq!(verdict(&decision("policy", error)), "failed: it trapped (ignored, as its on_error says)");

@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::{Instance, InstancePre};
 use wasmtime::{Store, UpdateDeadline};
-use wharf_model::{Decision, Judgement};
+use wharf_model::{Decision, GroupVotes, Judgement, Mode};
 
 use crate::call_error::{Bounds, CallError, TimeIsUp};
 use crate::engine::Engine;
@@ -27,6 +27,10 @@ pub struct Attribution {
     pub settings_digest: Arc<str>,
     /// How long the call took, in microseconds, waiting for its turn included.
     pub micros: u64,
+    /// What the answer means for the run that was asked about.
+    pub mode: Mode,
+    /// For a group: its members' answers.
+    pub votes: Option<GroupVotes>,
 }
 
 impl Attribution {
@@ -40,6 +44,8 @@ impl Attribution {
             digest: self.digest.to_string(),
             settings_digest: self.settings_digest.to_string(),
             micros: self.micros,
+            mode: self.mode,
+            votes: self.votes.clone(),
             judgement,
         }
     }

@@ -36,7 +36,7 @@ pub struct PinnedGrant {
 impl Gate {
     /// Why a file may be loaded. Nothing of it was compiled yet.
     pub(crate) fn admit(&self, source: &Source, digest: &str, bytes: &[u8]) -> Result<Voucher, Fault> {
-        self.trust.check(&source.wasm_file, digest, bytes, &source.evidence)
+        self.trust.check(source.wasm_file(), digest, bytes, &source.evidence)
     }
 
     /// The grants that hold for a file: those of its TOML, unless they are pinned to another, and those pinned to it elsewhere.
@@ -46,7 +46,7 @@ impl Gate {
         } else {
             file.grants.clone()
         };
-        self.pinned_to(&source.wasm_file, digest).map_or_else(|| own.clone(), |pinned| own.or(pinned))
+        self.pinned_to(source.wasm_file(), digest).map_or_else(|| own.clone(), |pinned| own.or(pinned))
     }
 
     fn pinned_to(&self, wasm: &Path, digest: &str) -> Option<&Grants> {
@@ -63,10 +63,10 @@ impl Gate {
         imports: &[String],
         file: &ComponentSettingsFile,
     ) -> Result<(), Fault> {
-        let Some(before) = self.keeper(&source.wasm_file).and_then(|keeper| keeper.record().in_force().cloned()) else {
+        let Some(before) = self.keeper(source.wasm_file()).and_then(|keeper| keeper.record().in_force().cloned()) else {
             return Ok(());
         };
-        let pinned = self.pinned_to(&source.wasm_file, digest);
+        let pinned = self.pinned_to(source.wasm_file(), digest);
         let in_toml = is_pinned_to(&file.grants, digest);
         let more: Vec<String> = needs_beyond(&before, imports)
             .into_iter()
@@ -76,7 +76,7 @@ impl Gate {
             return Ok(());
         }
         let words: Vec<String> = more.iter().map(|need| format!("{need} (it {})", need_words(need))).collect();
-        let name = source.wasm_file.file_stem().unwrap_or_default().to_string_lossy();
+        let name = source.wasm_file().file_stem().unwrap_or_default().to_string_lossy();
         let lines: Vec<String> = more.iter().map(|need| format!("`{}`", grant_line(need))).collect();
         let message = format!(
             "it is held back: it imports more than the version in force, {} (sha256:{}): {}",
@@ -84,7 +84,7 @@ impl Gate {
             before.digest.get(..12).unwrap_or(&before.digest),
             words.join(", ")
         );
-        Err(Fault::new("component-held-back", message).at(&source.wasm_file, None).hint(format!(
+        Err(Fault::new("component-held-back", message).at(source.wasm_file(), None).hint(format!(
             "if it may: `wharf component grant {name} {}`, or {} and `digest = \"sha256:{digest}\"` under [grants] in {name}.toml",
             more.join(" "),
             lines.join(", ")

@@ -37,7 +37,7 @@ pub struct Inspection {
 /// It isn't trusted, or isn't a component.
 pub fn inspect(engine: &Engine, file: &Path) -> Result<Inspection, Fault> {
     let source = Source::read(file);
-    let bytes = source.wasm.as_ref().map_err(Clone::clone)?;
+    let bytes = source.bytes()?;
     source::check_shape(file, bytes)?;
     let digest = source.print.wasm.clone().unwrap_or_default();
     let voucher = engine.gate().admit(&source, &digest, bytes)?;
@@ -61,7 +61,7 @@ pub fn inspect(engine: &Engine, file: &Path) -> Result<Inspection, Fault> {
 /// The file can't be read. The inner one: the signature doesn't count, and why.
 pub fn signature_of(file: &Path, trust: &Trust) -> Result<Option<Result<Voucher, NotSigned>>, Fault> {
     let source = Source::read(file);
-    let bytes = source.wasm.as_ref().map_err(Clone::clone)?;
+    let bytes = source.bytes()?;
     if source.evidence == Evidence::default() {
         return Ok(None);
     }

@@ -14,7 +14,7 @@ use crate::evidence::Evidence;
 use crate::load;
 use crate::loaded::{ComponentInfo, Loaded};
 use crate::needs::needs_of;
-use crate::source::Source;
+use crate::source::{Fingerprint, Source};
 
 /// How many versions of a component are kept.
 const VERSIONS: usize = 5;
@@ -166,10 +166,10 @@ fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Keeps the bytes of a component that passed all checks. That it can't is no error: it is in force all the same.
 pub(crate) fn save(engine: &Engine, source: &Source, digest: &str) {
-    let Some(keeper) = engine.gate().keeper(&source.wasm_file) else { return };
-    let Ok(bytes) = &source.wasm else { return };
+    let Some(keeper) = engine.gate().keeper(source.wasm_file()) else { return };
+    let Some(Ok(bytes)) = &source.wasm else { return };
     if let Err(error) = keeper.save(digest, bytes, &source.evidence) {
-        tracing::warn!(component = %source.wasm_file.display(), %error, "a version can't be kept for later");
+        tracing::warn!(component = %source.wasm_file().display(), %error, "a version can't be kept for later");
     }
 }
 
@@ -181,16 +181,18 @@ pub(crate) fn put_in_force(engine: &Engine, loaded: &Loaded) {
     }
 }
 
-/// The kept version of a component whose file can't be loaded: what was in force before this process began.
-pub(crate) fn in_force(engine: &Engine, wasm: &Path) -> Option<Arc<Loaded>> {
-    let keeper = engine.gate().keeper(wasm)?;
+/// The kept version of a component whose files can't be loaded: what was in force before this process began.
+pub(crate) fn in_force(engine: &Engine, file: &Path) -> Option<Arc<Loaded>> {
+    // Its settings are those of today; trust and grants are looked at as for every file.
+    let today = Source::read(file);
+    let keeper = engine.gate().keeper(today.files.wasm.as_deref()?)?;
     let digest = keeper.record().in_force?;
     let kept = Source::read(&keeper.file(&digest));
     if kept.print.wasm.as_deref() != Some(digest.as_str()) {
         return None;
     }
-    // Its settings are those of today; trust and grants are looked at as for every file.
-    let source = Source { wasm: kept.wasm, evidence: kept.evidence, print: kept.print, ..Source::read(wasm) };
+    let print = Fingerprint { toml: today.print.toml.clone(), ..kept.print };
+    let source = Source { wasm: kept.wasm, evidence: kept.evidence, print, ..today };
     match load::load(engine, source, None) {
         Ok(loaded) => Some(Arc::new(loaded)),
         Err(refusal) => {
@@ -230,6 +232,6 @@ mod tests {
         let newer = Evidence { minisig: Some("two".to_owned()), cosign: Some("three".to_owned()) };
         keeper.save("ab", b"bytes", &newer).unwrap();
         let kept = Source::read(&keeper.file("ab"));
-        assert_eq!((kept.wasm.unwrap().as_slice(), kept.evidence), (&b"bytes"[..], newer));
+        assert_eq!((kept.wasm.unwrap().unwrap().as_slice(), kept.evidence), (&b"bytes"[..], newer));
     }
 }

@@ -1,7 +1,8 @@
 //! Loads, checks, limits and calls WebAssembly components.
 //!
 //! An [`Engine`] compiles and runs; a [`ComponentSet`] is what was found in the folders of a home, checked and ready. Hosts
-//! hold an `Arc<ComponentSet>`, call [`ComponentSet::reload`] before a run and swap the whole set when there is a new one.
+//! hold a [`LiveSet`] and ask it for the [`current`](LiveSet::current) set before a run, which ends with the set that it began
+//! with.
 //!
 //! Each call gets a fresh instance, so nothing leaks from one decision into another, and is bounded in time, in memory and
 //! in what it may hand back. Whatever a component does (trap, loop, hog, lie), the caller gets a [`CallError`] in plain words.
@@ -15,6 +16,7 @@
 
 mod adapter;
 mod answer;
+mod application;
 mod bindings;
 mod cache;
 mod call;
@@ -24,10 +26,12 @@ mod engine;
 mod evidence;
 mod folder;
 mod gate;
+mod group;
 mod image_recipe;
 mod imports;
 mod inspect;
 mod keep;
+mod live_set;
 mod load;
 mod loaded;
 mod needs;
@@ -36,6 +40,7 @@ mod policy;
 mod request;
 mod set;
 mod settings_file;
+mod snapshot;
 mod source;
 mod state;
 mod ticker;
@@ -45,6 +50,7 @@ mod view;
 mod world;
 
 pub use adapter::Adapter;
+pub use application::{Application, Conditions, GroupTable, ModeFor, Subject};
 pub use call::{Attribution, Call};
 pub use call_error::CallError;
 pub use engine::{ComponentsError, Engine, EngineOptions};
@@ -53,12 +59,13 @@ pub use gate::{Gate, PinnedGrant, component_path};
 pub use image_recipe::ImageRecipeMaker;
 pub use inspect::{Inspection, inspect, signature_of};
 pub use keep::{Keeper, KeptRecord, KeptVersion};
+pub use live_set::LiveSet;
 pub use loaded::{ComponentInfo, Offer};
 pub use needs::{need_words, needs_of, plain_words};
 pub use permission::Permission;
 pub use policy::{Policy, PolicyAnswer, PolicyRole};
 pub use request::Request;
-pub use set::{ComponentSet, LoadFailure};
+pub use set::{ComponentSet, HeldBack, LoadFailure};
 pub use settings_file::{CallLimits, ComponentSettingsFile, Grants, OnError};
 pub use tree::{Tree, TreeError, TreeFile};
 pub use trust::{CosignKey, MinisignKey, NotSigned, Trust, TrustMode, Voucher, WASM_LAYER};

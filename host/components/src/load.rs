@@ -1,5 +1,6 @@
 //! The checks between a file and a component that may be called.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -8,7 +9,7 @@ use std::thread;
 
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre};
-use wharf_model::{Fault, document};
+use wharf_model::{Fault, Mode, document};
 
 use crate::answer;
 use crate::bindings::{
@@ -21,7 +22,7 @@ use crate::folder::GrantedFolder;
 use crate::gate;
 use crate::imports;
 use crate::keep;
-use crate::loaded::{ComponentInfo, Kind, Loaded, Names, Offer};
+use crate::loaded::{ComponentInfo, Kind, Loaded, Names, Offer, OwnSettings};
 use crate::needs;
 use crate::policy::PolicyRole;
 use crate::settings_file::{self, ComponentSettingsFile};
@@ -56,7 +57,7 @@ impl From<Fault> for Refusal {
 ///
 /// `compiled` is what the same bytes were compiled to before.
 pub(crate) fn load(engine: &Engine, source: Source, compiled: Option<Component>) -> Result<Loaded, Refusal> {
-    let file = source.wasm_file.clone();
+    let file = source.wasm_file().to_owned();
     let overdue = Arc::clone(engine.overdue());
     if overdue.load(Ordering::SeqCst) >= MAX_OVERDUE {
         return Err(Fault::new("component-compile-timeout", "other components are still being compiled, far too long")
@@ -99,16 +100,14 @@ pub(crate) fn load(engine: &Engine, source: Source, compiled: Option<Component>)
 }
 
 fn check(engine: &Engine, source: &Source, compiled: Option<Component>) -> Result<Loaded, Refusal> {
-    let file = source.wasm_file.as_path();
-    let bytes = source.wasm.as_ref().map_err(Clone::clone)?;
+    let file = source.wasm_file();
+    let bytes = source.bytes()?;
     source::check_shape(file, bytes)?;
-    let toml = source.toml.as_ref().map_err(Clone::clone)?.as_deref();
     let digest = source.print.wasm.clone().unwrap_or_default();
     let voucher = engine.gate().admit(source, &digest, bytes)?;
-    let mut settings_file = match toml {
-        Some(text) => ComponentSettingsFile::read(&source.toml_file, text)?,
-        None => ComponentSettingsFile::default(),
-    };
+    let place = Place { source, toml: source.toml_text()? };
+    let mut settings_file = ComponentSettingsFile::read(&source.files.toml, place.toml)?;
+    check_kind_of_file(&place, &settings_file)?;
     let compiled = match compiled {
         Some(compiled) => compiled,
         None => compile(engine, file, bytes, &digest)?,
@@ -118,10 +117,21 @@ fn check(engine: &Engine, source: &Source, compiled: Option<Component>) -> Resul
     let known = |fault| Refusal { fault, world: Some(world) };
     engine.gate().hold_back(source, &digest, &imports, &settings_file).map_err(known)?;
     settings_file.grants = engine.gate().grants(source, &digest, &settings_file);
-    let place = Place { source, toml: toml.unwrap_or_default() };
     let loaded = finish(engine, &place, &settings_file, compiled, world, digest, voucher).map_err(known)?;
     keep::save(engine, source, &loaded.info.digest);
     Ok(loaded)
+}
+
+/// What is in the TOML file must be about the component beside it.
+fn check_kind_of_file(place: &Place<'_>, file: &ComponentSettingsFile) -> Result<(), Fault> {
+    let beside = place.source.file.file_name().unwrap_or_default();
+    if place.source.file != place.source.wasm_file() {
+        return Ok(());
+    }
+    let other = file.component.as_ref().filter(|name| beside != name.as_str());
+    let Some(key) = other.map(|_| "component").or(file.group.as_ref().map(|_| "group")) else { return Ok(()) };
+    let message = format!("`{key}` stands in the file of a component: {} is beside it", beside.display());
+    Err(place.toml(settings_file::CODE, message, &[key]).hint("give one of the two files another name"))
 }
 
 /// The files, for errors that point into them.
@@ -132,15 +142,15 @@ struct Place<'a> {
 
 impl Place<'_> {
     fn wasm(&self, code: &str, message: impl Into<String>) -> Fault {
-        Fault::new(code, message).at(&self.source.wasm_file, None)
+        Fault::new(code, message).at(self.source.wasm_file(), None)
     }
 
     fn toml(&self, code: &str, message: impl Into<String>, key: &[&str]) -> Fault {
-        Fault::new(code, message).at(&self.source.toml_file, document::line_of(self.toml, key))
+        Fault::new(code, message).at(&self.source.files.toml, document::line_of(self.toml, key))
     }
 
     fn toml_name(&self) -> String {
-        self.source.toml_file.file_name().unwrap_or_default().to_string_lossy().into_owned()
+        self.source.files.toml.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 }
 
@@ -157,6 +167,19 @@ fn finish(
         let message = format!("`on_error` is for policies; {world} components always fail closed");
         return Err(place.toml(settings_file::CODE, message, &["on_error"]));
     }
+    if !matches!(world, World::Permission | World::Policy) {
+        for (key, is_there) in [
+            ("mode", file.mode != Mode::Enforce),
+            ("mode_for", !file.mode_for.is_empty()),
+            ("when", !file.when.is_empty()),
+            ("settings_for", !file.settings_for.is_empty()),
+        ] {
+            if is_there {
+                let message = format!("`{key}` is for permission components and policies; this is {world}");
+                return Err(place.toml(settings_file::CODE, message, &[key]));
+            }
+        }
+    }
     let imports = check_imports(engine, place, file, &compiled, world)?;
     let folder = match &file.grants.folder {
         Some(folder) if world.takes_grants() => Some(open_folder(place, folder)?),
@@ -170,20 +193,25 @@ fn finish(
     let instance = linker.instantiate_pre(&compiled).map_err(wrong_types)?;
     let metadata = metadata::GuestIndices::new(&instance).map_err(wrong_types)?;
     let kind = kind(world, &instance).map_err(wrong_types)?;
-    let name = place.source.wasm_file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let name = place.source.name();
     let settings: Arc<str> = file.settings_json().into();
+    let own_settings = |json: String| OwnSettings { digest: source::digest(json.as_bytes()).into(), json: json.into() };
+    let settings_for: BTreeMap<String, OwnSettings> =
+        file.settings_for_json().into_iter().map(|(name, json)| (name, own_settings(json))).collect();
     let ask = Ask {
         engine,
         instance: &instance,
         name: name.as_str().into(),
         settings: Arc::clone(&settings),
+        settings_for: &settings_for,
         folder: folder.clone(),
         file,
     };
     let said = ask.introduce(&metadata, kind).map_err(|(failure, call)| failure.fault(place, &call))?;
     let info = ComponentInfo {
         name,
-        file: place.source.wasm_file.clone(),
+        file: place.source.wasm_file().to_owned(),
+        source: place.source.file.clone(),
         world,
         title: said.title,
         version: said.version,
@@ -191,7 +219,11 @@ fn finish(
         settings_schema: said.settings_schema,
         digest,
         settings_digest: source::digest(settings.as_bytes()),
+        settings_for: settings_for.keys().cloned().collect(),
         order: file.order,
+        application: file.application(),
+        group: None,
+        member_of: Vec::new(),
         role: said.role,
         offers: said.offers,
         on_error: file.on_error.unwrap_or_default(),
@@ -201,7 +233,7 @@ fn finish(
         voucher,
     };
     let names = Names::of(&info);
-    Ok(Loaded { engine: engine.clone(), info, compiled, instance, kind: said.kind, settings, folder, names })
+    Ok(Loaded { engine: engine.clone(), info, compiled, instance, kind: said.kind, settings, settings_for, folder, names })
 }
 
 pub(crate) fn compile(engine: &Engine, file: &Path, bytes: &[u8], digest: &str) -> Result<Component, Fault> {
@@ -349,6 +381,8 @@ enum Question {
     Role,
     Offers,
     ValidateSettings,
+    /// The settings under one configuration, by their place among those.
+    SettingsFor(usize),
 }
 
 impl Question {
@@ -368,6 +402,18 @@ impl Question {
                     .toml("component-settings-invalid", message, &["settings"])
                     .hint("`wharf component list` says which settings it takes");
             }
+            Self::SettingsFor(at) => {
+                let message = match error {
+                    CallError::Refused { message } => message.clone(),
+                    error => format!("asked to check them, it {error}"),
+                };
+                let file = ComponentSettingsFile::read(&place.source.files.toml, place.toml).unwrap_or_default();
+                let name = file.settings_for.keys().nth(at).map(String::as_str).unwrap_or_default();
+                let message = format!("its settings under {name}, [settings] included, aren't valid: {message}");
+                return place
+                    .toml("component-settings-invalid", message, &["settings_for", name])
+                    .hint("`wharf component list` says which settings it takes");
+            }
         };
         place.wasm("component-invalid", format!("{what} {error}"))
     }
@@ -379,6 +425,7 @@ struct Ask<'a> {
     instance: &'a InstancePre<State>,
     name: Arc<str>,
     settings: Arc<str>,
+    settings_for: &'a BTreeMap<String, OwnSettings>,
     folder: Option<GrantedFolder>,
     file: &'a ComponentSettingsFile,
 }
@@ -411,15 +458,7 @@ impl Ask<'_> {
         let (mut role, mut offers) = (None, Vec::new());
         match &mut kind {
             Kind::Policy(indices, slot) => {
-                let mut session = self.session().await?;
-                let said = match indices.load(&mut session.store, &session.instance) {
-                    Ok(guest) => within(session.deadline(), guest.call_role(&mut session.store)).await,
-                    Err(error) => Err(error),
-                };
-                *slot = match session.finish(said).map_err(|error| (Question::Role, error))? {
-                    policy::PolicyRole::Mutating => PolicyRole::Mutating,
-                    policy::PolicyRole::Validating => PolicyRole::Validating,
-                };
+                *slot = self.role(indices, &self.settings).await.map_err(|error| (Question::Role, error))?;
                 role = Some(*slot);
             }
             Kind::RecipeAdapter(indices) => {
@@ -432,32 +471,70 @@ impl Ask<'_> {
             }
             Kind::Permission(_) | Kind::ImageRecipe(_) => {}
         }
-        let mut session = self.session().await?;
-        let valid = match metadata.load(&mut session.store, &session.instance) {
-            Ok(guest) => {
-                within(session.deadline(), guest.call_validate_settings(&mut session.store, &self.settings)).await
+        // A component that is only there for others to name, or switched off, needs no settings yet.
+        if !self.file.application().is_never_asked() {
+            self.validate(metadata, &self.settings, Question::ValidateSettings).await?;
+        }
+        for (at, own) in self.settings_for.values().enumerate() {
+            self.validate(metadata, &own.json, Question::SettingsFor(at)).await?;
+            if let Kind::Policy(indices, role) = &kind {
+                let question = Question::SettingsFor(at);
+                let own_role = self.role(indices, &own.json).await.map_err(|error| (question, error))?;
+                if own_role != *role {
+                    let message = "with them it takes another part: one set of settings changes plans, the other judges";
+                    return Err((question, CallError::Refused { message: message.to_owned() }));
+                }
             }
-            Err(error) => Err(error),
-        };
-        let failed = |error| (Question::ValidateSettings, error);
-        if let Err(message) = session.finish(valid).map_err(failed)? {
-            return Err(failed(CallError::Refused { message: cut(message.trim()) }));
         }
         let metadata::Info { name: title, version, description, settings_schema } = info;
         let settings_schema = Some(settings_schema).filter(|schema| !schema.trim().is_empty());
         Ok(Said { title, version, description, settings_schema, kind, role, offers })
     }
 
+    async fn role(&self, indices: &policy::GuestIndices, settings: &Arc<str>) -> Result<PolicyRole, CallError> {
+        let mut session = self.session_with(settings).await?;
+        let said = match indices.load(&mut session.store, &session.instance) {
+            Ok(guest) => within(session.deadline(), guest.call_role(&mut session.store)).await,
+            Err(error) => Err(error),
+        };
+        Ok(match session.finish(said)? {
+            policy::PolicyRole::Mutating => PolicyRole::Mutating,
+            policy::PolicyRole::Validating => PolicyRole::Validating,
+        })
+    }
+
+    async fn validate(
+        &self,
+        metadata: &metadata::GuestIndices,
+        settings: &Arc<str>,
+        question: Question,
+    ) -> Result<(), (Question, CallError)> {
+        let failed = |error| (question, error);
+        let mut session = self.session_with(settings).await.map_err(failed)?;
+        let valid = match metadata.load(&mut session.store, &session.instance) {
+            Ok(guest) => within(session.deadline(), guest.call_validate_settings(&mut session.store, settings)).await,
+            Err(error) => Err(error),
+        };
+        session
+            .finish(valid)
+            .map_err(failed)?
+            .map_err(|message| failed(CallError::Refused { message: cut(message.trim()) }))
+    }
+
     async fn session(&self) -> Result<Session, (Question, CallError)> {
+        self.session_with(&self.settings).await.map_err(|error| (Question::Start, error))
+    }
+
+    async fn session_with(&self, settings: &Arc<str>) -> Result<Session, CallError> {
         let limits = self.file.limits;
         let state = State::new(
             Arc::clone(&self.name),
-            Arc::clone(&self.settings),
+            Arc::clone(settings),
             self.folder.clone(),
             (limits.memory_mb as usize) << 20,
         );
         let callee = Callee { engine: self.engine, instance: self.instance, bounds: limits.bounds() };
-        Session::begin(callee, state).await.map_err(|error| (Question::Start, error))
+        Session::begin(callee, state).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! A component that passed its checks.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,7 +8,9 @@ use std::time::Instant;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wasmtime::component::{Component, InstancePre};
+use wharf_model::Mode;
 
+use crate::application::{Application, GroupTable};
 use crate::bindings::{image_recipe_generation, permission_check, policy_evaluation, recipe_adaptation};
 use crate::call::{Attribution, Callee, Session};
 use crate::call_error::CallError;
@@ -35,8 +38,10 @@ pub struct Offer {
 pub struct ComponentInfo {
     /// The name by which all files call it: its file's.
     pub name: String,
-    /// Its file.
+    /// Its file; a group's TOML file.
     pub file: PathBuf,
+    /// The file that it is listed by: the same, or the TOML file that names it as its `component`.
+    pub source: PathBuf,
     /// What kind it is.
     pub world: World,
     /// What it calls itself.
@@ -51,8 +56,16 @@ pub struct ComponentInfo {
     pub digest: String,
     /// SHA-256 of its settings.
     pub settings_digest: String,
+    /// The configurations under which it has other settings.
+    pub settings_for: Vec<String>,
     /// When it is called among its kind.
     pub order: i32,
+    /// About which runs it is asked, and what its answer means for them.
+    pub application: Application,
+    /// For a group: its members and their logic.
+    pub group: Option<GroupTable>,
+    /// The groups of policies that it answers in. Such a policy isn't asked on its own.
+    pub member_of: Vec<String>,
     /// For policies: whether it changes plans or judges them.
     pub role: Option<PolicyRole>,
     /// For adapters: what it can prepare.
@@ -77,8 +90,15 @@ pub(crate) struct Loaded {
     pub(crate) instance: InstancePre<State>,
     pub(crate) kind: Kind,
     pub(crate) settings: Arc<str>,
+    pub(crate) settings_for: BTreeMap<String, OwnSettings>,
     pub(crate) folder: Option<GrantedFolder>,
     pub(crate) names: Names,
+}
+
+/// The settings under one configuration.
+pub(crate) struct OwnSettings {
+    pub(crate) json: Arc<str>,
+    pub(crate) digest: Arc<str>,
 }
 
 /// What every call's attribution shares.
@@ -107,15 +127,37 @@ impl Names {
             settings_digest: info.settings_digest.as_str().into(),
         }
     }
+
+    /// Who answered a call that began then.
+    pub(crate) fn attribution(&self, started: Instant) -> Attribution {
+        Attribution {
+            component: Arc::clone(&self.component),
+            version: Arc::clone(&self.version),
+            digest: Arc::clone(&self.digest),
+            settings_digest: Arc::clone(&self.settings_digest),
+            micros: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            mode: Mode::Enforce,
+            votes: None,
+        }
+    }
 }
 
 impl Loaded {
     /// A fresh instance within the component's limits.
     pub(crate) async fn session(&self) -> Result<Session, CallError> {
+        self.session_with(&self.settings).await
+    }
+
+    /// The same, with the settings that it has under a configuration.
+    pub(crate) async fn session_under(&self, configuration: &str) -> Result<Session, CallError> {
+        self.session_with(self.settings_for.get(configuration).map_or(&self.settings, |own| &own.json)).await
+    }
+
+    async fn session_with(&self, settings: &Arc<str>) -> Result<Session, CallError> {
         let limits = self.info.limits;
         let state = State::new(
             Arc::clone(&self.names.component),
-            Arc::clone(&self.settings),
+            Arc::clone(settings),
             self.folder.clone(),
             (limits.memory_mb as usize) << 20,
         );
@@ -125,12 +167,15 @@ impl Loaded {
 
     /// Who answered a call that began then.
     pub(crate) fn attribution(&self, started: Instant) -> Attribution {
-        Attribution {
-            component: Arc::clone(&self.names.component),
-            version: Arc::clone(&self.names.version),
-            digest: Arc::clone(&self.names.digest),
-            settings_digest: Arc::clone(&self.names.settings_digest),
-            micros: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        self.names.attribution(started)
+    }
+
+    /// The same, with the settings that it has under a configuration.
+    pub(crate) fn attribution_under(&self, configuration: &str, started: Instant) -> Attribution {
+        let mut attribution = self.names.attribution(started);
+        if let Some(own) = self.settings_for.get(configuration) {
+            attribution.settings_digest = Arc::clone(&own.digest);
         }
+        attribution
     }
 }

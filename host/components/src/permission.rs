@@ -1,48 +1,75 @@
 //! Components that answer permission checks.
 
-use std::sync::Arc;
 use std::time::Instant;
 
-use wharf_model::{Decision, Judgement, UsageEntry};
+use wharf_model::{Decision, GroupVotes, Judgement, Mode, UsageEntry};
 
 use crate::answer;
+use crate::application::Subject;
 use crate::bindings::permission_check::{GuestIndices, Verdict};
 use crate::call::within;
 use crate::call_error::CallError;
-use crate::loaded::Loaded;
+use crate::group::{self, Body, Single};
 use crate::request::Request;
 use crate::view;
 
-/// A loaded permission component.
+/// A loaded permission component, or a group of them.
 #[derive(Clone)]
 pub struct Permission {
-    pub(crate) loaded: Arc<Loaded>,
-    pub(crate) indices: GuestIndices,
+    pub(crate) body: Body<GuestIndices>,
 }
 
 impl Permission {
     /// The name that configurations call it by.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.loaded.info.name
+        self.body.name()
+    }
+
+    /// What its answer means for a run. One that says [`Mode::Off`] needn't be asked.
+    #[must_use]
+    pub fn mode_of(&self, run: &Subject<'_>) -> Mode {
+        self.body.mode_of(run)
     }
 
     /// May this user use this execution configuration for this?
     ///
-    /// Anything but [`Judgement::Accept`] is a no. A failure of the component is never ignored.
+    /// Anything but [`Judgement::Accept`] is a no. A failure of the component is never ignored. Whether the answer counts is in
+    /// the decision's mode.
     pub async fn check(&self, request: &Request<'_>, usage: &[UsageEntry]) -> Decision {
+        let mode = self.mode_of(&Subject::of_request(request));
+        let decision = match &self.body {
+            Body::Single(single) => single.check(request, usage).await,
+            Body::Group(group) => {
+                let started = Instant::now();
+                let mut votes = GroupVotes { logic: group.file.table.logic, members: Vec::new() };
+                for member in &group.members {
+                    votes.members.push(member.check(request, usage).await);
+                }
+                let judgement = group::judgement(&votes);
+                let mut by = group.file.names.attribution(started);
+                by.votes = Some(votes);
+                by.decision("permission", judgement)
+            }
+        };
+        Decision { mode, ..decision }
+    }
+}
+
+impl Single<GuestIndices> {
+    async fn check(&self, request: &Request<'_>, usage: &[UsageEntry]) -> Decision {
         let started = Instant::now();
         let judgement = match self.answer(request, usage).await {
             Ok(judgement) => judgement,
             Err(error) => Judgement::Error { message: error.to_string(), ignored: false },
         };
-        self.loaded.attribution(started).decision("permission", judgement)
+        self.loaded.attribution_under(&request.configuration.name, started).decision("permission", judgement)
     }
 
     async fn answer(&self, request: &Request<'_>, usage: &[UsageEntry]) -> Result<Judgement, CallError> {
+        let mut session = self.loaded.session_under(&request.configuration.name).await?;
         let request = view::request(request);
         let usage = view::usage(usage);
-        let mut session = self.loaded.session().await?;
         let guest = self.indices.load(&mut session.store, &session.instance);
         let verdict = match guest {
             Ok(guest) => within(session.deadline(), guest.call_check(&mut session.store, &request, &usage)).await,

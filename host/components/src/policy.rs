@@ -1,17 +1,17 @@
 //! Components that judge or change plans.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use wharf_model::{Change, Limit, Plan, Reason, UsageEntry};
+use wharf_model::{Change, GroupVotes, Judgement, Limit, Mode, Plan, Reason, UsageEntry};
 
 use crate::answer;
+use crate::application::Subject;
 use crate::bindings::policy_evaluation::{Decision, GuestIndices};
 use crate::call::{Call, within};
 use crate::call_error::CallError;
-use crate::loaded::Loaded;
+use crate::group::{self, Body, Group, Single};
 use crate::settings_file::OnError;
 use crate::view;
 
@@ -44,11 +44,10 @@ pub enum PolicyAnswer {
     },
 }
 
-/// A loaded policy.
+/// A loaded policy, or a group of policies that judge.
 #[derive(Clone)]
 pub struct Policy {
-    pub(crate) loaded: Arc<Loaded>,
-    pub(crate) indices: GuestIndices,
+    pub(crate) body: Body<GuestIndices>,
     pub(crate) role: PolicyRole,
 }
 
@@ -56,7 +55,7 @@ impl Policy {
     /// The name by which `wharf.toml` requires it.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.loaded.info.name
+        self.body.name()
     }
 
     /// Whether it changes plans or judges them.
@@ -65,28 +64,92 @@ impl Policy {
         self.role
     }
 
-    /// What an error of it means for the run.
+    /// What an error of it means for the run. A group's member that fails is the group's own affair.
     #[must_use]
     pub fn on_error(&self) -> OnError {
-        self.loaded.info.on_error
+        match &self.body {
+            Body::Single(single) => single.loaded.info.on_error,
+            Body::Group(_) => OnError::Deny,
+        }
+    }
+
+    /// What its answer means for a run. One that says [`Mode::Off`] needn't be asked.
+    #[must_use]
+    pub fn mode_of(&self, run: &Subject<'_>) -> Mode {
+        self.body.mode_of(run)
+    }
+
+    /// Whether its answer counts for every run that it is about: what a required policy must.
+    #[must_use]
+    pub fn always_enforces(&self) -> bool {
+        self.body.always_enforces()
     }
 
     /// Asks it about a plan. Give `engine_object` to validating policies: the exact object that would be created, as JSON.
+    ///
+    /// Whether the answer counts is in the attribution's mode.
     pub async fn evaluate(&self, plan: &Plan, engine_object: Option<&str>, usage: &[UsageEntry]) -> Call<PolicyAnswer> {
+        let mode = self.mode_of(&Subject::of_plan(plan));
+        let mut call = match &self.body {
+            Body::Single(single) => single.evaluate(self.role, plan, engine_object, usage).await,
+            Body::Group(group) => group.evaluate(plan, engine_object, usage).await,
+        };
+        call.by.mode = mode;
+        call
+    }
+}
+
+impl Group<GuestIndices> {
+    async fn evaluate(&self, plan: &Plan, engine_object: Option<&str>, usage: &[UsageEntry]) -> Call<PolicyAnswer> {
         let started = Instant::now();
-        let answer = self.answer(plan, engine_object, usage).await;
-        Call { by: self.loaded.attribution(started), answer }
+        let mut votes = GroupVotes { logic: self.file.table.logic, members: Vec::new() };
+        for member in &self.members {
+            let call = member.evaluate(PolicyRole::Validating, plan, engine_object, usage).await;
+            let judgement = match call.answer {
+                Ok(PolicyAnswer::Accept { limits, warnings, .. }) => {
+                    Judgement::Accept { changes: Vec::new(), limits, warnings }
+                }
+                Ok(PolicyAnswer::Reject { reasons }) => Judgement::Reject { reasons },
+                Err(error) => Judgement::Error { message: error.to_string(), ignored: false },
+            };
+            votes.members.push(call.by.decision("policy", judgement));
+        }
+        let answer = match group::judgement(&votes) {
+            Judgement::Accept { limits, warnings, .. } => {
+                Ok(PolicyAnswer::Accept { changes: Vec::new(), limits, warnings })
+            }
+            Judgement::Reject { reasons } => Ok(PolicyAnswer::Reject { reasons }),
+            Judgement::Error { message, .. } => Err(CallError::Refused { message }),
+        };
+        let mut by = self.file.names.attribution(started);
+        by.votes = Some(votes);
+        Call { by, answer }
+    }
+}
+
+impl Single<GuestIndices> {
+    async fn evaluate(
+        &self,
+        role: PolicyRole,
+        plan: &Plan,
+        engine_object: Option<&str>,
+        usage: &[UsageEntry],
+    ) -> Call<PolicyAnswer> {
+        let started = Instant::now();
+        let answer = self.answer(role, plan, engine_object, usage).await;
+        Call { by: self.loaded.attribution_under(&plan.configuration.name, started), answer }
     }
 
     async fn answer(
         &self,
+        role: PolicyRole,
         plan: &Plan,
         engine_object: Option<&str>,
         usage: &[UsageEntry],
     ) -> Result<PolicyAnswer, CallError> {
+        let mut session = self.loaded.session_under(&plan.configuration.name).await?;
         let plan = view::plan(plan, engine_object);
         let usage = view::usage(usage);
-        let mut session = self.loaded.session().await?;
         let guest = self.indices.load(&mut session.store, &session.instance);
         let decision = match guest {
             Ok(guest) => within(session.deadline(), guest.call_evaluate(&mut session.store, &plan, &usage)).await,
@@ -94,7 +157,7 @@ impl Policy {
         };
         match session.finish(decision)? {
             Decision::Accept(acceptance) => {
-                if self.role == PolicyRole::Validating && !acceptance.changes.is_empty() {
+                if role == PolicyRole::Validating && !acceptance.changes.is_empty() {
                     return Err(CallError::invalid("changes", "a validating policy can't change anything"));
                 }
                 Ok(PolicyAnswer::Accept {

@@ -3,43 +3,66 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use wharf_model::Fault;
 
 use crate::adapter::Adapter;
 use crate::engine::Engine;
 use crate::gate::Gate;
+use crate::group::{Body, Group, GroupFile, Single};
 use crate::image_recipe::ImageRecipeMaker;
 use crate::keep;
-use crate::load::{self, Refusal};
+use crate::load;
 use crate::loaded::{ComponentInfo, Kind, Loaded};
 use crate::permission::Permission;
 use crate::policy::{Policy, PolicyRole};
-use crate::source::{self, Fingerprint, Look, Source};
+use crate::snapshot::{Entries, Found, Snapshot, list};
+use crate::source::Source;
 use crate::world::World;
 
-/// A component that couldn't be loaded.
+/// A component or group that couldn't be loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadFailure {
-    /// Its file.
+    /// The file that it is listed by.
     pub file: PathBuf,
     /// What kind it is, when that much was found out.
     pub world: Option<World>,
+    /// Whether it means to be a group of components.
+    pub group: bool,
     /// Why.
     pub fault: Fault,
     /// What was loaded from this file before stays in use.
     pub kept: bool,
 }
 
+/// Changes on disk that aren't taken, because something in them can't be loaded: the set of before goes on as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldBack {
+    /// When that was found.
+    pub since: SystemTime,
+    /// The files that changed, and how: `added`, `changed` or `removed`.
+    pub changes: Vec<(PathBuf, &'static str)>,
+}
+
 /// All components of a home: loaded, checked and unchanging.
 ///
-/// Hosts hold one in an `Arc`, and put what [`ComponentSet::reload`] gives in its place as a whole: a run that began
-/// with one set ends with it.
+/// A run that began with one set ends with it. [`LiveSet`](crate::LiveSet) holds the one for the next run.
 pub struct ComponentSet {
     engine: Engine,
     folders: Vec<PathBuf>,
-    entries: BTreeMap<PathBuf, Arc<Entry>>,
+    /// The files as they were seen last: those that are in use, unless they are held back.
+    seen: Entries,
+    /// What couldn't be loaded of what was seen last.
+    failures: Vec<LoadFailure>,
+    used: Arc<Used>,
+    held_back: Option<HeldBack>,
+}
+
+/// What is in use.
+struct Used {
+    entries: Entries,
     permissions: BTreeMap<String, Permission>,
     mutating: Vec<Policy>,
     validating: Vec<Policy>,
@@ -49,58 +72,79 @@ pub struct ComponentSet {
     failures: Vec<LoadFailure>,
 }
 
-/// One file, and what became of it.
-struct Entry {
-    /// The last look at it: changes when only the look of the file did.
-    seen: Mutex<Seen>,
-    print: Fingerprint,
-    loaded: Option<Arc<Loaded>>,
-    failure: Option<LoadFailure>,
-    /// The granted folder that wasn't there: when it comes, the files are tried again.
-    waits_for: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy)]
-struct Seen {
-    look: Look,
-    settled: bool,
-}
-
 impl ComponentSet {
-    /// Loads every `.wasm` file of these folders, each with the TOML file beside it. Blocks: it may compile.
+    /// Loads every component and group of these folders. Blocks: it may compile.
     ///
-    /// What can't be loaded is in [`failures`](Self::failures), and absent otherwise. A folder that doesn't exist is empty.
+    /// What can't be loaded is in [`failures`](Self::failures). The version of it that an earlier process had in force is in its place,
+    /// if there is one and it may be loaded; else it is absent. A folder that doesn't exist is empty.
     #[must_use]
     pub fn load(engine: &Engine, folders: &[PathBuf]) -> Self {
-        let (files, unreadable) = list(folders);
-        let entries = files.into_iter().map(|file| (file.clone(), Arc::new(read(engine, &file, None)))).collect();
-        Self::assemble(engine.clone(), folders.to_vec(), entries, unreadable)
+        let none = Entries::new();
+        // Files that never keep still are taken as they were last.
+        let found = Snapshot::settled(engine, folders, &none, &none).unwrap_or_else(|found| found);
+        let entries = found.entries.into_iter().map(|(file, entry)| {
+            let kept = entry.failed().then(|| keep::in_force(engine, &file)).flatten();
+            let entry = kept.map_or(Arc::clone(&entry), |kept| Arc::new(entry.with_kept(kept)));
+            (file, entry)
+        });
+        let used = Arc::new(Used::of(entries.collect(), found.unreadable));
+        used.put_in_force(engine, &none);
+        Self {
+            engine: engine.clone(),
+            folders: folders.to_vec(),
+            seen: used.entries.clone(),
+            failures: used.failures.clone(),
+            used,
+            held_back: None,
+        }
     }
 
-    /// Looks at the folders again, and loads what changed since. `None` when nothing did: that costs a few looks at
-    /// files. Blocks when something did.
+    /// Whether the files are what they were when they were seen last. That costs a few looks at files.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        let (files, unreadable) = list(&self.folders, &self.used.entries);
+        files.len() == self.seen.len()
+            && unreadable.iter().all(|failure| self.failures.contains(failure))
+            && files.iter().all(|file| self.seen.get(file).is_some_and(|entry| entry.is_unchanged(file)))
+            && self.failures.iter().filter(|failure| self.folders.contains(&failure.file)).count() == unreadable.len()
+    }
+
+    /// Looks at the folders again, and loads what changed since. `None` when nothing did. Blocks when something did.
     ///
-    /// What didn't change is shared with this set. A changed component that can't be loaded leaves the one before it in
-    /// place, with a failure that says so; one whose file is gone goes.
+    /// All changes are taken, or none: when something that changed can't be loaded, what is in use stays as it is, and
+    /// [`held_back`](Self::held_back) and [`failures`](Self::failures) say so. What couldn't be loaded from the beginning keeps no
+    /// other change from being taken. What didn't change is shared with this set.
     #[must_use]
     pub fn reload(&self) -> Option<Self> {
-        let (files, unreadable) = list(&self.folders);
-        let mut changed = files.len() != self.entries.len();
-        let mut entries = BTreeMap::new();
-        for file in files {
-            let before = self.entries.get(&file);
-            let entry = match before {
-                Some(entry) if entry.is_unchanged(&file) => Arc::clone(entry),
-                _ => {
-                    changed = true;
-                    Arc::new(read(&self.engine, &file, before.map(|entry| &**entry)))
-                }
-            };
-            entries.insert(file, entry);
+        if self.is_current() {
+            return None;
         }
-        let listed = |failure: &&LoadFailure| self.folders.contains(&failure.file);
-        changed |= unreadable.iter().ne(self.failures.iter().filter(listed));
-        changed.then(|| Self::assemble(self.engine.clone(), self.folders.clone(), entries, unreadable))
+        let Ok(found) = Snapshot::settled(&self.engine, &self.folders, &self.seen, &self.used.entries) else {
+            tracing::debug!("components change faster than they can be read; they are looked at again before the next run");
+            return None;
+        };
+        let entries = found.entries.into_iter().map(|(file, entry)| {
+            let kept = self.used.entries.get(&file).filter(|_| entry.failed()).and_then(|before| before.kept());
+            let entry = kept.map_or(Arc::clone(&entry), |kept| Arc::new(entry.with_kept(kept)));
+            (file, entry)
+        });
+        let used = Used::of(entries.collect(), found.unreadable);
+        let known = |failure: &LoadFailure| self.used.failures.iter().any(|other| other.file == failure.file);
+        let (seen, mut failures) = (used.entries.clone(), used.failures.clone());
+        let changes = changes(&self.used.entries, &seen);
+        let (used, held_back) = if failures.iter().all(known) {
+            used.put_in_force(&self.engine, &self.used.entries);
+            (Arc::new(used), None)
+        } else {
+            for failure in &mut failures {
+                failure.kept = self.used.infos.iter().any(|info| info.source == failure.file);
+            }
+            let since = self.held_back.as_ref().map_or_else(SystemTime::now, |held| held.since);
+            (Arc::clone(&self.used), Some(HeldBack { since, changes: changes.clone() }))
+        };
+        let set = Self { engine: self.engine.clone(), folders: self.folders.clone(), seen, failures, used, held_back };
+        set.tell(&changes);
+        Some(set)
     }
 
     /// Loads all of it again behind another gate. What was loaded before counts for nothing: who isn't trusted any more goes.
@@ -115,7 +159,21 @@ impl ComponentSet {
         self.engine.gate()
     }
 
-    /// Loads one file, wherever it is, and says what it is: for trying a component before it is put in its folder.
+    /// Says in the log what became of the changes.
+    fn tell(&self, changes: &[(PathBuf, &'static str)]) {
+        let list: Vec<String> = changes.iter().map(|(file, how)| format!("{} ({how})", file.display())).collect();
+        let list = list.join(", ");
+        if self.held_back.is_none() {
+            tracing::info!(changes = list, "components changed, and were taken");
+            return;
+        }
+        for LoadFailure { fault, .. } in &self.failures {
+            tracing::error!(code = %fault.code, changes = list, "components changed, and none of it is taken: {fault}");
+        }
+    }
+
+    /// Loads one file, wherever it is, and says what it is: for trying a component before it is put in its folder. It may be the
+    /// TOML file of one.
     ///
     /// # Errors
     /// What [`failures`](Self::failures) would say.
@@ -123,89 +181,28 @@ impl ComponentSet {
         load::load(engine, Source::read(file), None).map(|loaded| loaded.info).map_err(|refusal| refusal.fault)
     }
 
-    fn assemble(
-        engine: Engine,
-        folders: Vec<PathBuf>,
-        entries: BTreeMap<PathBuf, Arc<Entry>>,
-        mut failures: Vec<LoadFailure>,
-    ) -> Self {
-        failures.extend(entries.values().filter_map(|entry| entry.failure.clone()));
-        let mut loaded: Vec<Arc<Loaded>> = Vec::new();
-        for entry in entries.values() {
-            let Some(new) = &entry.loaded else { continue };
-            // A name must mean one component, in records as in files.
-            match loaded.iter().find(|other| other.info.name == new.info.name) {
-                None => loaded.push(Arc::clone(new)),
-                Some(other) => failures.push(LoadFailure {
-                    file: new.info.file.clone(),
-                    world: Some(new.info.world),
-                    fault: Fault::new(
-                        "component-name-taken",
-                        format!("there is another component called {}: {}", new.info.name, other.info.file.display()),
-                    )
-                    .at(&new.info.file, None)
-                    .hint("rename one of them"),
-                    kept: false,
-                }),
-            }
-        }
-        loaded.sort_by(|a, b| (a.info.order, &a.info.name).cmp(&(b.info.order, &b.info.name)));
-        let mut set = Self {
-            engine,
-            folders,
-            entries,
-            permissions: BTreeMap::new(),
-            mutating: Vec::new(),
-            validating: Vec::new(),
-            adapters: Vec::new(),
-            image_recipes: BTreeMap::new(),
-            infos: loaded.iter().map(|loaded| loaded.info.clone()).collect(),
-            failures,
-        };
-        for loaded in loaded {
-            let name = loaded.info.name.clone();
-            match loaded.kind.clone() {
-                Kind::Permission(indices) => {
-                    set.permissions.insert(name, Permission { loaded, indices });
-                }
-                Kind::Policy(indices, role) => {
-                    let policies = match role {
-                        PolicyRole::Mutating => &mut set.mutating,
-                        PolicyRole::Validating => &mut set.validating,
-                    };
-                    policies.push(Policy { loaded, indices, role });
-                }
-                Kind::ImageRecipe(indices) => {
-                    set.image_recipes.insert(name, ImageRecipeMaker { loaded, indices });
-                }
-                Kind::RecipeAdapter(indices) => set.adapters.push(Adapter { loaded, indices }),
-            }
-        }
-        set
-    }
-
-    /// The permission component of this name.
+    /// The permission component, or the group of them, of this name.
     #[must_use]
     pub fn permission(&self, name: &str) -> Option<&Permission> {
-        self.permissions.get(name)
+        self.used.permissions.get(name)
     }
 
     /// The policies that change plans, in the order in which they are called.
     #[must_use]
     pub fn policies_mutating(&self) -> &[Policy] {
-        &self.mutating
+        &self.used.mutating
     }
 
-    /// The policies that judge plans, in the order in which they are called.
+    /// The policies and groups that judge plans, in the order in which they are called. Members of groups are only in these.
     #[must_use]
     pub fn policies_validating(&self) -> &[Policy] {
-        &self.validating
+        &self.used.validating
     }
 
-    /// The policy of this name.
+    /// The policy of this name, or the group; not one that only answers as a member of one.
     #[must_use]
     pub fn policy(&self, name: &str) -> Option<&Policy> {
-        self.mutating.iter().chain(&self.validating).find(|policy| policy.name() == name)
+        self.used.mutating.iter().chain(&self.used.validating).find(|policy| policy.name() == name)
     }
 
     /// The adapter for a kind of activity: of several, the first by order and name.
@@ -216,19 +213,32 @@ impl ComponentSet {
 
     /// All adapters that prepare activities of a kind, in their order.
     pub fn adapters_for(&self, kind: &str) -> impl Iterator<Item = &Adapter> {
-        self.adapters.iter().filter(move |adapter| adapter.offers().iter().any(|offer| offer.kind == kind))
+        self.used.adapters.iter().filter(move |adapter| adapter.offers().iter().any(|offer| offer.kind == kind))
     }
 
     /// The image-recipe component of this name.
     #[must_use]
     pub fn image_recipe(&self, name: &str) -> Option<&ImageRecipeMaker> {
-        self.image_recipes.get(name)
+        self.used.image_recipes.get(name)
     }
 
-    /// All components that are loaded, in the order in which they are called.
+    /// All components and groups that are in use, in the order in which they are called.
     #[must_use]
     pub fn components(&self) -> &[ComponentInfo] {
-        &self.infos
+        &self.used.infos
+    }
+
+    /// The changes on disk that aren't taken, if there are any.
+    #[must_use]
+    pub fn held_back(&self) -> Option<&HeldBack> {
+        self.held_back.as_ref()
+    }
+
+    /// A group that is there and can't be used: what it would have judged can't be let pass. Groups of permission components aren't
+    /// meant: who names one has no permission.
+    #[must_use]
+    pub fn closed_by(&self) -> Option<&LoadFailure> {
+        self.used.failures.iter().find(|failure| failure.group && failure.world != Some(World::Permission))
     }
 
     /// All that couldn't be loaded, and why.
@@ -240,77 +250,147 @@ impl ComponentSet {
 
 impl fmt::Debug for ComponentSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = self.infos.iter().map(|info| info.name.as_str()).collect();
+        let names: Vec<&str> = self.used.infos.iter().map(|info| info.name.as_str()).collect();
         f.debug_struct("ComponentSet").field("components", &names).field("failures", &self.failures).finish()
     }
 }
 
-impl Entry {
-    /// Whether the files are what they were. Reads them when their looks don't say.
-    fn is_unchanged(&self, file: &Path) -> bool {
-        let look = Look::at(file);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.waits_for.as_ref().is_some_and(|folder| folder.is_dir()) {
-            return false;
-        }
-        if seen.look == look && seen.settled {
-            return true;
-        }
-        let settled = look.is_settled();
-        if Source::read(file).print != self.print {
-            return false;
-        }
-        *seen = Seen { look, settled };
-        true
-    }
-}
-
-/// The component files of all folders, and the folders that can't be read.
-fn list(folders: &[PathBuf]) -> (Vec<PathBuf>, Vec<LoadFailure>) {
-    let mut files = Vec::new();
-    let mut failures = Vec::new();
-    for folder in folders {
-        match source::wasm_files(folder) {
-            Ok(found) => files.extend(found),
-            Err(error) => failures.push(LoadFailure {
-                file: folder.clone(),
-                world: None,
-                fault: Fault::new("component-unreadable", format!("the folder can't be read: {error}"))
-                    .at(folder, None),
-                kept: false,
-            }),
-        }
-    }
-    (files, failures)
-}
-
-/// Reads a file and loads it. `before` is what it was.
-fn read(engine: &Engine, file: &Path, before: Option<&Entry>) -> Entry {
-    // Looked at before it is read: a change in between is seen at the next look.
-    let look = Look::at(file);
-    let seen = Mutex::new(Seen { look, settled: look.is_settled() });
-    let source = Source::read(file);
-    let print = source.print.clone();
-    let waits_for = source.granted_folder().filter(|folder| !folder.is_dir());
-    let old = before.and_then(|entry| entry.loaded.clone());
-    let compiled = old
-        .as_ref()
-        .filter(|old| print.wasm.as_deref() == Some(old.info.digest.as_str()))
-        .map(|old| old.compiled.clone());
-    match load::load(engine, source, compiled) {
-        Ok(loaded) => {
-            keep::put_in_force(engine, &loaded);
-            Entry { seen, print, loaded: Some(Arc::new(loaded)), failure: None, waits_for: None }
-        }
-        Err(Refusal { mut fault, world }) => {
-            let old = old.or_else(|| keep::in_force(engine, file));
-            let kept = old.is_some();
-            if kept {
-                fault.message.push_str("; the one that was loaded before stays in use");
+impl Used {
+    /// What can be used of these files, and what can't.
+    fn of(entries: Entries, mut failures: Vec<LoadFailure>) -> Self {
+        failures.extend(entries.values().filter_map(|entry| entry.failure.clone()));
+        // A name must mean one thing, in records as in files.
+        let mut named: BTreeMap<String, PathBuf> = BTreeMap::new();
+        let (mut loaded, mut group_files) = (Vec::new(), Vec::new());
+        for (file, entry) in &entries {
+            let (name, world) = match &entry.found {
+                Found::Component(new) => (&new.info.name, Some(new.info.world)),
+                Found::Group(group) => (&group.name, None),
+                Found::Nothing => continue,
+            };
+            if let Some(other) = named.get(name) {
+                let message = format!("there is another component called {name}: {}", other.display());
+                failures.push(LoadFailure {
+                    file: file.clone(),
+                    world,
+                    group: matches!(entry.found, Found::Group(_)),
+                    fault: Fault::new("component-name-taken", message).at(file, None).hint("rename one of them"),
+                    kept: false,
+                });
+                continue;
             }
-            tracing::warn!(code = %fault.code, "{fault}");
-            let failure = LoadFailure { file: file.to_owned(), world, fault, kept };
-            Entry { seen, print, loaded: old, failure: Some(failure), waits_for }
+            named.insert(name.clone(), file.clone());
+            match &entry.found {
+                Found::Component(new) => loaded.push(Arc::clone(new)),
+                Found::Group(group) => group_files.push((file, Arc::clone(group))),
+                Found::Nothing => {}
+            }
+        }
+        loaded.sort_by(|a, b| (a.info.order, &a.info.name).cmp(&(b.info.order, &b.info.name)));
+        let mut groups = Vec::new();
+        for (file, group) in group_files {
+            match group.members(&loaded) {
+                Ok((world, members)) => groups.push((group, world, members)),
+                Err((fault, world)) => {
+                    failures.push(LoadFailure { file: file.clone(), world, group: true, fault, kept: false });
+                }
+            }
+        }
+        let mut used = Self {
+            permissions: BTreeMap::new(),
+            mutating: Vec::new(),
+            validating: Vec::new(),
+            adapters: Vec::new(),
+            image_recipes: BTreeMap::new(),
+            infos: loaded.iter().map(|loaded| loaded.info.clone()).collect(),
+            failures,
+            entries: Entries::new(),
+        };
+        used.add_components(loaded);
+        used.add_groups(groups);
+        used.infos.sort_by(|a, b| (a.order, &a.name).cmp(&(b.order, &b.name)));
+        used.entries = entries;
+        used
+    }
+
+    /// Records the components that are in force from now on, and weren't before.
+    fn put_in_force(&self, engine: &Engine, before: &Entries) {
+        for (file, entry) in &self.entries {
+            let is_new = before.get(file).is_none_or(|other| !Arc::ptr_eq(other, entry));
+            if let Found::Component(loaded) = &entry.found
+                && is_new
+                && !entry.failed()
+            {
+                keep::put_in_force(engine, loaded);
+            }
         }
     }
+
+    fn add_components(&mut self, loaded: Vec<Arc<Loaded>>) {
+        for loaded in loaded {
+            let name = loaded.info.name.clone();
+            match loaded.kind.clone() {
+                Kind::Permission(indices) => {
+                    self.permissions.insert(name, Permission { body: Body::Single(Single { loaded, indices }) });
+                }
+                Kind::Policy(indices, role) => {
+                    let policies = match role {
+                        PolicyRole::Mutating => &mut self.mutating,
+                        PolicyRole::Validating => &mut self.validating,
+                    };
+                    policies.push(Policy { body: Body::Single(Single { loaded, indices }), role });
+                }
+                Kind::ImageRecipe(indices) => {
+                    self.image_recipes.insert(name, ImageRecipeMaker { loaded, indices });
+                }
+                Kind::RecipeAdapter(indices) => self.adapters.push(Adapter { loaded, indices }),
+            }
+        }
+    }
+
+    fn add_groups(&mut self, groups: Vec<(Arc<GroupFile>, World, Vec<Arc<Loaded>>)>) {
+        for (file, world, members) in groups {
+            for info in &mut self.infos {
+                if file.table.members.contains(&info.name) {
+                    info.member_of.push(file.name.clone());
+                }
+            }
+            self.infos.push(file.info(world));
+            let (mut checks, mut policies) = (Vec::new(), Vec::new());
+            for loaded in members {
+                match loaded.kind.clone() {
+                    Kind::Permission(indices) => checks.push(Single { loaded, indices }),
+                    Kind::Policy(indices, _) => policies.push(Single { loaded, indices }),
+                    Kind::ImageRecipe(_) | Kind::RecipeAdapter(_) => {}
+                }
+            }
+            let name = file.name.clone();
+            if world == World::Permission {
+                let body = Body::Group(Arc::new(Group { file, members: checks }));
+                self.permissions.insert(name, Permission { body });
+            } else {
+                // They are asked as members, and not once more on their own.
+                self.validating.retain(|policy| !file.table.members.iter().any(|member| member == policy.name()));
+                let order = |policy: &Policy| (policy.body.order(), policy.name().to_owned());
+                let body = Body::Group(Arc::new(Group { file, members: policies }));
+                self.validating.push(Policy { body, role: PolicyRole::Validating });
+                self.validating.sort_by_key(order);
+            }
+        }
+    }
+}
+
+/// How the files of one set differ from those of another.
+fn changes(before: &Entries, after: &Entries) -> Vec<(PathBuf, &'static str)> {
+    let mut changes = Vec::new();
+    for (file, entry) in after {
+        match before.get(file) {
+            None => changes.push((file.clone(), "added")),
+            Some(other) if !Arc::ptr_eq(other, entry) => changes.push((file.clone(), "changed")),
+            Some(_) => {}
+        }
+    }
+    changes.extend(before.keys().filter(|file| !after.contains_key(*file)).map(|file| (file.clone(), "removed")));
+    changes.sort();
+    changes
 }

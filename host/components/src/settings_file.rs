@@ -1,13 +1,16 @@
 //! The TOML file beside a component.
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use wharf_model::decision::Mode;
 use wharf_model::document;
 use wharf_model::{Fault, is_digest};
 
+use crate::application::{Application, Conditions, GroupTable, ModeFor};
 use crate::call_error::Bounds;
 use crate::engine::MAX_MEMORY_MB;
 
@@ -18,12 +21,28 @@ const MAX_TIME_MS: u32 = 60_000;
 const MAX_ANSWER_KB: u32 = 64 * 1024;
 
 /// Settings, limits and grants of one component: `NAME.toml` beside `NAME.wasm`. Every key may be left out.
+///
+/// Without a `NAME.wasm`, it names the `component` that it is for, or makes a `group` of several.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ComponentSettingsFile {
+    /// A `.wasm` file of the same folder, when there is none of this file's own name: so one file serves many rules.
+    pub component: Option<String>,
+    /// Several components that answer as one, instead of a component.
+    pub group: Option<GroupTable>,
+    /// What its answer means for a run. Only for permission components, policies and groups.
+    pub mode: Mode,
+    /// Other modes for some runs: the first that matches holds.
+    pub mode_for: Vec<ModeFor>,
+    /// The runs that it is asked about. All when not said. Only for permission components, policies and groups.
+    pub when: Conditions,
     /// The component's own settings. `wharf component list` says which it takes.
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub settings: toml::Table,
+    /// What is different in its settings under an execution configuration, by the configuration's name: tables are merged, all
+    /// else is replaced. Only for permission components and policies.
+    #[schemars(with = "BTreeMap<String, serde_json::Map<String, serde_json::Value>>")]
+    pub settings_for: BTreeMap<String, toml::Table>,
     /// Components of a kind are called in this order, then by name.
     pub order: i32,
     /// What happens to a run when this policy fails: a trap, a time-out, an answer that isn't valid. Only for policies;
@@ -38,7 +57,13 @@ pub struct ComponentSettingsFile {
 impl Default for ComponentSettingsFile {
     fn default() -> Self {
         Self {
+            component: None,
+            group: None,
+            mode: Mode::Enforce,
+            mode_for: Vec::new(),
+            when: Conditions::default(),
             settings: toml::Table::new(),
+            settings_for: BTreeMap::new(),
             order: 100,
             on_error: None,
             limits: CallLimits::default(),
@@ -139,13 +164,80 @@ impl ComponentSettingsFile {
             return Err(Fault::new(CODE, format!("`{key}` isn't a finite number"))
                 .at(file, document::line_of(text, &["settings", key])));
         }
+        for (name, table) in &settings.settings_for {
+            if let Some(key) = not_json(table) {
+                return Err(Fault::new(CODE, format!("`{key}` isn't a finite number"))
+                    .at(file, document::line_of(text, &["settings_for", name, key])));
+            }
+        }
+        settings.application().check(file, text)?;
+        if let Some(component) = &settings.component
+            && (!component.ends_with(".wasm") || component.starts_with('.') || component.contains(['/', '\\', '\0']))
+        {
+            let message = format!("`component` is \"{component}\"; it takes the name of a .wasm file of this folder");
+            return Err(Fault::new(CODE, message).at(file, document::line_of(text, &["component"])));
+        }
+        settings.check_group(file, text)?;
         Ok(settings)
+    }
+
+    /// A group has no component of its own that anything else could be for.
+    fn check_group(&self, file: &Path, text: &str) -> Result<(), Fault> {
+        let Some(group) = &self.group else { return Ok(()) };
+        let fault = |message: String, path: &[&str]| Fault::new(CODE, message).at(file, document::line_of(text, path));
+        let standard = Self::default();
+        for (key, is_there) in [
+            ("component", self.component.is_some()),
+            ("settings", self.settings != standard.settings),
+            ("settings_for", self.settings_for != standard.settings_for),
+            ("on_error", self.on_error.is_some()),
+            ("limits", self.limits != standard.limits),
+            ("grants", self.grants != standard.grants),
+        ] {
+            if is_there {
+                return Err(fault(format!("a group has no `{key}`: its members have their own"), &[key]));
+            }
+        }
+        if group.members.is_empty() {
+            return Err(fault("the group has no members".to_owned(), &["group", "members"]));
+        }
+        for (at, name) in group.members.iter().enumerate() {
+            if group.members[..at].contains(name) {
+                return Err(fault(format!("`members` names \"{name}\" twice"), &["group", "members"]));
+            }
+        }
+        Ok(())
+    }
+
+    /// When it is asked, and what its answer means.
+    #[must_use]
+    pub fn application(&self) -> Application {
+        Application { mode: self.mode, mode_for: self.mode_for.clone(), when: self.when.clone() }
     }
 
     /// The `[settings]` table as JSON: equal tables give equal texts.
     pub(crate) fn settings_json(&self) -> String {
         json_of_table(&self.settings).to_string()
     }
+
+    /// The settings under each configuration that has its own, as JSON.
+    pub(crate) fn settings_for_json(&self) -> BTreeMap<String, String> {
+        let merged = |own: &toml::Table| json_of_table(&merge(&self.settings, own)).to_string();
+        self.settings_for.iter().map(|(configuration, own)| (configuration.clone(), merged(own))).collect()
+    }
+}
+
+/// A table with what another says differently.
+fn merge(table: &toml::Table, other: &toml::Table) -> toml::Table {
+    let mut merged = table.clone();
+    for (key, value) in other {
+        let value = match (merged.get(key), value) {
+            (Some(toml::Value::Table(inner)), toml::Value::Table(value)) => toml::Value::Table(merge(inner, value)),
+            _ => value.clone(),
+        };
+        merged.insert(key.clone(), value);
+    }
+    merged
 }
 
 /// The key of `[settings]` below which something stands that JSON can't say.
@@ -204,8 +296,29 @@ mod tests {
     }
 
     #[test]
+    fn settings_of_a_configuration_are_merged() {
+        let file = read(
+            "[settings]\na = 1\nlist = [1, 2]\n[settings.t]\nx = 1\ny = 2\n[settings_for.big]\nlist = [3]\n[settings_for.big.t]\ny = 9\n\
+             [settings_for.plain]\nt = false",
+        )
+        .unwrap();
+        let settings = file.settings_for_json();
+        assert_eq!(settings["big"], r#"{"a":1,"list":[3],"t":{"x":1,"y":9}}"#);
+        assert_eq!(settings["plain"], r#"{"a":1,"list":[1,2],"t":false}"#);
+        assert_eq!(file.settings_json(), r#"{"a":1,"list":[1,2],"t":{"x":1,"y":2}}"#);
+    }
+
+    #[test]
     fn mistakes_have_a_line() {
         for (text, line, words) in [
+            ("component = \"a/b.wasm\"", 1, "of this folder"),
+            ("component = \"../b.wasm\"", 1, "of this folder"),
+            ("component = \"b\"", 1, "of this folder"),
+            ("[group]\nlogic = \"some\"\nmembers = [\"a\"]", 2, "some"),
+            ("[group]\nlogic = \"any\"\nmembers = []", 3, "no members"),
+            ("[group]\nlogic = \"any\"\nmembers = [\"a\", \"a\"]", 3, "twice"),
+            ("on_error = \"deny\"\n[group]\nlogic = \"any\"\nmembers = [\"a\"]", 1, "a group has no `on_error`"),
+            ("[settings_for.big]\nx = inf", 2, "`x`"),
             ("order = \"first\"", 1, "order"),
             ("\nordre = 5", 2, "ordre"),
             ("[limits]\ntime_ms = 0", 2, "time_ms"),

@@ -1,4 +1,4 @@
-//! A component's two files, as they are on disk.
+//! The files of a component or of a group, as they are on disk.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
-use wharf_model::Fault;
+use wharf_model::{Fault, document};
 
 use crate::evidence::{Evidence, MAX_EVIDENCE};
 use crate::settings_file::{self, ComponentSettingsFile};
@@ -48,7 +48,7 @@ impl Stamp {
     }
 }
 
-/// What one look at both files shows. Equal looks mean equal files only when the earlier one was settled.
+/// What one look at the files shows. Equal looks mean equal files only when the earlier one was settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Look {
     wasm: Option<Stamp>,
@@ -58,11 +58,13 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    pub(crate) fn at(wasm: &Path) -> Self {
+    pub(crate) fn at(files: &Files) -> Self {
+        let wasm = files.wasm.as_deref();
         Self {
-            wasm: Stamp::of(wasm),
-            toml: Stamp::of(&toml_beside(wasm)),
-            evidence: [Evidence::minisig_file(wasm), Evidence::cosign_file(wasm)].map(|file| Stamp::of(&file)),
+            wasm: wasm.and_then(Stamp::of),
+            toml: Stamp::of(&files.toml),
+            evidence: [wasm.map(Evidence::minisig_file), wasm.map(Evidence::cosign_file)]
+                .map(|file| file.as_deref().and_then(Stamp::of)),
         }
     }
 
@@ -73,42 +75,71 @@ impl Look {
     }
 }
 
-/// The settings file of a component.
-pub(crate) fn toml_beside(wasm: &Path) -> PathBuf {
-    wasm.with_extension("toml")
+/// Where a component's two files are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Files {
+    /// None for a TOML file that names no component: a group, or one whose component is gone.
+    pub(crate) wasm: Option<PathBuf>,
+    /// It needn't be there.
+    pub(crate) toml: PathBuf,
 }
 
-/// The `.wasm` files of a folder, in order. A folder that isn't there has none.
-pub(crate) fn wasm_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
+/// Which folder it is, whatever path led to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FolderIdentity {
+    device: u64,
+    inode: u64,
+    /// Inodes are used again; where the file system keeps it, this tells them apart.
+    made: Option<SystemTime>,
+}
+
+impl FolderIdentity {
+    /// None when there is no folder.
+    pub(crate) fn of(folder: &Path) -> Option<Self> {
+        let metadata = fs::metadata(folder).ok().filter(fs::Metadata::is_dir)?;
+        Some(Self { device: metadata.dev(), inode: metadata.ino(), made: metadata.created().ok() })
+    }
+}
+
+fn is_wasm(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == "wasm")
+}
+
+/// The files of a folder that stand for something, in order: its `.wasm` files, and the `.toml` files beside which there is none.
+///
+/// # Errors
+/// Also that the folder isn't there.
+pub(crate) fn component_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for entry in entries {
+    for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         // Names that begin with a dot are of files that are still being written.
         let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden && path.extension().is_some_and(|extension| extension == "wasm") {
+        if !hidden && (is_wasm(&path) || path.extension().is_some_and(|extension| extension == "toml")) {
             files.push(path);
         }
     }
     files.sort();
+    let with_wasm: Vec<PathBuf> = files.iter().filter(|file| is_wasm(file)).map(|file| file.with_extension("toml")).collect();
+    files.retain(|file| with_wasm.binary_search(file).is_err());
     Ok(files)
 }
 
-/// Both files, read.
+/// A component's files, read.
 #[derive(Debug)]
 pub(crate) struct Source {
-    pub(crate) wasm_file: PathBuf,
-    pub(crate) toml_file: PathBuf,
-    pub(crate) wasm: Result<Vec<u8>, Fault>,
+    /// The file that it is listed by, and named for: the `.wasm`, or a TOML file that has none beside it.
+    pub(crate) file: PathBuf,
+    pub(crate) files: Files,
+    /// None when there is no such file to be.
+    pub(crate) wasm: Option<Result<Vec<u8>, Fault>>,
     /// None when there is no such file.
     pub(crate) toml: Result<Option<String>, Fault>,
-    /// The signatures beside it.
+    /// The signatures beside the `.wasm`.
     pub(crate) evidence: Evidence,
     pub(crate) print: Fingerprint,
+    /// Each file was looked at before it was read: a change in between is seen at the next look.
+    pub(crate) look: Look,
 }
 
 /// What is in both files, hashed; none for one that isn't there or can't be read.
@@ -120,18 +151,9 @@ pub(crate) struct Fingerprint {
 }
 
 impl Source {
-    pub(crate) fn read(wasm_file: &Path) -> Self {
-        let toml_file = toml_beside(wasm_file);
-        let wasm = read_file(wasm_file, MAX_WASM).map_err(|error| match error {
-            ReadError::TooLarge => {
-                Fault::new("component-too-large", format!("it is larger than {} MiB", MAX_WASM >> 20))
-                    .at(wasm_file, None)
-                    .hint("build it for size, without debugging information")
-            }
-            ReadError::Io(error) => {
-                Fault::new("component-unreadable", format!("it can't be read: {error}")).at(wasm_file, None)
-            }
-        });
+    pub(crate) fn read(file: &Path) -> Self {
+        let toml_file = file.with_extension("toml");
+        let toml_stamp = Stamp::of(&toml_file);
         let toml = match read_file(&toml_file, MAX_TOML) {
             Ok(bytes) => String::from_utf8(bytes).map(Some).map_err(|_| "it isn't UTF-8 text".to_owned()),
             Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -139,24 +161,85 @@ impl Source {
             Err(ReadError::TooLarge) => Err(format!("it is larger than {} MiB", MAX_TOML >> 20)),
         }
         .map_err(|message| Fault::new(settings_file::CODE, message).at(&toml_file, None));
-        let evidence = read_evidence(wasm_file);
+        let text = toml.as_ref().ok().and_then(Option::as_deref);
+        let wasm_file = if is_wasm(file) {
+            Some(file.to_owned())
+        } else {
+            let settings = text.and_then(|text| ComponentSettingsFile::read(&toml_file, text).ok());
+            settings.and_then(|settings| settings.component).map(|name| file.with_file_name(name))
+        };
+        let files = Files { wasm: wasm_file.clone(), toml: toml_file.clone() };
+        let look = Look { toml: toml_stamp, ..Look::at(&files) };
+        let wasm = wasm_file.as_deref().map(|wasm_file| {
+            read_file(wasm_file, MAX_WASM).map_err(|error| match error {
+                ReadError::TooLarge => {
+                    Fault::new("component-too-large", format!("it is larger than {} MiB", MAX_WASM >> 20))
+                        .at(wasm_file, None)
+                        .hint("build it for size, without debugging information")
+                }
+                ReadError::Io(error) if error.kind() == io::ErrorKind::NotFound && wasm_file != file => {
+                    let name = wasm_file.file_name().unwrap_or_default().display();
+                    let line = text.and_then(|text| document::line_of(text, &["component"]));
+                    Fault::new(settings_file::CODE, format!("`component` is \"{name}\", which isn't there"))
+                        .at(&toml_file, line)
+                        .hint("put it into the same folder")
+                }
+                ReadError::Io(error) => {
+                    Fault::new("component-unreadable", format!("it can't be read: {error}")).at(wasm_file, None)
+                }
+            })
+        });
+        let evidence = wasm_file.as_deref().map(read_evidence).unwrap_or_default();
         let print = Fingerprint {
-            wasm: wasm.as_ref().ok().map(|bytes| digest(bytes)),
-            toml: toml.as_ref().ok().and_then(Option::as_ref).map(|text| digest(text.as_bytes())),
+            wasm: wasm.as_ref().and_then(|wasm| wasm.as_ref().ok()).map(|bytes| digest(bytes)),
+            toml: text.map(|text| digest(text.as_bytes())),
             evidence: (!evidence.is_empty()).then(|| digest(format!("{evidence:?}").as_bytes())),
         };
-        Self { wasm_file: wasm_file.to_owned(), toml_file, wasm, toml, evidence, print }
+        Self { file: file.to_owned(), files, wasm, toml, evidence, print, look }
+    }
+
+    /// The name by which all files call it.
+    pub(crate) fn name(&self) -> String {
+        self.file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// The file that an error of the component itself is about.
+    pub(crate) fn wasm_file(&self) -> &Path {
+        self.files.wasm.as_deref().unwrap_or(&self.file)
+    }
+
+    /// What is in its `.wasm`.
+    pub(crate) fn bytes(&self) -> Result<&[u8], Fault> {
+        match &self.wasm {
+            Some(bytes) => bytes.as_deref().map_err(Clone::clone),
+            None => Err(Fault::new("component-unreadable", "there is no component in it").at(&self.file, None)),
+        }
+    }
+
+    /// The text of its TOML file; empty when there is none.
+    pub(crate) fn toml_text(&self) -> Result<&str, Fault> {
+        self.toml.as_ref().map(|text| text.as_deref().unwrap_or_default()).map_err(Clone::clone)
+    }
+
+    /// Whether it means to be a group, as far as one can tell.
+    pub(crate) fn is_group(&self) -> bool {
+        !is_wasm(&self.file)
+            && match self.toml.as_ref().ok().and_then(Option::as_deref) {
+                Some(text) => {
+                    toml::from_str::<toml::Table>(text).map_or(text.contains("[group]"), |table| table.contains_key("group"))
+                }
+                None => true,
+            }
     }
 
     /// The home: what a component's own folder is in.
     pub(crate) fn home(&self) -> &Path {
-        self.wasm_file.parent().and_then(Path::parent).unwrap_or(Path::new("."))
+        self.file.parent().and_then(Path::parent).unwrap_or(Path::new("."))
     }
 
     /// The folder that the TOML file grants, if it can be read.
     pub(crate) fn granted_folder(&self) -> Option<PathBuf> {
-        let text = self.toml.as_ref().ok()?.as_ref()?;
-        let settings = ComponentSettingsFile::read(&self.toml_file, text).ok()?;
+        let settings = ComponentSettingsFile::read(&self.files.toml, self.toml_text().ok()?).ok()?;
         Some(self.home().join(settings.grants.folder?))
     }
 }
@@ -272,13 +355,57 @@ mod tests {
     #[test]
     fn a_fresh_file_is_not_settled() {
         let home = tempfile::tempdir().unwrap();
-        let file = home.path().join("a.wasm");
-        fs::write(&file, "x").unwrap();
-        assert!(!Look::at(&file).is_settled());
+        let wasm = home.path().join("a.wasm");
+        let files = Files { toml: wasm.with_extension("toml"), wasm: Some(wasm.clone()) };
+        fs::write(&wasm, "x").unwrap();
+        assert!(!Look::at(&files).is_settled());
         std::thread::sleep(SETTLED * 2);
-        assert!(Look::at(&file).is_settled());
-        let before = Look::at(&file);
-        fs::write(toml_beside(&file), "").unwrap();
-        assert_ne!(before, Look::at(&file));
+        assert!(Look::at(&files).is_settled());
+        let before = Look::at(&files);
+        fs::write(&files.toml, "").unwrap();
+        assert_ne!(before, Look::at(&files));
+    }
+
+    /// As rsync's `--inplace --times` does: same file, same size, same time of modification.
+    #[test]
+    fn a_change_that_keeps_size_and_time_is_seen() {
+        let home = tempfile::tempdir().unwrap();
+        let files = Files { wasm: None, toml: home.path().join("a.toml") };
+        fs::write(&files.toml, "order = 1").unwrap();
+        let time = fs::metadata(&files.toml).unwrap().modified().unwrap();
+        std::thread::sleep(SETTLED * 2);
+        let before = Look::at(&files);
+        assert!(before.is_settled());
+        fs::write(&files.toml, "order = 2").unwrap();
+        fs::File::options().write(true).open(&files.toml).unwrap().set_modified(time).unwrap();
+        assert_eq!(fs::metadata(&files.toml).unwrap().modified().unwrap(), time);
+        assert_ne!(before, Look::at(&files));
+    }
+
+    #[test]
+    fn a_toml_file_stands_for_itself_only_without_a_component() {
+        let home = tempfile::tempdir().unwrap();
+        for name in ["a.wasm", "a.toml", "b.toml", ".c.wasm", "d.txt", "e.wasm"] {
+            fs::write(home.path().join(name), "").unwrap();
+        }
+        let names: Vec<_> = component_files(home.path()).unwrap();
+        assert_eq!(names, ["a.wasm", "b.toml", "e.wasm"].map(|name| home.path().join(name)));
+        assert!(component_files(&home.path().join("nothing")).is_err());
+    }
+
+    #[test]
+    fn a_group_is_known_even_when_its_file_is_wrong() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("g.toml");
+        for (text, group) in [
+            ("[group]\nlogic = \"any\"\nmembers = [\"a\"]", true),
+            ("[group]\nlogic = 3", true),
+            ("order = = 3\n[group]", true),
+            ("component = \"a.wasm\"", false),
+            ("order = 3", false),
+        ] {
+            fs::write(&file, text).unwrap();
+            assert_eq!(Source::read(&file).is_group(), group, "{text}");
+        }
     }
 }

@@ -101,6 +101,68 @@ pub struct Receipt {
     pub overrides: Option<String>,
 }
 
+/// What a component's no, or its changes, mean for a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// A no is a no, a change is made.
+    #[default]
+    Enforce,
+    /// It is asked and its answer recorded; the run goes on as if it hadn't been.
+    Audit,
+    /// It isn't asked.
+    Off,
+}
+
+impl Mode {
+    /// The word, as TOML files and JSON spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Audit => "audit",
+            Self::Off => "off",
+        }
+    }
+
+    fn is_enforce(&self) -> bool {
+        *self == Self::Enforce
+    }
+}
+
+/// How a group comes from its members' answers to its own. A member that fails never helps a group to a yes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Logic {
+    /// Every member must say yes.
+    All,
+    /// One member's yes is enough.
+    Any,
+    /// Every member must say no.
+    None,
+}
+
+impl Logic {
+    /// The word, as TOML files and JSON spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Any => "any",
+            Self::None => "none",
+        }
+    }
+}
+
+/// What the members of a group answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GroupVotes {
+    /// What the group makes of them.
+    pub logic: Logic,
+    /// Each member's own decision, in their order.
+    pub members: Vec<Decision>,
+}
+
 /// What one component answered to one question, and which component that was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Decision {
@@ -116,7 +178,21 @@ pub struct Decision {
     pub settings_digest: String,
     /// How long the call took, in microseconds.
     pub micros: u64,
+    /// With `audit`, the judgement is what would have been: nothing of it was enforced, no change made.
+    #[serde(default, skip_serializing_if = "Mode::is_enforce")]
+    pub mode: Mode,
+    /// For a group: its members' answers. Its digests are then those of its file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub votes: Option<GroupVotes>,
     /// The answer.
     #[serde(flatten)]
     pub judgement: Judgement,
+}
+
+impl Decision {
+    /// Whether its judgement counted for the run.
+    #[must_use]
+    pub fn is_enforced(&self) -> bool {
+        self.mode == Mode::Enforce
+    }
 }

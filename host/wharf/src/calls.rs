@@ -1,8 +1,6 @@
 //! What a host answers to each message.
 
-use std::collections::HashSet;
 use std::future::Future;
-use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::stream::{self, BoxStream};
@@ -11,8 +9,12 @@ use serde::Serialize;
 use wharf_model::Fault;
 
 use crate::host::{Inner, no_such_run, store_fault};
-use crate::message::{ComponentFailure, ComponentReport, Hello, Reply, Request};
+use crate::journal::millis;
+use crate::message::{
+    Closed, ComponentFailure, ComponentReport, FileChange, HeldBackChanges, Hello, Reply, Request,
+};
 use crate::plugins;
+use crate::way::permission::why_required_does_not_judge;
 
 /// Answers one message.
 pub(crate) fn call(host: Arc<Inner>, request: Request) -> BoxStream<'static, Reply> {
@@ -98,7 +100,14 @@ impl Inner {
     pub(crate) async fn component_report(&self) -> Result<ComponentReport, Fault> {
         let set = self.set().await;
         let required = self.home().load_site()?.required_policies;
-        let loaded: HashSet<&Path> = set.components().iter().map(|info| info.file.as_path()).collect();
+        let required_closes = |name: &String| why_required_does_not_judge(&set, name).filter(|_| set.policy(name).is_some());
+        let group_closes = set.closed_by().map(|group| {
+            let name = group.file.file_stem().unwrap_or_default().to_string_lossy();
+            let advice = format!("mend or remove {}", group.file.display());
+            (format!("the group {name} of policies can't be used, so nothing may run"), advice)
+        });
+        let closed = group_closes.into_iter().chain(required.iter().filter_map(required_closes));
+        let closed = closed.map(|(reason, advice)| Closed { reason, advice }).collect();
         Ok(ComponentReport {
             loaded: set.components().iter().map(crate::component::summary).collect(),
             failed: set
@@ -107,10 +116,19 @@ impl Inner {
                 .map(|failure| ComponentFailure {
                     file: failure.file.clone(),
                     fault: failure.fault.clone(),
-                    older_works: loaded.contains(failure.file.as_path()),
+                    older_works: failure.kept,
                 })
                 .collect(),
             missing: required.into_iter().filter(|name| set.policy(name).is_none()).collect(),
+            closed,
+            held_back: set.held_back().map(|held| HeldBackChanges {
+                since: millis(held.since),
+                changes: held
+                    .changes
+                    .iter()
+                    .map(|(file, change)| FileChange { file: file.clone(), change: (*change).to_owned() })
+                    .collect(),
+            }),
         })
     }
 }

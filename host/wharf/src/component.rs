@@ -35,6 +35,19 @@ pub(crate) fn summary(info: &ComponentInfo) -> ComponentSummary {
         grants: plain_words(&info.grants.only(&needs_of(&info.imports))),
         signed_by: signed_by(&info.voucher),
         size: std::fs::metadata(&info.file).map_or(0, |metadata| metadata.len()),
+        component: (info.source != info.file)
+            .then(|| info.file.file_name().unwrap_or_default().to_string_lossy().into_owned()),
+        mode: info.application.mode,
+        mode_for: info
+            .application
+            .mode_for
+            .iter()
+            .map(|exception| format!("{} for {}", exception.mode.as_str(), exception.conditions().in_words()))
+            .collect(),
+        when: Some(info.application.when.in_words()).filter(|words| !words.is_empty()),
+        settings_for: info.settings_for.clone(),
+        group: info.group.clone(),
+        member_of: info.member_of.clone(),
     }
 }
 

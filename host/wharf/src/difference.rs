@@ -40,7 +40,7 @@ fn keys(security: &Security) -> Map<String, Value> {
 /// The last policy that changed each field.
 fn writers(decisions: &[Decision]) -> HashMap<&str, (&str, &Receipt)> {
     let mut writers = HashMap::new();
-    for decision in decisions.iter().filter(|decision| decision.step == "policy") {
+    for decision in decisions.iter().filter(|decision| decision.step == "policy" && decision.is_enforced()) {
         let Judgement::Accept { changes, .. } = &decision.judgement else { continue };
         for receipt in changes {
             writers.insert(receipt.field.as_str(), (decision.component.as_str(), receipt));
@@ -56,7 +56,7 @@ fn writers(decisions: &[Decision]) -> HashMap<&str, (&str, &Receipt)> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use wharf_model::{Change, Edit};
+    use wharf_model::{Change, Edit, Mode};
 
     use super::*;
 
@@ -101,6 +101,8 @@ mod tests {
             digest: String::new(),
             settings_digest: String::new(),
             micros: 0,
+            mode: Mode::Enforce,
+            votes: None,
             judgement: Judgement::Accept { changes, limits: Vec::new(), warnings: Vec::new() },
         }
     }
@@ -171,6 +173,15 @@ mod tests {
             panic!("{found:?}")
         };
         assert_eq!((key.as_str(), component.as_str()), ("network", "second"));
+    }
+
+    #[test]
+    fn what_was_only_audited_changed_nothing() {
+        let mut other = plan(&json!({}));
+        let mut decision = decided("opener", &mut other, &[Edit::SetNetwork("host".to_owned())]);
+        decision.mode = Mode::Audit;
+        let found = differences(&plan(&json!({ "network": "host" })), &[decision]);
+        assert!(matches!(&found[0].from, ChangedBy::Configuration(name) if name == "large"), "{found:?}");
     }
 
     #[test]

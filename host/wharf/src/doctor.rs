@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use wharf_model::Mode;
 use wharf_model::configuration::{EngineAddress, ExchangeMode};
 use wharf_model::image::Origin;
 use wharf_model::quantity::describe_bytes;
 
 use crate::conclude::sentence_of;
 use crate::host::Inner;
-use crate::message::{Finding, FindingState};
+use crate::message::{ComponentSummary, Finding, FindingState};
 
 impl Inner {
     /// What is well and what isn't.
@@ -80,6 +81,18 @@ impl Inner {
         };
         findings.extend(crate::distribution::findings(self.home(), &*self.set().await));
         findings.push(ok("components", format!("{} loaded", report.loaded.len())));
+        if let Some(held) = report.held_back {
+            let files: Vec<String> =
+                held.changes.iter().map(|change| format!("{} ({})", change.file.display(), change.change)).collect();
+            findings.push(bad(
+                "components",
+                format!(
+                    "changes on disk aren't taken, since some can't be loaded; the components of before work on: {}",
+                    files.join(", ")
+                ),
+                Some("mend what the next lines name, or put the files back".to_owned()),
+            ));
+        }
         for failure in report.failed {
             let text = if failure.older_works {
                 format!("{} (the version before it goes on working)", failure.fault)
@@ -95,6 +108,10 @@ impl Inner {
                 Some("put it back, or take it out of `required_policies` in wharf.toml".to_owned()),
             ));
         }
+        for closed in report.closed {
+            findings.push(bad("components", closed.reason, Some(closed.advice)));
+        }
+        self.look_at_conditions(&report.loaded, findings).await;
         let loaded: Vec<&str> = report.loaded.iter().map(|component| component.name.as_str()).collect();
         for (name, configuration) in self.home().load_configurations().unwrap_or_default() {
             let Ok(configuration) = configuration else { continue };
@@ -105,6 +122,31 @@ impl Inner {
                     Some(format!("put {check}.wasm into policies/, or name another check")),
                 ));
             }
+        }
+    }
+
+    /// A rule for a configuration that isn't there is a misspelt rule, most often.
+    async fn look_at_conditions(&self, loaded: &[ComponentSummary], findings: &mut Vec<Finding>) {
+        let there = self.home().configuration_names().unwrap_or_default();
+        let set = self.set().await;
+        for info in set.components() {
+            let mut named = info.application.configurations();
+            named.extend(info.settings_for.iter().cloned());
+            for name in named.iter().filter(|name| !there.contains(name)) {
+                findings.push(warning(
+                    "components",
+                    format!("{} has a rule for the execution configuration {name}, and there is none", info.name),
+                    Some(format!("see `when`, `mode_for` and `settings_for` in {}.toml", info.name)),
+                ));
+            }
+        }
+        for component in loaded.iter().filter(|component| component.mode != Mode::Enforce) {
+            let exceptions =
+                if component.mode_for.is_empty() { String::new() } else { format!("; {}", component.mode_for.join("; ")) };
+            findings.push(ok(
+                "components",
+                format!("{} doesn't enforce: its mode is {}{exceptions}", component.name, component.mode.as_str()),
+            ));
         }
     }
 

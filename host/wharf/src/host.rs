@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use wharf_components::{ComponentSet, EngineOptions, Gate};
+use wharf_components::{ComponentSet, EngineOptions, Gate, LiveSet};
 use wharf_exchange::{Access, DatasetStore, Exchange, FileStore, StoreError as DataError, TlsIdentity};
 use wharf_images::{FileLogins, Logins};
 use wharf_model::configuration::{Engine, ExchangeMode};
@@ -72,7 +72,7 @@ pub(crate) struct Inner {
     home: Home,
     id: String,
     store: Arc<Store>,
-    set: Mutex<Arc<ComponentSet>>,
+    set: LiveSet,
     gate: GateFiles,
     exchange: Exchange,
     datasets: Arc<dyn DatasetStore>,
@@ -120,7 +120,7 @@ impl Host {
         let inner = Arc::new(Inner {
             id,
             store,
-            set: Mutex::new(Arc::new(set)),
+            set: LiveSet::new(set),
             gate: GateFiles::default(),
             exchange,
             datasets: Arc::new(datasets),
@@ -264,19 +264,7 @@ impl Inner {
 
     /// The components as they are on disk now.
     pub(crate) async fn set(&self) -> Arc<ComponentSet> {
-        let current = Arc::clone(&self.set.lock().unwrap_or_else(PoisonError::into_inner));
-        let gate = self.gate.now(&self.home);
-        // Nothing changed, most often: a few stats. Else it compiles, which is slow.
-        let look = move || match gate {
-            Some(gate) if gate != *current.gate() => Some(current.behind(gate)),
-            _ => current.reload(),
-        };
-        let fresh = tokio::task::spawn_blocking(look).await;
-        let mut set = self.set.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Ok(Some(fresh)) = fresh {
-            *set = Arc::new(fresh);
-        }
-        Arc::clone(&set)
+        self.set.current(self.gate.now(&self.home)).await
     }
 
     /// `HOST:PORT` of the exchange, as containers of this plan reach it; or the name of the attempt under which the host finds
@@ -480,6 +468,9 @@ fn recordable(activity: &Activity) -> Cow<'_, Activity> {
 /// Why a component that is there isn't loaded, as the end of a sentence.
 pub(crate) fn why_not_loaded(set: &ComponentSet, name: &str) -> String {
     if let Some(other) = set.components().iter().find(|component| component.name == name) {
+        if let [group, ..] = other.member_of.as_slice() {
+            return format!(" (it only answers as a member of the group {group})");
+        }
         return format!(" ({name} is a component of another world: {})", other.world);
     }
     set.failures()

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 pub use crate::plugins::InstalledPlugin;
 use serde::{Deserialize, Serialize};
-use wharf_model::{Activity, Decision, Event, Fault, Limit, Outcome, Plan};
+pub use wharf_components::GroupTable;
+use wharf_model::{Activity, Decision, Event, Fault, Limit, Mode, Outcome, Plan};
 
 /// What can be asked of a host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -211,6 +212,39 @@ pub struct ComponentReport {
     pub failed: Vec<ComponentFailure>,
     /// Policies that `wharf.toml` requires and that aren't loaded: while there are any, no run is accepted.
     pub missing: Vec<String>,
+    /// Why no run is accepted: what is required doesn't judge, or a group of policies can't be asked. Each with what to do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub closed: Vec<Closed>,
+    /// Changes on disk that aren't taken, since some of them can't be loaded: what is loaded goes on as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_back: Option<HeldBackChanges>,
+}
+
+/// Why no run is accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closed {
+    /// Why.
+    pub reason: String,
+    /// What to do.
+    pub advice: String,
+}
+
+/// Changes on disk that aren't taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldBackChanges {
+    /// Milliseconds since 1970, when the host found it.
+    pub since: u64,
+    /// The files.
+    pub changes: Vec<FileChange>,
+}
+
+/// A file that changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileChange {
+    /// The file.
+    pub file: std::path::PathBuf,
+    /// `added`, `changed` or `removed`.
+    pub change: String,
 }
 
 /// A loaded component.
@@ -235,6 +269,27 @@ pub struct ComponentSummary {
     pub signed_by: Option<String>,
     /// Bytes of the file.
     pub size: u64,
+    /// The `.wasm` file that its TOML file names, when it isn't of the same name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<String>,
+    /// `enforce`, `audit` or `off`.
+    #[serde(default)]
+    pub mode: Mode,
+    /// Other modes, and for which runs, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mode_for: Vec<String>,
+    /// The runs that it is asked about, in words; none for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// The configurations under which it has settings of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settings_for: Vec<String>,
+    /// For a group: its logic and its members.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupTable>,
+    /// The groups that it answers in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub member_of: Vec<String>,
 }
 
 /// A component that isn't loaded.

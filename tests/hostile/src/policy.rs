@@ -39,6 +39,8 @@ impl Guest for Hostile {
         }
         match wanted.as_str() {
             "count" => warn(vec![misdeed::calls().to_string()]),
+            // Not a misdeed: it tells which settings it has.
+            "echo" => warn(vec![crate::setting(&settings::get(), "echo")]),
             "nap" => {
                 std::thread::sleep(Duration::from_millis(300));
                 warn(vec!["rested".to_owned()])

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use wharf_components::{Attribution, OnError, Policy, PolicyAnswer};
+use wharf_components::{Attribution, OnError, Policy, PolicyAnswer, Subject};
 use wharf_images::{FoldersPlan, ImagePlan};
 use wharf_model::decision::Receipt;
 use wharf_model::launch::BackendError;
 use wharf_model::plan::FieldChange;
 use wharf_model::{
-    Cause, Change, EventKind, ExecutionConfiguration, Judgement, Limit, Outcome, Phase, Plan, UsageEntry,
+    Cause, Change, EventKind, ExecutionConfiguration, Judgement, Limit, Mode, Outcome, Phase, Plan, UsageEntry,
 };
 
 use super::permission::no;
@@ -63,6 +63,12 @@ pub(crate) async fn judge(way: &Way, planned: Planned) -> Step<Answer> {
     for policy in way.set.policies_mutating() {
         let Some(accepted) = ask(way, policy, &plan, None, &usage).await? else { continue };
         let before = plan.clone();
+        if accepted.by.mode != Mode::Enforce {
+            // On a copy: the record has what would have become of the plan, and nobody else sees it.
+            let receipts = apply(&mut before.clone(), &accepted.changes, policy.name(), &mut writers.clone());
+            accepted.note(way, receipts, &mut limits);
+            continue;
+        }
         let receipts = apply(&mut plan, &accepted.changes, policy.name(), &mut writers);
         if check_resources(&before.resources).is_ok()
             && let Err((_, problem)) = check_resources(&plan.resources)
@@ -105,13 +111,16 @@ struct Accepted {
 
 impl Accepted {
     fn note(self, way: &Way, changes: Vec<Receipt>, limits: &mut Vec<Limit>) {
-        limits.extend(self.limits.iter().cloned());
+        if self.by.mode == Mode::Enforce {
+            limits.extend(self.limits.iter().cloned());
+        }
         let judgement = Judgement::Accept { changes, limits: self.limits, warnings: self.warnings };
         way.journal.note(EventKind::Decision(self.by.decision("policy", judgement)));
     }
 }
 
-/// Asks one policy. `None` when it failed and its `on_error` is `allow`.
+/// Asks one policy. `None` when it isn't about this run; when it failed and its `on_error` is `allow`; and when it said no and
+/// isn't enforced.
 async fn ask(
     way: &Way,
     policy: &Policy,
@@ -119,7 +128,11 @@ async fn ask(
     object: Option<&str>,
     usage: &[UsageEntry],
 ) -> Step<Option<Accepted>> {
+    if policy.mode_of(&Subject::of_plan(plan)) == Mode::Off {
+        return Ok(None);
+    }
     let call = policy.evaluate(plan, object, usage).await;
+    let is_enforced = call.by.mode == Mode::Enforce;
     let note = |judgement| way.journal.note(EventKind::Decision(call.by.decision("policy", judgement)));
     match call.answer {
         Ok(PolicyAnswer::Accept { changes, limits, warnings }) => {
@@ -127,11 +140,14 @@ async fn ask(
         }
         Ok(PolicyAnswer::Reject { reasons }) => {
             note(Judgement::Reject { reasons: reasons.clone() });
+            if !is_enforced {
+                return Ok(None);
+            }
             Err(Box::new(no(Cause::Rejected, "rejected", policy.name(), &reasons)))
         }
         Err(error) => {
             let message = error.to_string();
-            let ignored = policy.on_error() == OnError::Allow;
+            let ignored = !is_enforced || policy.on_error() == OnError::Allow;
             note(Judgement::Error { message: message.clone(), ignored });
             if ignored {
                 return Ok(None);

@@ -1,7 +1,9 @@
 //! Step 1: may this user use this execution configuration for this?
 
-use wharf_components::Request;
-use wharf_model::{Cause, Decision, EventKind, ExecutionConfiguration, Judgement, Limit, Outcome, Phase, Reason};
+use wharf_components::{ComponentSet, Request, Subject};
+use wharf_model::{
+    Cause, Decision, EventKind, ExecutionConfiguration, Judgement, Limit, Mode, Outcome, Phase, Reason,
+};
 
 use super::{Asked, Step, Way};
 use crate::conclude::outcome;
@@ -22,9 +24,10 @@ impl Permitted {
     }
 }
 
-/// Asks every check that the configuration names. All must allow.
+/// Asks every check that the configuration names. All that count for this run must allow, and there must be one that does.
 pub(crate) async fn ask(way: &Way, asked: Asked) -> Step<Permitted> {
     let phase = way.journal.phase(Phase::Permission);
+    tell_of_held_back(way);
     closed_without(way)?;
     let configuration = asked.configuration;
     if configuration.checks.is_empty() {
@@ -39,6 +42,7 @@ pub(crate) async fn ask(way: &Way, asked: Asked) -> Step<Permitted> {
     let usage = way.host.usage()?;
     let request = Request::of_activity(&way.run, &way.activity, &configuration);
     let mut limits = Vec::new();
+    let mut is_decided = false;
     for name in &configuration.checks {
         let Some(check) = way.set.permission(name) else {
             let message = format!(
@@ -52,8 +56,15 @@ pub(crate) async fn ask(way: &Way, asked: Asked) -> Step<Permitted> {
                 ..outcome(Cause::Refused, message)
             }));
         };
+        if check.mode_of(&Subject::of_request(&request)) == Mode::Off {
+            continue;
+        }
         let decision = check.check(&request, &usage).await;
         way.journal.note(EventKind::Decision(decision.clone()));
+        if !decision.is_enforced() {
+            continue;
+        }
+        is_decided = true;
         match decision.judgement {
             Judgement::Accept { limits: more, .. } => limits.extend(more),
             Judgement::Reject { reasons } => return Err(Box::new(no(Cause::Refused, "refused", name, &reasons))),
@@ -64,6 +75,22 @@ pub(crate) async fn ask(way: &Way, asked: Asked) -> Step<Permitted> {
                 )));
             }
         }
+    }
+    if !is_decided {
+        return Err(Box::new(Outcome {
+            advice: Some(format!(
+                "one of them must enforce for this run: see `mode`, `mode_for` and `when` in policies/{}.toml",
+                configuration.checks[0]
+            )),
+            ..outcome(
+                Cause::Refused,
+                format!(
+                    "refused: of the permission checks of {} ({}) none decides about this run, so nobody allowed it",
+                    configuration.name,
+                    configuration.checks.join(", ")
+                ),
+            )
+        }));
     }
     let named = way.activity.named_secrets();
     allows_secrets(&configuration, named.values(), "the activity")?;
@@ -95,24 +122,54 @@ pub(crate) fn allows_secrets<'a>(
     }
 }
 
-/// A policy that is required and isn't loaded closes the host.
+/// A run that is judged by older components than those on disk has that in its record.
+fn tell_of_held_back(way: &Way) {
+    let Some(held) = way.set.held_back() else { return };
+    let files: Vec<String> = held.changes.iter().map(|(file, how)| format!("{} ({how})", file.display())).collect();
+    let why: Vec<String> = way.set.failures().iter().map(|failure| failure.fault.to_string()).collect();
+    let text = format!(
+        "components changed on disk and aren't taken, so those of before judge this run: {}; {}",
+        files.join(", "),
+        why.join("; ")
+    );
+    way.journal.note(EventKind::Progress { phase: Phase::Permission, text });
+}
+
+/// A policy that is required and doesn't judge closes the host, and so does a group that can't be asked.
 fn closed_without(way: &Way) -> Step<()> {
+    let closed = |name: &str, message: String, advice: String| {
+        way.journal.note(EventKind::Decision(missing("policy", name, &message)));
+        Err(Box::new(Outcome { advice: Some(advice), ..outcome(Cause::Rejected, message) }))
+    };
+    if let Some(group) = way.set.closed_by() {
+        let name = group.file.file_stem().unwrap_or_default().to_string_lossy();
+        let message = format!("the group {name} of policies can't be used, so nothing may run ({})", group.fault);
+        let advice = format!("mend or remove {}; `wharf component list` has the details", group.file.display());
+        return closed(&name, message, advice);
+    }
     for name in &way.site.required_policies {
-        if way.set.policy(name).is_none() {
-            let message = format!(
-                "the required policy {name} isn't loaded, so nothing may run{}",
-                why_not_loaded(&way.set, name)
-            );
-            way.journal.note(EventKind::Decision(missing("policy", name, &message)));
-            return Err(Box::new(Outcome {
-                advice: Some(
-                    "put the policy back, or take its name out of `required_policies` in wharf.toml".to_owned(),
-                ),
-                ..outcome(Cause::Rejected, message)
-            }));
+        if let Some((message, advice)) = why_required_does_not_judge(&way.set, name) {
+            return closed(name, message, advice);
         }
     }
     Ok(())
+}
+
+/// Why a required policy closes the host, and what to do about it. None when it judges.
+pub(crate) fn why_required_does_not_judge(set: &ComponentSet, name: &str) -> Option<(String, String)> {
+    match set.policy(name) {
+        None => Some((
+            format!("the required policy {name} isn't loaded, so nothing may run{}", why_not_loaded(set, name)),
+            "put the policy back, or take its name out of `required_policies` in wharf.toml".to_owned(),
+        )),
+        Some(policy) if !policy.always_enforces() => Some((
+            format!("the required policy {name} doesn't always enforce, so nothing may run"),
+            format!(
+                "take `mode` and `mode_for` out of {name}.toml, or its name out of `required_policies` in wharf.toml"
+            ),
+        )),
+        Some(_) => None,
+    }
 }
 
 /// The record of a component that could not be asked.
@@ -124,6 +181,8 @@ pub(crate) fn missing(step: &str, name: &str, message: &str) -> Decision {
         digest: String::new(),
         settings_digest: String::new(),
         micros: 0,
+        mode: Mode::Enforce,
+        votes: None,
         judgement: Judgement::Error { message: message.to_owned(), ignored: false },
     }
 }
