@@ -122,7 +122,8 @@ fn is_pinned_to(grants: &Grants, digest: &str) -> bool {
     grants.digest.as_deref().is_some_and(|pinned| pinned.strip_prefix("sha256:").unwrap_or(pinned) == digest)
 }
 
-fn is_pinned_elsewhere(grants: &Grants, digest: &str) -> bool {
+/// Whether grants are for one file, and it isn't this one.
+pub(crate) fn is_pinned_elsewhere(grants: &Grants, digest: &str) -> bool {
     grants.digest.is_some() && !is_pinned_to(grants, digest)
 }
 

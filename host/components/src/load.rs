@@ -149,6 +149,10 @@ impl Place<'_> {
         Fault::new(code, message).at(&self.source.files.toml, document::line_of(self.toml, key))
     }
 
+    fn digest(&self) -> &str {
+        self.source.print.wasm.as_deref().unwrap_or_default()
+    }
+
     fn toml_name(&self) -> String {
         self.source.files.toml.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
@@ -316,14 +320,12 @@ fn check_imports(
             Some(true) => {}
             Some(false) => {
                 let line = gate::grant_line(name.interface);
-                if let Some(pinned) = &file.grants.digest {
+                let elsewhere = gate::is_pinned_elsewhere(&file.grants, place.digest());
+                if let Some(pinned) = file.grants.digest.as_ref().filter(|_| elsewhere) {
                     let message = format!("it imports {shown}, which was granted to another file alone: {pinned}");
-                    return Err(place.toml("component-import-not-granted", message, &["grants", "digest"]).hint(
-                        format!(
-                            "if this one may have it, write its digest there: sha256:{}",
-                            place.source.print.wasm.as_deref().unwrap_or_default()
-                        ),
-                    ));
+                    return Err(place
+                        .toml("component-import-not-granted", message, &["grants", "digest"])
+                        .hint(format!("if this one may have it, write its digest there: sha256:{}", place.digest())));
                 }
                 return Err(place
                     .wasm("component-import-not-granted", format!("it imports {shown}, which it wasn't granted"))
