@@ -13,11 +13,13 @@ use wharf_model::{Fault, document};
 use crate::answer;
 use crate::bindings::{
     image_recipe_generation, metadata, permission_check, policy_evaluation as policy, recipe_adaptation,
+    registry_preparation,
 };
 use crate::call::{Callee, Session, within};
 use crate::call_error::{CallError, cut};
 use crate::engine::Engine;
 use crate::folder::GrantedFolder;
+use crate::http::GrantedPlaces;
 use crate::imports;
 use crate::loaded::{ComponentInfo, Kind, Loaded, Names, Offer};
 use crate::policy::PolicyRole;
@@ -151,6 +153,8 @@ fn finish(
         Some(folder) if world.takes_grants() => Some(open_folder(place, folder)?),
         _ => None,
     };
+    let granted = GrantedPlaces::read(&file.grants.http);
+    let http = granted.ok().filter(|_| world.takes_grants() && !file.grants.http.is_empty());
     let wrong_types = |error: wasmtime::Error| {
         let message = format!("it doesn't fit {PACKAGE} {VERSION}: {}", cut(&format!("{error:#}")));
         place.wasm("component-invalid", message).hint("build it again from the wit/ folder of this version")
@@ -189,7 +193,7 @@ fn finish(
         imports,
     };
     let names = Names::of(&info);
-    Ok(Loaded { engine: engine.clone(), info, compiled, instance, kind: said.kind, settings, folder, names })
+    Ok(Loaded { engine: engine.clone(), info, compiled, instance, kind: said.kind, settings, folder, http, names })
 }
 
 fn compile(engine: &Engine, file: &Path, bytes: &[u8], digest: &str) -> Result<Component, Fault> {
@@ -261,6 +265,7 @@ fn check_imports(
             "clock" => Some(file.grants.clock),
             "random" => Some(file.grants.random),
             "folder" => Some(file.grants.folder.is_some()),
+            "http" => Some(!file.grants.http.is_empty()),
             _ => None,
         };
         match granted {
@@ -271,7 +276,11 @@ fn check_imports(
             }
             Some(true) => {}
             Some(false) => {
-                let value = if name.interface == "folder" { "\"PATH\"" } else { "true" };
+                let value = match name.interface {
+                    "folder" => "\"PATH\"",
+                    "http" => "[\"HOST:PORT\"]",
+                    _ => "true",
+                };
                 let line = format!("{} = {value}", name.interface);
                 return Err(place
                     .wasm("component-import-not-granted", format!("it imports {shown}, which it wasn't granted"))
@@ -307,6 +316,7 @@ fn kind(world: World, instance: &InstancePre<State>) -> wasmtime::Result<Kind> {
         World::Policy => Kind::Policy(policy::GuestIndices::new(instance)?, PolicyRole::Validating),
         World::ImageRecipe => Kind::ImageRecipe(image_recipe_generation::GuestIndices::new(instance)?),
         World::RecipeAdapter => Kind::RecipeAdapter(recipe_adaptation::GuestIndices::new(instance)?),
+        World::RegistryHook => Kind::RegistryHook(registry_preparation::GuestIndices::new(instance)?),
     })
 }
 
@@ -410,7 +420,7 @@ impl Ask<'_> {
                 };
                 offers = session.finish(said).and_then(check_offers).map_err(|error| (Question::Offers, error))?;
             }
-            Kind::Permission(_) | Kind::ImageRecipe(_) => {}
+            Kind::Permission(_) | Kind::ImageRecipe(_) | Kind::RegistryHook(_) => {}
         }
         let mut session = self.session().await?;
         let valid = match metadata.load(&mut session.store, &session.instance) {
@@ -434,6 +444,7 @@ impl Ask<'_> {
             Arc::clone(&self.name),
             Arc::clone(&self.settings),
             self.folder.clone(),
+            None,
             (limits.memory_mb as usize) << 20,
         );
         let callee = Callee { engine: self.engine, instance: self.instance, bounds: limits.bounds() };

@@ -8,11 +8,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wasmtime::component::{Component, InstancePre};
 
-use crate::bindings::{image_recipe_generation, permission_check, policy_evaluation, recipe_adaptation};
+use crate::bindings::{
+    image_recipe_generation, permission_check, policy_evaluation, recipe_adaptation, registry_preparation,
+};
 use crate::call::{Attribution, Callee, Session};
 use crate::call_error::CallError;
 use crate::engine::Engine;
 use crate::folder::GrantedFolder;
+use crate::http::GrantedPlaces;
 use crate::policy::PolicyRole;
 use crate::settings_file::{CallLimits, Grants, OnError};
 use crate::state::State;
@@ -75,6 +78,7 @@ pub(crate) struct Loaded {
     pub(crate) kind: Kind,
     pub(crate) settings: Arc<str>,
     pub(crate) folder: Option<GrantedFolder>,
+    pub(crate) http: Option<GrantedPlaces>,
     pub(crate) names: Names,
 }
 
@@ -93,6 +97,7 @@ pub(crate) enum Kind {
     Policy(policy_evaluation::GuestIndices, PolicyRole),
     ImageRecipe(image_recipe_generation::GuestIndices),
     RecipeAdapter(recipe_adaptation::GuestIndices),
+    RegistryHook(registry_preparation::GuestIndices),
 }
 
 impl Names {
@@ -114,6 +119,7 @@ impl Loaded {
             Arc::clone(&self.names.component),
             Arc::clone(&self.settings),
             self.folder.clone(),
+            self.http.clone(),
             (limits.memory_mb as usize) << 20,
         );
         let callee = Callee { engine: &self.engine, instance: &self.instance, bounds: limits.bounds() };

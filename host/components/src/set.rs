@@ -14,6 +14,7 @@ use crate::load::{self, Refusal};
 use crate::loaded::{ComponentInfo, Kind, Loaded};
 use crate::permission::Permission;
 use crate::policy::{Policy, PolicyRole};
+use crate::registry_hook::RegistryHook;
 use crate::source::{self, Fingerprint, Look, Source};
 use crate::world::World;
 
@@ -43,6 +44,7 @@ pub struct ComponentSet {
     validating: Vec<Policy>,
     adapters: Vec<Adapter>,
     image_recipes: BTreeMap<String, ImageRecipeMaker>,
+    registry_hooks: Vec<RegistryHook>,
     infos: Vec<ComponentInfo>,
     failures: Vec<LoadFailure>,
 }
@@ -145,6 +147,7 @@ impl ComponentSet {
             validating: Vec::new(),
             adapters: Vec::new(),
             image_recipes: BTreeMap::new(),
+            registry_hooks: Vec::new(),
             infos: loaded.iter().map(|loaded| loaded.info.clone()).collect(),
             failures,
         };
@@ -165,6 +168,7 @@ impl ComponentSet {
                     set.image_recipes.insert(name, ImageRecipeMaker { loaded, indices });
                 }
                 Kind::RecipeAdapter(indices) => set.adapters.push(Adapter { loaded, indices }),
+                Kind::RegistryHook(indices) => set.registry_hooks.push(RegistryHook { loaded, indices }),
             }
         }
         set
@@ -209,6 +213,12 @@ impl ComponentSet {
     #[must_use]
     pub fn image_recipe(&self, name: &str) -> Option<&ImageRecipeMaker> {
         self.image_recipes.get(name)
+    }
+
+    /// The components that prepare pushes, in the order in which they are called.
+    #[must_use]
+    pub fn registry_hooks(&self) -> &[RegistryHook] {
+        &self.registry_hooks
     }
 
     /// All components that are loaded, in the order in which they are called.

@@ -10,6 +10,7 @@ use wharf_model::document;
 
 use crate::call_error::Bounds;
 use crate::engine::MAX_MEMORY_MB;
+use crate::http::GrantedPlaces;
 
 /// The code of every fault of this file.
 pub(crate) const CODE: &str = "component-toml-invalid";
@@ -99,6 +100,8 @@ pub struct Grants {
     pub random: bool,
     /// One folder, to read: relative to the home, or absolute.
     pub folder: Option<PathBuf>,
+    /// Where it may send HTTP requests: "HOST:PORT", or "https://HOST/PATH" for what is below that path.
+    pub http: Vec<String>,
 }
 
 impl ComponentSettingsFile {
@@ -127,6 +130,11 @@ impl ComponentSettingsFile {
                 format!("`folder` is \"{}\"; it takes a path without `..`", folder.display()),
             )
             .at(file, document::line_of(text, &["grants", "folder"])));
+        }
+        if let Err((entry, problem)) = GrantedPlaces::read(&settings.grants.http) {
+            let said = &settings.grants.http[entry];
+            return Err(Fault::new(CODE, format!("`http` has \"{said}\": {problem}"))
+                .at(file, document::line_of(text, &["grants", "http", &entry.to_string()])));
         }
         if let Some(key) = not_json(&settings.settings) {
             return Err(Fault::new(CODE, format!("`{key}` isn't a finite number"))
@@ -205,6 +213,8 @@ mod tests {
             ("[limits]\nmemory_mb = 100_000", 2, "1024"),
             ("[grants]\nnetwork = true", 2, "network"),
             ("[grants]\nclock = true\nfolder = \"../x\"", 3, "folder"),
+            ("[grants]\nhttp = [\n  \"a.example:443\",\n  \"a.example\",\n]", 4, "expected \"HOST:PORT\""),
+            ("[grants]\nhttp = [\"http://169.254.169.254\"]", 2, "can't be granted"),
             ("on_error = \"maybe\"", 1, "maybe"),
             ("[settings]\nx = nan", 2, "`x`"),
             ("[settings", 1, "TOML"),

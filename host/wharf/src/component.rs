@@ -35,6 +35,7 @@ pub(crate) fn summary(info: &ComponentInfo) -> ComponentSummary {
     if let Some(folder) = &info.grants.folder {
         grants.push(format!("folder {}", PathBuf::from(folder).display()));
     }
+    grants.extend(info.grants.http.iter().map(|place| format!("http {place}")));
     ComponentSummary {
         name: info.name.clone(),
         world,

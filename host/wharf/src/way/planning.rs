@@ -231,12 +231,12 @@ pub(crate) async fn image_plan(
     };
     let recipe = call.answer.map_err(|error| refused(format!("the base image {}", spec.name), &error))?;
     let environment = match environment {
-        Some(Environment { spec: asked, lock, refresh, file, lock_file }) => {
+        Some(Environment { spec: asked, locks, refresh, file, lock_file }) => {
             let call = maker.generate_environment(spec, &asked).await;
             journal.note(EventKind::Decision(call.decision("image-recipe")));
             let recipe =
                 call.answer.map_err(|error| refused(format!("the code environment {}", asked.name), &error))?;
-            Some(EnvironmentPlan { spec: asked, recipe, lock, refresh, file, lock_file })
+            Some(EnvironmentPlan { spec: asked, recipe, locks, refresh, file, lock_file })
         }
         None => None,
     };
