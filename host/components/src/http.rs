@@ -69,7 +69,7 @@ impl GrantedPlaces {
             place.tls.is_none_or(|wanted| wanted == tls)
                 && place.host.eq_ignore_ascii_case(host)
                 && place.port == port
-                && path.strip_prefix(&place.path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
+                && path.strip_prefix(&place.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         })
     }
 

@@ -78,6 +78,8 @@ struct Engine {
     made: AtomicUsize,
     /// Its registry says of what it doesn't have that one isn't let in.
     secretive: bool,
+    /// The versions that builds were bound to.
+    constraints: Mutex<Vec<String>>,
     /// Nothing can be pulled.
     offline: bool,
     /// What its registry has, by the reference that it is pulled under.
@@ -200,8 +202,14 @@ impl ImageEngine for Engine {
             return Err(error.clone());
         }
         let mut archive = tar::Archive::new(request.context.as_ref());
-        let mut first = archive.entries().unwrap().next().unwrap().unwrap();
-        let text = std::io::read_to_string(&mut first).unwrap();
+        let mut entries = archive.entries().unwrap();
+        let text = std::io::read_to_string(&mut entries.next().unwrap().unwrap()).unwrap();
+        for entry in entries {
+            let mut entry = entry.unwrap();
+            if entry.path().unwrap().ends_with("constraints.txt") {
+                self.constraints.lock().unwrap().push(std::io::read_to_string(&mut entry).unwrap());
+            }
+        }
         assert_eq!(text.lines().count(), request.titles.len());
         Ok(self.make("build", &request.tag, &text))
     }
@@ -652,6 +660,19 @@ fn each_engine_keeps_the_versions_of_its_own_base() {
     assert_eq!(environment.constraints(&lock("near", "").key), "six==1.17.0\n");
     assert_eq!(environment.constraints(&lock("far", "").key), "six==1.16.0\n");
     assert_eq!(environment.constraints(&lock("other", "").key), "");
+}
+
+#[tokio::test]
+async fn a_build_of_the_same_key_is_bound_to_what_was_locked() {
+    let mut plan = environment_plan("six\n");
+    let near = Engine::with_debian();
+    let built = Images::new(near.clone(), LAYER).ensure(&plan, &Sources::default(), &silent()).await.unwrap();
+    assert_eq!(*near.constraints.lock().unwrap(), [""]);
+    let lock = Lock { key: built.keys.environment.unwrap(), packages: "six==1.16.0\n".to_owned() };
+    plan.environment.as_mut().unwrap().locks = vec![lock];
+    let far = Engine::with_debian();
+    Images::new(far.clone(), LAYER).ensure(&plan, &Sources::default(), &silent()).await.unwrap();
+    assert_eq!(*far.constraints.lock().unwrap(), ["six==1.16.0\n"]);
 }
 
 /// Lets nobody push but by the token that it gives.

@@ -242,7 +242,7 @@ impl RegistryApi {
         }
         let token: Token = serde_json::from_slice(&answer.body)
             .map_err(|_| not_let_in(registry, login, "its server of tokens answers something else".to_owned()))?;
-        secret_header(format!("Bearer {}", token.token))
+        secret_header(registry, format!("Bearer {}", token.token))
     }
 }
 
@@ -260,14 +260,16 @@ fn is_this_machine(registry: &str) -> bool {
 }
 
 fn basic(login: &Login) -> Result<HeaderValue, ImageError> {
-    secret_header(format!("Basic {}", STANDARD.encode(format!("{}:{}", login.user, login.secret.expose()))))
+    secret_header(
+        &login.registry,
+        format!("Basic {}", STANDARD.encode(format!("{}:{}", login.user, login.secret.expose()))),
+    )
 }
 
-fn secret_header(text: String) -> Result<HeaderValue, ImageError> {
-    let mut header = HeaderValue::try_from(text).map_err(|_| ImageError::RegistryRefused {
-        registry: "it".to_owned(),
-        operation: "be asked".to_owned(),
-        reason: "its login has a control character".to_owned(),
+fn secret_header(registry: &str, text: String) -> Result<HeaderValue, ImageError> {
+    let mut header = HeaderValue::try_from(text).map_err(|_| ImageError::NoCredentials {
+        registry: registry.to_owned(),
+        reason: "they have a control character in them".to_owned(),
     })?;
     header.set_sensitive(true);
     Ok(header)

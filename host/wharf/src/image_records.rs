@@ -65,7 +65,7 @@ impl Store {
     pub(crate) fn pushed(&self) -> Result<Vec<PushedImage>, StoreError> {
         let failed = |source| StoreError::Database { operation: "read what it knows of registries", source };
         let connection = self.connection();
-        let query = "SELECT repository, key, digest FROM pushed ORDER BY repository, rowid";
+        let query = "SELECT repository, key, digest FROM pushed ORDER BY repository, key";
         let mut rows = connection.prepare_cached(query).map_err(failed)?;
         let found = rows.query_map([], |row| {
             let key: String = row.get(1)?;
