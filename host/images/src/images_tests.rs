@@ -206,7 +206,8 @@ impl ImageEngine for Engine {
         let text = std::io::read_to_string(&mut entries.next().unwrap().unwrap()).unwrap();
         for entry in entries {
             let mut entry = entry.unwrap();
-            if entry.path().unwrap().ends_with("constraints.txt") {
+            // Of the plan's code environment, the second file that is copied.
+            if request.tag.starts_with("wharf-env/") && entry.path().unwrap().ends_with("files/1") {
                 self.constraints.lock().unwrap().push(std::io::read_to_string(&mut entry).unwrap());
             }
         }
