@@ -166,7 +166,9 @@ async fn nothing_is_smuggled_into_a_request() {
     let url = format!("http://{here}/");
     for what in ["inject-value", "inject-name", "inject-method", "inject-url", "smuggle", "other-host"] {
         let answer = tried(&[&here], what, &url).await;
-        assert!(answer.starts_with("invalid: ") && !answer.contains("yes"), "{what}: {answer}");
+        assert!(answer.starts_with("invalid: ") && !answer.contains(['\r', '\n']), "{what}: {answer}");
+        // A header's value may be a secret.
+        assert!(what != "inject-value" || !answer.contains("yes"), "{answer}");
     }
     let answer = tried(&[&here], "many-headers", &url).await;
     assert!(answer.starts_with("too large: "), "{answer}");
