@@ -7,7 +7,7 @@ use std::process::Command;
 const GUEST_TARGET: &str = "wasm32-wasip2";
 
 /// The guests by their features: a world, and what it imports besides.
-const GUESTS: [(&str, &str); 8] = [
+const GUESTS: [(&str, &str); 9] = [
     ("policy", "policy"),
     ("clock", "policy,clock"),
     ("grants", "policy,grants"),
@@ -16,6 +16,7 @@ const GUESTS: [(&str, &str); 8] = [
     ("adapter", "adapter"),
     ("adapter_clock", "adapter,clock"),
     ("image", "image"),
+    ("hook", "hook"),
 ];
 
 fn main() {
@@ -23,6 +24,7 @@ fn main() {
         "hostile",
         "hostile-runner",
         "script-plugin",
+        "registry-hook",
         "../plugins/sdk/src",
         "../wit",
         "../host/model/src/protocol.rs",
@@ -39,14 +41,15 @@ fn main() {
         build(cargo, GUEST_TARGET, &folder.join(GUEST_TARGET).join("guest/wharf_hostile.wasm"), &wasm);
         println!("cargo::rustc-env=WHARF_HOSTILE_{}={}", name.to_uppercase(), wasm.display());
     }
-    let wasm = out.join("script-plugin.wasm");
-    build(
-        cargo("script-plugin", "guest", GUEST_TARGET, &folder),
-        GUEST_TARGET,
-        &folder.join(GUEST_TARGET).join("guest/script_plugin.wasm"),
-        &wasm,
-    );
-    println!("cargo::rustc-env=WHARF_SCRIPT_PLUGIN={}", wasm.display());
+    for (name, file, variable) in [
+        ("script-plugin", "script_plugin", "WHARF_SCRIPT_PLUGIN"),
+        ("registry-hook", "registry_hook", "WHARF_REGISTRY_HOOK"),
+    ] {
+        let wasm = out.join(format!("{name}.wasm"));
+        let built = folder.join(GUEST_TARGET).join("guest").join(file).with_extension("wasm");
+        build(cargo(name, "guest", GUEST_TARGET, &folder), GUEST_TARGET, &built, &wasm);
+        println!("cargo::rustc-env={variable}={}", wasm.display());
+    }
     let target = format!("{}-unknown-linux-musl", env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets it"));
     let runner = out.join("hostile-runner");
     let mut cargo = cargo("wharf-hostile-runner", "release", &target, &folder);

@@ -14,6 +14,7 @@ mod measure;
 mod proxy;
 mod registry;
 mod watch;
+mod web;
 
 pub use call::{Finished, Started};
 pub use certificates::Certificates;
@@ -26,3 +27,4 @@ pub use measure::{Times, machine};
 pub use proxy::{Fault, Proxy, Request};
 pub use registry::{REGISTRY_PASSWORD, REGISTRY_USER, Registry};
 pub use watch::openings;
+pub use web::{Asked, Reply, Web};

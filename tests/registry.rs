@@ -34,6 +34,15 @@ impl Registry {
         Self::new("")
     }
 
+    /// One that deletes nothing: how it is when nobody has allowed that.
+    ///
+    /// # Panics
+    /// It doesn't come up.
+    #[must_use]
+    pub fn without_delete() -> Self {
+        Self::configured("", false)
+    }
+
     /// One that lets in only [`REGISTRY_USER`].
     ///
     /// # Panics
@@ -44,12 +53,16 @@ impl Registry {
     }
 
     fn new(more: &str) -> Self {
+        Self::configured(more, true)
+    }
+
+    fn configured(more: &str, deletes: bool) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let port = free.expect("there is a free port").port();
         let at = folder.path().display().to_string();
         let settings = format!(
-            "version: 0.1\nlog:\n  level: warn\nstorage:\n  filesystem:\n    rootdirectory: {at}/data\n  delete:\n    enabled: true\n\
+            "version: 0.1\nlog:\n  level: warn\nstorage:\n  filesystem:\n    rootdirectory: {at}/data\n  delete:\n    enabled: {deletes}\n\
              http:\n  addr: :{port}\n{}",
             more.replace("FOLDER", &at)
         );
@@ -112,6 +125,13 @@ impl Registry {
         self.stop();
         fs::remove_dir_all(self.folder.path().join("data")).expect("it can be removed");
         self.start_again();
+    }
+
+    /// Whether it has the manifest with this digest (`sha256:...`) in a repository.
+    #[must_use]
+    pub fn has(&self, repository: &str, digest: &str) -> bool {
+        let revisions = format!("data/docker/registry/v2/repositories/{repository}/_manifests/revisions");
+        self.folder.path().join(revisions).join(digest.replace(':', "/")).join("link").is_file()
     }
 
     /// The repositories that have a tag: `data/wharf-run/python-r`.

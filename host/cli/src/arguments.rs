@@ -328,6 +328,9 @@ pub(crate) enum ImageCommand {
         /// Only say what would be removed.
         #[arg(long)]
         dry_run: bool,
+        /// In the registries, too: what this home put there. A registry frees the room when it collects its garbage.
+        #[arg(long)]
+        registries: bool,
     },
 }
 

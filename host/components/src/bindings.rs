@@ -13,17 +13,19 @@ wasmtime::component::bindgen!({
             include wharf:plugin/policy@0.1.0;
             include wharf:plugin/image-recipe@0.1.0;
             include wharf:plugin/recipe-adapter@0.1.0;
+            include wharf:plugin/registry-hook@0.1.0;
         }
     ",
     world: "wharf:host/everything",
     imports: {
         "wharf:plugin/folder": async,
+        "wharf:plugin/http": async,
         "wharf:plugin/random": trappable,
     },
     exports: { default: async },
 });
 
 pub(crate) use exports::wharf::plugin::{
-    image_recipe_generation, metadata, permission_check, policy_evaluation, recipe_adaptation,
+    image_recipe_generation, metadata, permission_check, policy_evaluation, recipe_adaptation, registry_preparation,
 };
-pub(crate) use wharf::plugin::{clock, folder, log, random, settings, types};
+pub(crate) use wharf::plugin::{clock, folder, http, log, random, settings, types};

@@ -6,7 +6,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Result, bail};
 
-use crate::bindings::{clock, folder, log, random, settings, types};
+use crate::bindings::{clock, folder, http, log, random, settings, types};
 use crate::folder::{FolderError, GrantedFolder};
 use crate::settings_file::Grants;
 use crate::state::State;
@@ -33,6 +33,9 @@ pub(crate) fn link(engine: &wasmtime::Engine, grants: &Grants) -> Result<Linker<
     }
     if grants.folder.is_some() {
         folder::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    }
+    if !grants.http.is_empty() {
+        http::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     }
     Ok(linker)
 }

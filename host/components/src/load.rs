@@ -14,12 +14,14 @@ use wharf_model::{Fault, Mode, document};
 use crate::answer;
 use crate::bindings::{
     image_recipe_generation, metadata, permission_check, policy_evaluation as policy, recipe_adaptation,
+    registry_preparation,
 };
 use crate::call::{Callee, Session, within};
 use crate::call_error::{CallError, cut};
 use crate::engine::Engine;
 use crate::folder::GrantedFolder;
 use crate::gate;
+use crate::http::GrantedPlaces;
 use crate::imports;
 use crate::keep;
 use crate::loaded::{ComponentInfo, Kind, Loaded, Names, Offer, OwnSettings};
@@ -189,6 +191,8 @@ fn finish(
         Some(folder) if world.takes_grants() => Some(open_folder(place, folder)?),
         _ => None,
     };
+    let granted = GrantedPlaces::read(&file.grants.http);
+    let http = granted.ok().filter(|_| world.takes_grants() && !file.grants.http.is_empty());
     let wrong_types = |error: wasmtime::Error| {
         let message = format!("it doesn't fit {PACKAGE} {VERSION}: {}", cut(&format!("{error:#}")));
         place.wasm("component-invalid", message).hint("build it again from the wit/ folder of this version")
@@ -237,7 +241,18 @@ fn finish(
         voucher,
     };
     let names = Names::of(&info);
-    Ok(Loaded { engine: engine.clone(), info, compiled, instance, kind: said.kind, settings, settings_for, folder, names })
+    Ok(Loaded {
+        engine: engine.clone(),
+        info,
+        compiled,
+        instance,
+        kind: said.kind,
+        settings,
+        settings_for,
+        folder,
+        http,
+        names,
+    })
 }
 
 pub(crate) fn compile(engine: &Engine, file: &Path, bytes: &[u8], digest: &str) -> Result<Component, Fault> {
@@ -309,6 +324,7 @@ fn check_imports(
             "clock" => Some(file.grants.clock),
             "random" => Some(file.grants.random),
             "folder" => Some(file.grants.folder.is_some()),
+            "http" => Some(!file.grants.http.is_empty()),
             _ => None,
         };
         match granted {
@@ -361,6 +377,7 @@ fn kind(world: World, instance: &InstancePre<State>) -> wasmtime::Result<Kind> {
         World::Policy => Kind::Policy(policy::GuestIndices::new(instance)?, PolicyRole::Validating),
         World::ImageRecipe => Kind::ImageRecipe(image_recipe_generation::GuestIndices::new(instance)?),
         World::RecipeAdapter => Kind::RecipeAdapter(recipe_adaptation::GuestIndices::new(instance)?),
+        World::RegistryHook => Kind::RegistryHook(registry_preparation::GuestIndices::new(instance)?),
     })
 }
 
@@ -471,7 +488,7 @@ impl Ask<'_> {
                 };
                 offers = session.finish(said).and_then(check_offers).map_err(|error| (Question::Offers, error))?;
             }
-            Kind::Permission(_) | Kind::ImageRecipe(_) => {}
+            Kind::Permission(_) | Kind::ImageRecipe(_) | Kind::RegistryHook(_) => {}
         }
         // A component that is only there for others to name, or switched off, needs no settings yet.
         if !self.file.application().is_never_asked() {
@@ -533,6 +550,7 @@ impl Ask<'_> {
             Arc::clone(&self.name),
             Arc::clone(settings),
             self.folder.clone(),
+            None,
             (limits.memory_mb as usize) << 20,
         );
         let callee = Callee { engine: self.engine, instance: self.instance, bounds: limits.bounds() };

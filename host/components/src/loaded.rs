@@ -11,11 +11,14 @@ use wasmtime::component::{Component, InstancePre};
 use wharf_model::Mode;
 
 use crate::application::{Application, GroupTable};
-use crate::bindings::{image_recipe_generation, permission_check, policy_evaluation, recipe_adaptation};
+use crate::bindings::{
+    image_recipe_generation, permission_check, policy_evaluation, recipe_adaptation, registry_preparation,
+};
 use crate::call::{Attribution, Callee, Session};
 use crate::call_error::CallError;
 use crate::engine::Engine;
 use crate::folder::GrantedFolder;
+use crate::http::GrantedPlaces;
 use crate::policy::PolicyRole;
 use crate::settings_file::{CallLimits, Grants, OnError};
 use crate::state::State;
@@ -92,6 +95,7 @@ pub(crate) struct Loaded {
     pub(crate) settings: Arc<str>,
     pub(crate) settings_for: BTreeMap<String, OwnSettings>,
     pub(crate) folder: Option<GrantedFolder>,
+    pub(crate) http: Option<GrantedPlaces>,
     pub(crate) names: Names,
 }
 
@@ -116,6 +120,7 @@ pub(crate) enum Kind {
     Policy(policy_evaluation::GuestIndices, PolicyRole),
     ImageRecipe(image_recipe_generation::GuestIndices),
     RecipeAdapter(recipe_adaptation::GuestIndices),
+    RegistryHook(registry_preparation::GuestIndices),
 }
 
 impl Names {
@@ -159,6 +164,7 @@ impl Loaded {
             Arc::clone(&self.names.component),
             Arc::clone(settings),
             self.folder.clone(),
+            self.http.clone(),
             (limits.memory_mb as usize) << 20,
         );
         let callee = Callee { engine: &self.engine, instance: &self.instance, bounds: limits.bounds() };

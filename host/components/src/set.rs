@@ -18,6 +18,7 @@ use crate::load;
 use crate::loaded::{ComponentInfo, Kind, Loaded};
 use crate::permission::Permission;
 use crate::policy::{Policy, PolicyRole};
+use crate::registry_hook::RegistryHook;
 use crate::snapshot::{Entries, Found, Snapshot, list};
 use crate::source::Source;
 use crate::world::World;
@@ -68,6 +69,7 @@ struct Used {
     validating: Vec<Policy>,
     adapters: Vec<Adapter>,
     image_recipes: BTreeMap<String, ImageRecipeMaker>,
+    registry_hooks: Vec<RegistryHook>,
     infos: Vec<ComponentInfo>,
     failures: Vec<LoadFailure>,
 }
@@ -222,6 +224,12 @@ impl ComponentSet {
         self.used.image_recipes.get(name)
     }
 
+    /// The components that prepare pushes, in the order in which they are called.
+    #[must_use]
+    pub fn registry_hooks(&self) -> &[RegistryHook] {
+        &self.used.registry_hooks
+    }
+
     /// All components and groups that are in use, in the order in which they are called.
     #[must_use]
     pub fn components(&self) -> &[ComponentInfo] {
@@ -302,6 +310,7 @@ impl Used {
             validating: Vec::new(),
             adapters: Vec::new(),
             image_recipes: BTreeMap::new(),
+            registry_hooks: Vec::new(),
             infos: loaded.iter().map(|loaded| loaded.info.clone()).collect(),
             failures,
             entries: Entries::new(),
@@ -344,6 +353,7 @@ impl Used {
                     self.image_recipes.insert(name, ImageRecipeMaker { loaded, indices });
                 }
                 Kind::RecipeAdapter(indices) => self.adapters.push(Adapter { loaded, indices }),
+                Kind::RegistryHook(indices) => self.registry_hooks.push(RegistryHook { loaded, indices }),
             }
         }
     }
@@ -361,7 +371,7 @@ impl Used {
                 match loaded.kind.clone() {
                     Kind::Permission(indices) => checks.push(Single { loaded, indices }),
                     Kind::Policy(indices, _) => policies.push(Single { loaded, indices }),
-                    Kind::ImageRecipe(_) | Kind::RecipeAdapter(_) => {}
+                    Kind::ImageRecipe(_) | Kind::RecipeAdapter(_) | Kind::RegistryHook(_) => {}
                 }
             }
             let name = file.name.clone();

@@ -13,6 +13,7 @@ use wharf_model::{Fault, is_digest};
 use crate::application::{Application, Conditions, GroupTable, ModeFor};
 use crate::call_error::Bounds;
 use crate::engine::MAX_MEMORY_MB;
+use crate::http::GrantedPlaces;
 
 /// The code of every fault of this file.
 pub(crate) const CODE: &str = "component-toml-invalid";
@@ -124,6 +125,8 @@ pub struct Grants {
     pub random: bool,
     /// One folder, to read: relative to the home, or absolute.
     pub folder: Option<PathBuf>,
+    /// Where it may send HTTP requests: "HOST:PORT", or "https://HOST/PATH" for what is below that path.
+    pub http: Vec<String>,
     /// The one file that these grants are for: `sha256:` and its digest. Without it, they are for whatever has this name, but
     /// don't let a new version import more than the one in force.
     pub digest: Option<String>,
@@ -159,6 +162,11 @@ impl ComponentSettingsFile {
         if let Some(digest) = settings.grants.digest.as_ref().filter(|digest| !is_digest(digest)) {
             let message = format!("`digest` is \"{digest}\"; it takes `sha256:` and 64 hexadecimal digits");
             return Err(Fault::new(CODE, message).at(file, document::line_of(text, &["grants", "digest"])));
+        }
+        if let Err((entry, problem)) = GrantedPlaces::read(&settings.grants.http) {
+            let said = &settings.grants.http[entry];
+            return Err(Fault::new(CODE, format!("`http` has \"{said}\": {problem}"))
+                .at(file, document::line_of(text, &["grants", "http", &entry.to_string()])));
         }
         if let Some(key) = not_json(&settings.settings) {
             return Err(Fault::new(CODE, format!("`{key}` isn't a finite number"))
@@ -326,6 +334,8 @@ mod tests {
             ("[grants]\nnetwork = true", 2, "network"),
             ("[grants]\nclock = true\nfolder = \"../x\"", 3, "folder"),
             ("[grants]\nclock = true\ndigest = \"sha256:ABC\"", 3, "sha256:ABC"),
+            ("[grants]\nhttp = [\n  \"a.example:443\",\n  \"a.example\",\n]", 4, "expected \"HOST:PORT\""),
+            ("[grants]\nhttp = [\"http://169.254.169.254\"]", 2, "can't be granted"),
             ("on_error = \"maybe\"", 1, "maybe"),
             ("[settings]\nx = nan", 2, "`x`"),
             ("[settings", 1, "TOML"),

@@ -10,6 +10,7 @@ use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx, W
 use crate::capture::Capture;
 use crate::engine::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
 use crate::folder::GrantedFolder;
+use crate::http::GrantedPlaces;
 
 /// How many WASI handles a call may have open.
 const MAX_HANDLES: usize = 4096;
@@ -28,6 +29,10 @@ pub(crate) struct State {
     pub(crate) settings: Arc<str>,
     /// The folder that it was granted.
     pub(crate) folder: Option<GrantedFolder>,
+    /// Where it may send HTTP requests; none while it is loaded.
+    pub(crate) http: Option<GrantedPlaces>,
+    /// How many it sent.
+    pub(crate) http_requests: u32,
     /// How many lines it wrote to the log.
     pub(crate) log_lines: u32,
     pub(crate) memory: MemoryLimit,
@@ -46,10 +51,11 @@ impl State {
         component: Arc<str>,
         settings: Arc<str>,
         folder: Option<GrantedFolder>,
+        http: Option<GrantedPlaces>,
         memory_bytes: usize,
     ) -> Self {
         let memory = MemoryLimit { bytes: memory_bytes, used: 0, table_elements: 0, denied: false };
-        Self { component, settings, folder, log_lines: 0, memory, wasi: None }
+        Self { component, settings, folder, http, http_requests: 0, log_lines: 0, memory, wasi: None }
     }
 
     /// The end of what it wrote to its standard output and error.

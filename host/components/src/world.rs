@@ -22,11 +22,14 @@ pub enum World {
     ImageRecipe,
     /// Turns activities into commands.
     RecipeAdapter,
+    /// Prepares pushes to registries.
+    RegistryHook,
 }
 
 impl World {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Permission, Self::Policy, Self::ImageRecipe, Self::RecipeAdapter];
+    pub const ALL: [Self; 5] =
+        [Self::Permission, Self::Policy, Self::ImageRecipe, Self::RecipeAdapter, Self::RegistryHook];
 
     /// The world as `wit/` spells it.
     #[must_use]
@@ -36,6 +39,7 @@ impl World {
             Self::Policy => "policy",
             Self::ImageRecipe => "image-recipe",
             Self::RecipeAdapter => "recipe-adapter",
+            Self::RegistryHook => "registry-hook",
         }
     }
 
@@ -46,6 +50,7 @@ impl World {
             Self::Policy => "policy-evaluation",
             Self::ImageRecipe => "image-recipe-generation",
             Self::RecipeAdapter => "recipe-adaptation",
+            Self::RegistryHook => "registry-preparation",
         }
     }
 

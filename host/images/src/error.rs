@@ -69,6 +69,34 @@ pub enum ImageError {
         /// What is wrong, and where.
         reason: String,
     },
+    /// A component that prepares pushes says no, or failed.
+    #[error("the registry hook {component} stops the push to {registry}: {reason}")]
+    HookFailed {
+        /// The component.
+        component: String,
+        /// The registry.
+        registry: String,
+        /// The component's own words, or what is wrong with it.
+        reason: String,
+    },
+    /// The registry answers the host itself, and says no.
+    #[error("the registry {registry} refused to {operation}: {reason}")]
+    RegistryRefused {
+        /// Which.
+        registry: String,
+        /// What was asked.
+        operation: String,
+        /// Its own words.
+        reason: String,
+    },
+    /// The registry doesn't answer the host itself.
+    #[error("the registry {registry} can't be asked: {reason}")]
+    RegistryUnreachable {
+        /// Which.
+        registry: String,
+        /// Why.
+        reason: String,
+    },
     /// An image couldn't be brought from one engine to another.
     #[error("the image {image} can't be brought from {source_engine}: {reason}")]
     CopyFailed {

@@ -228,7 +228,8 @@ mod tests {
         };
         let recipe = ImageRecipe { steps: Vec::new(), files: Vec::new(), bootstrap_packages: Vec::new() };
         let file = "code-envs/ml/requirements.txt".to_owned();
-        let plan = EnvironmentPlan { spec, recipe, lock: None, refresh: false, file, lock_file: "lock.toml".into() };
+        let plan =
+            EnvironmentPlan { spec, recipe, locks: Vec::new(), refresh: false, file, lock_file: "lock.toml".into() };
         let lines = lines.iter().map(|&line| line.to_owned()).collect();
         let error = ImageError::BuildFailed { image: "x".to_owned(), step: "step 3 of 5".to_owned(), lines };
         match of_environment(error, &plan) {

@@ -18,7 +18,7 @@ use crate::failure;
 use crate::flights::Flights;
 use crate::folders::FoldersPlan;
 use crate::key::{self, Parent};
-use crate::layer::{Kind, Layer};
+use crate::layer::{Kind, LOOK, Layer};
 use crate::sources::{Deeds, Made, Sources};
 
 /// The largest list of a code environment's packages.
@@ -58,8 +58,8 @@ pub struct EnvironmentPlan {
     pub spec: CodeEnvironment,
     /// How: what the base image's image-recipe component answered.
     pub recipe: ImageRecipe,
-    /// What an earlier build got. It counts while it is of the same content key.
-    pub lock: Option<Lock>,
+    /// What earlier builds got. Each counts for its own content key: engines may have different images under one `from`.
+    pub locks: Vec<Lock>,
     /// This generation looks at unpinned packages again: while it can't be made, the one before it will do.
     pub refresh: bool,
     /// The file with its requirements, as people know it: `code-envs/ml/requirements.txt`.
@@ -80,7 +80,7 @@ pub struct Lock {
 impl EnvironmentPlan {
     /// The versions to take again, in pip's format, for the environment with this key.
     fn constraints(&self, key: &ContentKey) -> &str {
-        self.lock.as_ref().filter(|lock| lock.key == *key).map_or("", |lock| &lock.packages)
+        self.locks.iter().find(|lock| lock.key == *key).map_or("", |lock| &lock.packages)
     }
 }
 
@@ -337,7 +337,10 @@ impl Images {
                 Ok(reference)
             }
         };
-        self.inner.flights.join(&format!("pull {reference}"), progress, begin).await?;
+        if let Err(error) = self.inner.flights.join(&format!("pull {reference}"), progress, begin).await {
+            // Another engine may have it: loaded there by hand, or pulled while the registry still answered.
+            return self.inner.copied_parent(reference, sources, progress).await.ok_or(error);
+        }
         self.inner.local_parent(reference).await?.ok_or_else(|| ImageError::PullFailed {
             image: reference.to_owned(),
             reason: "the engine says that it has pulled it, and doesn't have it".to_owned(),
@@ -356,7 +359,12 @@ impl Inner {
         {
             return Ok(Some(image.clone()));
         }
-        let found = self.engine.find(reference).await?;
+        let mut found = self.engine.find(reference).await?;
+        if found.is_none()
+            && let Some((name, digest)) = reference.split_once('@')
+        {
+            found = self.engine.find(&origin_mark(name, digest)).await?;
+        }
         if let Some(image) = &found {
             locked(&self.parents).insert(reference.to_owned(), (Instant::now(), image.clone()));
         }
@@ -364,7 +372,56 @@ impl Inner {
     }
 
     async fn lock(&self, reference: &str, image: &LocalImage) -> Result<Parent, ImageError> {
-        Ok(Parent::image(digest(reference, image), self.platform().await?))
+        Ok(Parent::image(&digest(reference, image), self.platform().await?))
+    }
+
+    /// Brings the image behind a `from` here from another engine that has it. What that one knows of its digest comes along, as
+    /// a tag: so it has the same content key on both.
+    async fn copied_parent(&self, reference: &str, sources: &Sources, progress: &Progress) -> Option<LocalImage> {
+        for (address, other) in &sources.others {
+            let copy = self.copy_parent(reference, address, other.inner(), progress);
+            match copy.await {
+                Ok(Some(image)) => return Some(image),
+                Ok(None) => {}
+                Err(error) => progress(error.to_string()),
+            }
+        }
+        None
+    }
+
+    async fn copy_parent(
+        &self,
+        reference: &str,
+        address: &str,
+        other: &Self,
+        progress: &Progress,
+    ) -> Result<Option<LocalImage>, ImageError> {
+        let failed = |error: ImageError| ImageError::CopyFailed {
+            image: reference.to_owned(),
+            source_engine: address.to_owned(),
+            reason: error.to_string(),
+        };
+        let platform = self.platform().await?;
+        let look =
+            async { if other.platform().await? == platform { other.local_parent(reference).await } else { Ok(None) } };
+        let looked = tokio::time::timeout(LOOK, look).await.unwrap_or(Ok(None));
+        let Some(image) = looked.map_err(failed)? else { return Ok(None) };
+        progress(format!("copying {reference} from {address}"));
+        let digest = digest(reference, &image);
+        let mark = origin_mark(reference, &digest);
+        // Only tags come along, and `from` may name a digest.
+        other.engine.tag(&image.id, &mark).await.map_err(failed)?;
+        let tar = other.engine.save(&mark).await.map_err(failed)?;
+        self.engine.load(tar, progress).await.map_err(failed)?;
+        let here = self.engine.find(&mark).await?.ok_or_else(|| ImageError::CopyFailed {
+            image: reference.to_owned(),
+            source_engine: address.to_owned(),
+            reason: "it was loaded, and isn't there".to_owned(),
+        })?;
+        if !reference.contains('@') {
+            self.engine.tag(&here.id, reference).await?;
+        }
+        self.local_parent(reference).await
     }
 
     async fn bootstrap_parent(&self, plan: &ImagePlan) -> Result<Parent, ImageError> {
@@ -563,25 +620,41 @@ pub(crate) fn repository(name: &str) -> String {
     if out.is_empty() { "image".to_owned() } else { out.to_owned() }
 }
 
+/// The name of an image without registry of Docker's own, tag and digest.
+fn plain_name(text: &str) -> &str {
+    let text = text.split_once('@').map_or(text, |(name, _)| name);
+    // A colon after the last slash begins a tag; one before it is a registry's port.
+    let at = text.rfind('/').map_or(0, |at| at + 1);
+    let text = text[at..].find(':').map_or(text, |colon| &text[..at + colon]);
+    let text = text.strip_prefix("docker.io/").unwrap_or(text);
+    text.strip_prefix("library/").unwrap_or(text)
+}
+
 /// The digest that a registry knows an image by; its id, when none ever had it.
-fn digest<'a>(reference: &str, image: &'a LocalImage) -> &'a str {
-    let repository = |text: &str| -> String {
-        let text = text.split_once('@').map_or(text, |(name, _)| name);
-        // A colon after the last slash begins a tag; one before it is a registry's port.
-        let at = text.rfind('/').map_or(0, |at| at + 1);
-        let text = text[at..].find(':').map_or(text, |colon| &text[..at + colon]);
-        let text = text.strip_prefix("docker.io/").unwrap_or(text);
-        text.strip_prefix("library/").unwrap_or(text).to_owned()
-    };
-    let wanted = repository(reference);
+fn digest(reference: &str, image: &LocalImage) -> String {
+    let wanted = plain_name(reference);
     let mut digests: Vec<&str> = image.digests.iter().map(String::as_str).collect();
     digests.sort_unstable();
-    digests
-        .iter()
-        .find(|digest| repository(digest) == wanted)
-        .or(digests.first())
-        .and_then(|digest| digest.split_once('@'))
-        .map_or(&image.id, |(_, digest)| digest)
+    let alone = |digest: &&str| digest.split_once('@').map(|(_, digest)| digest.to_owned());
+    let of_wanted = digests.iter().find(|digest| plain_name(digest) == wanted).and_then(alone);
+    of_wanted
+        .or_else(|| marked(wanted, image))
+        .or_else(|| digests.first().and_then(alone))
+        .unwrap_or_else(|| image.id.clone())
+}
+
+/// The digest that an image had on the engine that it was copied from.
+fn marked(name: &str, image: &LocalImage) -> Option<String> {
+    let begin = origin_mark(name, "");
+    let mut marks: Vec<&str> = image.tags.iter().filter_map(|tag| tag.strip_prefix(&begin)).collect();
+    marks.sort_unstable();
+    marks.first().map(|mark| format!("sha256:{mark}"))
+}
+
+/// The tag of an image that was copied from another engine, with the digest that it had there: engines carry tags along, and
+/// no digests.
+fn origin_mark(reference: &str, digest: &str) -> String {
+    format!("wharf-from/{}:{}", repository(plain_name(reference)), digest.trim_start_matches("sha256:"))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use wharf_model::image::{ContextFile, Language, Mirrors, Step};
 
 use super::*;
 use crate::engine::{Login, Pushed, TarStream};
-use crate::sources::{Deed, Ledger, Logins, Made, Registry};
+use crate::sources::{BeforePush, Deed, Ledger, Logins, Made, Registry};
 
 /// A base image that has one of everything.
 pub(crate) fn spec() -> ImageSpec {
@@ -78,6 +78,10 @@ struct Engine {
     made: AtomicUsize,
     /// Its registry says of what it doesn't have that one isn't let in.
     secretive: bool,
+    /// The versions that builds were bound to.
+    constraints: Mutex<Vec<String>>,
+    /// Nothing can be pulled.
+    offline: bool,
     /// What its registry has, by the reference that it is pulled under.
     registry: Arc<Mutex<HashMap<String, LocalImage>>>,
 }
@@ -136,6 +140,8 @@ impl ImageEngine for Engine {
                 true => ImageError::LoginRefused { registry: image, who: "ana".to_owned(), reason },
                 false => ImageError::NotInRegistry { image, reason },
             })?
+        } else if self.offline {
+            return Err(ImageError::PullFailed { image: reference.to_owned(), reason: "no route to host".to_owned() });
         } else {
             LocalImage { id: "sha256:pulled".to_owned(), ..LocalImage::default() }
         };
@@ -147,12 +153,14 @@ impl ImageEngine for Engine {
         let mut images = self.images.lock().unwrap();
         let mut image = images.values().find(|image| image.id == id).cloned().unwrap();
         image.tags.push(name.to_owned());
+        images.values_mut().filter(|other| other.id == id).for_each(|other| other.tags.push(name.to_owned()));
         images.insert(name.to_owned(), image);
         Ok(())
     }
 
-    async fn push(&self, name: &str, _: Option<&Login>, _: &Progress) -> Result<Pushed, ImageError> {
-        self.called(&format!("push {name}"));
+    async fn push(&self, name: &str, login: Option<&Login>, _: &Progress) -> Result<Pushed, ImageError> {
+        let by = login.map_or_else(String::new, |login| format!(" by {}", login.user));
+        self.called(&format!("push {name}{by}"));
         let digest = format!("sha256:{}", ContentKey::of([("name", name.as_bytes())]));
         let mut image = self.images.lock().unwrap()[name].clone();
         let repository = name.rsplit_once(':').unwrap().0;
@@ -167,7 +175,8 @@ impl ImageEngine for Engine {
     async fn save(&self, reference: &str) -> Result<TarStream, ImageError> {
         self.called(&format!("save {reference}"));
         let image = self.images.lock().unwrap()[reference].clone();
-        let key = image.labels[LABEL_KEY].clone();
+        // What was made elsewhere has no key, and no label at all.
+        let key = image.labels.get(LABEL_KEY).map_or("none", String::as_str).to_owned();
         let text = format!("{reference} {key} {}", image.id);
         Ok(Box::pin(futures_util::stream::iter([Ok(Bytes::from(text))])))
     }
@@ -193,8 +202,15 @@ impl ImageEngine for Engine {
             return Err(error.clone());
         }
         let mut archive = tar::Archive::new(request.context.as_ref());
-        let mut first = archive.entries().unwrap().next().unwrap().unwrap();
-        let text = std::io::read_to_string(&mut first).unwrap();
+        let mut entries = archive.entries().unwrap();
+        let text = std::io::read_to_string(&mut entries.next().unwrap().unwrap()).unwrap();
+        for entry in entries {
+            let mut entry = entry.unwrap();
+            // Of the plan's code environment, the second file that is copied.
+            if request.tag.starts_with("wharf-env/") && entry.path().unwrap().ends_with("files/1") {
+                self.constraints.lock().unwrap().push(std::io::read_to_string(&mut entry).unwrap());
+            }
+        }
         assert_eq!(text.lines().count(), request.titles.len());
         Ok(self.make("build", &request.tag, &text))
     }
@@ -423,7 +439,7 @@ fn environment_plan(requirements: &str) -> ImagePlan {
         environment: Some(EnvironmentPlan {
             spec,
             recipe,
-            lock: None,
+            locks: Vec::new(),
             refresh: false,
             file,
             lock_file: "lock.toml".into(),
@@ -488,7 +504,7 @@ impl Logins for Nobody {
 fn through_registry() -> Sources {
     let address = "registry.example:5000/data".to_owned();
     let registry = Registry { address, ledger: Arc::new(Memory::default()) };
-    Sources { logins: Some(Arc::new(Nobody)), registry: Some(registry), others: Vec::new() }
+    Sources { logins: Some(Arc::new(Nobody)), registry: Some(registry), ..Sources::default() }
 }
 
 #[tokio::test]
@@ -609,6 +625,104 @@ async fn an_image_that_another_engine_has_is_copied() {
     assert_eq!(there.id, first.id);
     assert_eq!(there.made[0].deed, Deed::Copied { from: "unix:///near".to_owned() });
     assert!(far.made().is_empty());
+}
+
+#[tokio::test]
+async fn what_an_image_starts_from_is_copied_where_it_cannot_be_pulled() {
+    for reference in ["debian:12", "debian@sha256:ee"] {
+        let mut plan = plan();
+        plan.spec.origin = Origin::From(reference.to_owned());
+        let near = Engine::with_debian();
+        let image = near.images.lock().unwrap()["debian:12"].clone();
+        near.images.lock().unwrap().insert(reference.to_owned(), image);
+        let near = Images::new(near.clone(), LAYER);
+        let keys = near.keys(&plan).await.unwrap().unwrap();
+        let far = Arc::new(Engine { offline: true, ..Engine::default() });
+        let images = Images::new(far.clone(), LAYER);
+        let error = images.ensure(&plan, &Sources::default(), &silent()).await.unwrap_err();
+        assert!(matches!(error, ImageError::PullFailed { .. }), "{error}");
+        let sources = Sources { others: vec![("unix:///near".to_owned(), near)], ..Sources::default() };
+        let there = images.ensure(&plan, &sources, &silent()).await.unwrap();
+        // Its digest came along: so what is made of it on one engine is known on the other.
+        assert_eq!(there.keys, keys, "{reference}");
+        // And it is still known when nothing is remembered.
+        assert_eq!(Images::new(far, LAYER).keys(&plan).await.unwrap(), Some(keys), "{reference}");
+    }
+}
+
+#[test]
+fn each_engine_keeps_the_versions_of_its_own_base() {
+    let lock = |of: &str, packages: &str| Lock {
+        key: ContentKey::of([("test", of.as_bytes())]),
+        packages: packages.to_owned(),
+    };
+    let mut environment = environment_plan("six\n").environment.unwrap();
+    environment.locks = vec![lock("near", "six==1.17.0\n"), lock("far", "six==1.16.0\n")];
+    assert_eq!(environment.constraints(&lock("near", "").key), "six==1.17.0\n");
+    assert_eq!(environment.constraints(&lock("far", "").key), "six==1.16.0\n");
+    assert_eq!(environment.constraints(&lock("other", "").key), "");
+}
+
+#[tokio::test]
+async fn a_build_of_the_same_key_is_bound_to_what_was_locked() {
+    let mut plan = environment_plan("six\n");
+    let near = Engine::with_debian();
+    let built = Images::new(near.clone(), LAYER).ensure(&plan, &Sources::default(), &silent()).await.unwrap();
+    assert_eq!(*near.constraints.lock().unwrap(), [""]);
+    let lock = Lock { key: built.keys.environment.unwrap(), packages: "six==1.16.0\n".to_owned() };
+    plan.environment.as_mut().unwrap().locks = vec![lock];
+    let far = Engine::with_debian();
+    Images::new(far.clone(), LAYER).ensure(&plan, &Sources::default(), &silent()).await.unwrap();
+    assert_eq!(*far.constraints.lock().unwrap(), ["six==1.16.0\n"]);
+}
+
+/// Lets nobody push but by the token that it gives.
+struct Hook(Result<Option<&'static str>, &'static str>);
+
+#[async_trait]
+impl BeforePush for Hook {
+    async fn before_push(&self, name: &str) -> Result<Option<Login>, ImageError> {
+        let (registry, _) = name.split_once('/').unwrap();
+        let registry = registry.to_owned();
+        match self.0 {
+            Ok(user) => Ok(user.map(|user| Login {
+                registry,
+                user: user.to_owned(),
+                secret: wharf_model::SecretValue::new("x"),
+            })),
+            Err(reason) => {
+                Err(ImageError::HookFailed { component: "cloud".to_owned(), registry, reason: reason.to_owned() })
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_push_is_prepared_first_and_fails_with_the_hooks_words() {
+    let before = |hook| Sources { before_push: Some(Arc::new(Hook(hook))), ..through_registry() };
+    let pushed_by = |engine: &Engine| {
+        let calls = engine.calls.lock().unwrap();
+        calls
+            .iter()
+            .filter(|call| call.starts_with("push "))
+            .map(|call| call.split(" by ").nth(1).map(str::to_owned))
+            .collect::<Vec<_>>()
+    };
+    let engine = Engine::with_debian();
+    Images::new(engine.clone(), LAYER).ensure(&plan(), &before(Ok(Some("hook"))), &silent()).await.unwrap();
+    assert_eq!(pushed_by(&engine), [Some("hook".to_owned()), Some("hook".to_owned())]);
+    // One that has nothing to say leaves it to the logins.
+    let engine = Engine::with_debian();
+    Images::new(engine.clone(), LAYER).ensure(&plan(), &before(Ok(None)), &silent()).await.unwrap();
+    assert_eq!(pushed_by(&engine), [None, None]);
+    let engine = Engine::with_debian();
+    let ready = Images::new(engine.clone(), LAYER).ensure(&plan(), &before(Err("no quota")), &silent()).await.unwrap();
+    assert!(pushed_by(&engine).is_empty());
+    let failed = ready.made.iter().find_map(|made| match &made.deed {
+        Deed::NotInRegistry { reason } => Some(reason.clone()),
+        _ => None,
+    });
+    assert_eq!(failed.as_deref(), Some("the registry hook cloud stops the push to registry.example:5000: no quota"));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::images::{Inner, locked, repository};
 use crate::sources::{Deed, Deeds, Registry, Sources};
 
 /// How long another engine may take to say whether it has an image: it can be made here, too.
-const LOOK: Duration = Duration::from_secs(15);
+pub(crate) const LOOK: Duration = Duration::from_secs(15);
 
 /// Which part of a run's image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -310,7 +310,7 @@ impl Inner {
                 let begun = Instant::now();
                 let name = format!("{repository}:{}", layer.key.short());
                 inner.engine.tag(&id, &name).await?;
-                let login = sources.login(&name).await?;
+                let login = sources.prepared(&name).await?;
                 progress(format!("pushing {name}"));
                 let pushed = inner.engine.push(&name, login.as_ref(), &progress).await?;
                 registry.ledger.remember(&repository, &layer.key, &pushed.digest);

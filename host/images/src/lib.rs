@@ -24,6 +24,7 @@ mod ingredients;
 mod key;
 mod layer;
 mod logins;
+mod registry_api;
 mod sources;
 
 pub use containerfile::{Labels, Rendered, render, render_environment, render_folders, render_run};
@@ -37,7 +38,8 @@ pub use ingredients::{Ingredients, ingredients};
 pub use key::{Parent, environment_key, folders_key, key, runner_layer_key};
 pub use layer::Kind;
 pub use logins::{FileLogins, docker_config};
-pub use sources::{Deed, Ledger, Logins, Made, Registry, Sources, registry_of};
+pub use registry_api::RegistryApi;
+pub use sources::{BeforePush, Deed, Ledger, Logins, Made, Registry, Sources, registry_of};
 
 /// The label with an image's content key, all 64 digits.
 pub const LABEL_KEY: &str = "wharf.image.key";

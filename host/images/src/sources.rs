@@ -20,6 +20,17 @@ pub trait Logins: Send + Sync {
     async fn login(&self, registry: &str) -> Result<Option<Login>, ImageError>;
 }
 
+/// What is done before an image goes to a registry.
+#[async_trait]
+pub trait BeforePush: Send + Sync {
+    /// Prepares the registry for an image (`registry.example.com/data/wharf-run/python-r:0123456789abcdef`): called before each
+    /// push, again for one that is tried again. Answers who to push it as, if it isn't whom [`Logins`] knows.
+    ///
+    /// # Errors
+    /// [`ImageError::HookFailed`]: it isn't pushed.
+    async fn before_push(&self, name: &str) -> Result<Option<Login>, ImageError>;
+}
+
 /// What is remembered of registries: under which digest an image is there.
 pub trait Ledger: Send + Sync {
     /// The digest of the image with this key in a repository (`registry.example.com/data/wharf-run/python-r`).
@@ -54,11 +65,23 @@ pub struct Sources {
     pub logins: Option<Arc<dyn Logins>>,
     /// Looked into before anything is built; gets what was built.
     pub registry: Option<Registry>,
+    /// Called before each push to that registry.
+    pub before_push: Option<Arc<dyn BeforePush>>,
     /// Other engines, by their addresses. An image that one of them has is copied instead of built again.
     pub others: Vec<(String, Images)>,
 }
 
 impl Sources {
+    /// Has the registry prepared for an image, and says who to push it as.
+    pub(crate) async fn prepared(&self, name: &str) -> Result<Option<Login>, ImageError> {
+        if let Some(before_push) = &self.before_push
+            && let Some(login) = before_push.before_push(name).await?
+        {
+            return Ok(Some(login));
+        }
+        self.login(name).await
+    }
+
     /// The login for the registry that a reference names.
     pub(crate) async fn login(&self, reference: &str) -> Result<Option<Login>, ImageError> {
         match &self.logins {

@@ -76,7 +76,7 @@ impl Inner {
         summary.refresh_after = settings.refresh_after.map(|after| after.as_secs());
         for target in self.targets_of_code_env(name)? {
             let (key, there) = self.state_of(&target).await?;
-            let locked = environment::locked(self.home(), name, &target.base)?;
+            let locked = environment::locked(self.home(), name, &target.base, key.as_deref())?;
             let (packages, resolved_at) = locked.unzip();
             let engine = target.daemon.host;
             summary.places.push(CodeEnvPlace { base: target.base, engine, key, there, packages, resolved_at });

@@ -293,7 +293,11 @@ pub(crate) fn image_fault(error: &ImageError) -> Fault {
         ImageError::BuildFailed { .. } | ImageError::EnvironmentFailed { .. } | ImageError::IndexUnreachable { .. } => {
             "image-build-failed"
         }
-        ImageError::LoginRefused { .. } | ImageError::NoCredentials { .. } => "registry-unusable",
+        ImageError::LoginRefused { .. }
+        | ImageError::NoCredentials { .. }
+        | ImageError::HookFailed { .. }
+        | ImageError::RegistryRefused { .. }
+        | ImageError::RegistryUnreachable { .. } => "registry-unusable",
         _ => "image-missing",
     };
     // What a run would be told to do about it.

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -21,7 +22,8 @@ const HEADER: &str = "# What the last build of this code environment got. wharf 
 /// A code environment over one base image.
 pub(crate) struct Environment {
     pub(crate) spec: CodeEnvironment,
-    pub(crate) lock: Option<Lock>,
+    /// What earlier builds got, by content keys.
+    pub(crate) locks: Vec<Lock>,
     /// Its unpinned packages are due to be looked at again.
     pub(crate) refresh: bool,
     /// The file with its requirements, as people know it.
@@ -41,7 +43,23 @@ struct LockFile {
     resolved_at: String,
     /// `name==version`.
     packages: Vec<String>,
+    /// What the same generation got where the base image has another key: on an engine that has another image under its `from`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    elsewhere: Vec<LockedElsewhere>,
 }
+
+/// What another build of the same generation got.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct LockedElsewhere {
+    key: String,
+    packages: Vec<String>,
+}
+
+/// How many of those are kept.
+const ELSEWHERE: usize = 8;
+
+/// Held while a lock is read and written again: builds for two engines may end at the same time.
+static WRITING: Mutex<()> = Mutex::new(());
 
 /// Reads a code environment for a base image.
 ///
@@ -57,9 +75,9 @@ pub(crate) fn load(home: &Home, name: &str, base: &str) -> Result<(CodeEnvSettin
         refresh = !settings.hashed && settings.refresh_after.is_some_and(|after| lock.is_older_than(after));
         spec.generation = lock.generation.saturating_add(u32::from(refresh));
     }
-    let lock = lock.and_then(LockFile::known);
+    let locks = lock.map(LockFile::known).unwrap_or_default();
     let file = settings.requirements_file.clone();
-    Ok((settings, Environment { spec, lock, refresh, file, lock_file }))
+    Ok((settings, Environment { spec, locks, refresh, file, lock_file }))
 }
 
 /// The code environment of a run: the one that its activity names, else the one that its recipe brings along.
@@ -77,8 +95,8 @@ fn of_job(home: &Home, asked: &JobEnvironment, base: &str) -> Result<Environment
     let lock_file = home.plugin_lock(&spec.name, base);
     let lock = read(&lock_file)?;
     spec.generation = lock.as_ref().map_or(0, |lock| lock.generation);
-    let lock = lock.and_then(LockFile::known);
-    Ok(Environment { spec, lock, refresh: false, file: asked.file.clone(), lock_file })
+    let locks = lock.map(LockFile::known).unwrap_or_default();
+    Ok(Environment { spec, locks, refresh: false, file: asked.file.clone(), lock_file })
 }
 
 /// Writes down what a build got, unless that is written already. Where it can't be written, the next build may get other
@@ -86,7 +104,8 @@ fn of_job(home: &Home, asked: &JobEnvironment, base: &str) -> Result<Environment
 pub(crate) async fn write_lock(environment: &EnvironmentPlan, images: &Images, image: &ReadyImage) {
     let Some(key) = &image.keys.environment else { return };
     let (spec, path) = (&environment.spec, &environment.lock_file);
-    if read(path).is_ok_and(|lock| lock.is_some_and(|lock| lock.key == key.as_str())) {
+    let is_written = |lock: &LockFile| lock.generation == spec.generation && lock.has(key);
+    if read(path).is_ok_and(|lock| lock.as_ref().is_some_and(is_written)) {
         return;
     }
     let packages = match images.locked_packages(image).await {
@@ -96,25 +115,52 @@ pub(crate) async fn write_lock(environment: &EnvironmentPlan, images: &Images, i
             return;
         }
     };
-    let lock = LockFile {
-        key: key.to_string(),
-        generation: spec.generation,
-        resolved_at: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
-        packages: packages.lines().map(str::to_owned).filter(|line| !line.is_empty()).collect(),
-    };
+    let packages = packages.lines().map(str::to_owned).filter(|line| !line.is_empty()).collect();
+    let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = read(path).ok().flatten();
+    let lock = LockFile::after(before, key, spec.generation, packages);
     if let Err(error) = put(path, &lock) {
         tracing::warn!(file = %path.display(), %error, "the lock of a code environment can't be written");
     }
 }
 
-/// The packages that the last build for a base image got, and when.
-pub(crate) fn locked(home: &Home, name: &str, base: &str) -> Result<Option<(Vec<String>, String)>, Fault> {
-    Ok(read(&home.code_env_lock(name, base))?.map(|lock| (lock.packages, lock.resolved_at)))
+/// The packages that the last build for a base image got, and when: that of this content key, where it is known.
+pub(crate) fn locked(
+    home: &Home,
+    name: &str,
+    base: &str,
+    key: Option<&str>,
+) -> Result<Option<(Vec<String>, String)>, Fault> {
+    Ok(read(&home.code_env_lock(name, base))?.map(|lock| {
+        let elsewhere = lock.elsewhere.into_iter().find(|other| Some(other.key.as_str()) == key);
+        (elsewhere.map_or(lock.packages, |other| other.packages), lock.resolved_at)
+    }))
 }
 
 impl LockFile {
-    fn known(self) -> Option<Lock> {
-        Some(Lock { key: ContentKey::read(&self.key)?, packages: self.packages.join("\n") + "\n" })
+    fn known(self) -> Vec<Lock> {
+        let own = LockedElsewhere { key: self.key, packages: self.packages };
+        let lock = |one: LockedElsewhere| {
+            Some(Lock { key: ContentKey::read(&one.key)?, packages: one.packages.join("\n") + "\n" })
+        };
+        std::iter::once(own).chain(self.elsewhere).filter_map(lock).collect()
+    }
+
+    fn has(&self, key: &ContentKey) -> bool {
+        self.key == key.as_str() || self.elsewhere.iter().any(|other| other.key == key.as_str())
+    }
+
+    /// What stands there after one more build. What other keys of the same generation got stays.
+    fn after(before: Option<Self>, key: &ContentKey, generation: u32, packages: Vec<String>) -> Self {
+        let mut elsewhere = Vec::new();
+        if let Some(before) = before.filter(|before| before.generation == generation) {
+            elsewhere.push(LockedElsewhere { key: before.key, packages: before.packages });
+            elsewhere.extend(before.elsewhere);
+            elsewhere.retain(|other| other.key != key.as_str());
+            elsewhere.truncate(ELSEWHERE);
+        }
+        let resolved_at = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
+        Self { key: key.to_string(), generation, resolved_at, packages, elsewhere }
     }
 
     /// A time that can't be read is as old as can be.
@@ -164,6 +210,7 @@ mod tests {
             generation: 4,
             resolved_at: (Utc::now() - chrono::TimeDelta::days(days_ago)).to_rfc3339(),
             packages: vec!["pandas==2.2.3".to_owned(), "six==1.17.0".to_owned()],
+            elsewhere: Vec::new(),
         }
     }
 
@@ -175,14 +222,14 @@ mod tests {
         let home = fixture.home();
         let load = || load(&home, "ml", "python-r").expect("sound").1;
         let fresh = load();
-        assert_eq!((fresh.spec.generation, fresh.refresh, fresh.lock.is_none()), (0, false, true));
+        assert_eq!((fresh.spec.generation, fresh.refresh, fresh.locks.len()), (0, false, 0));
 
         put(&home.code_env_lock("ml", "python-r"), &lock(29)).expect("written");
         let held = load();
         assert_eq!((held.spec.generation, held.refresh), (4, false));
-        let packages = held.lock.expect("it is read back").packages;
-        assert_eq!(packages, "pandas==2.2.3\nsix==1.17.0\n");
-        let shown = locked(&home, "ml", "python-r").expect("readable").expect("there");
+        let [lock_of] = held.locks.as_slice() else { panic!("{:?}", held.locks) };
+        assert_eq!(lock_of.packages, "pandas==2.2.3\nsix==1.17.0\n");
+        let shown = locked(&home, "ml", "python-r", None).expect("readable").expect("there");
         assert_eq!(shown.0, lock(29).packages);
 
         put(&home.code_env_lock("ml", "python-r"), &lock(31)).expect("written");
@@ -190,6 +237,33 @@ mod tests {
         assert_eq!((due.spec.generation, due.refresh), (5, true));
         // Another base image has packages of its own.
         assert_eq!(super::load(&home, "ml", "other").expect("sound").1.spec.generation, 0);
+    }
+
+    #[test]
+    fn two_engines_with_different_bases_keep_each_its_versions() {
+        let fixture = Fixture::new();
+        fixture.write("code-envs/ml/env.toml", "language = \"python\"\npackages = [\"six\"]\n");
+        let home = fixture.home();
+        let path = home.code_env_lock("ml", "python-r");
+        let key = |of: &str| ContentKey::of([("test", of.as_bytes())]);
+        let build = |of: &str, generation: u32, version: &str| {
+            let before = read(&path).expect("readable");
+            let lock = LockFile::after(before, &key(of), generation, vec![format!("six=={version}")]);
+            put(&path, &lock).expect("written");
+        };
+        let kept = || {
+            let locks = load(&home, "ml", "python-r").expect("sound").1.locks;
+            locks.into_iter().map(|lock| (lock.key, lock.packages)).collect::<Vec<_>>()
+        };
+        build("near", 0, "1.16.0");
+        build("far", 0, "1.17.0");
+        assert_eq!(kept(), [(key("far"), "six==1.17.0\n".to_owned()), (key("near"), "six==1.16.0\n".to_owned())]);
+        let of =
+            |of: &str| locked(&home, "ml", "python-r", Some(key(of).as_str())).expect("readable").expect("there").0;
+        assert_eq!((of("near"), of("far")), (vec!["six==1.16.0".to_owned()], vec!["six==1.17.0".to_owned()]));
+        // The next generation begins anew.
+        build("near", 1, "1.18.0");
+        assert_eq!(kept(), [(key("near"), "six==1.18.0\n".to_owned())]);
     }
 
     #[test]

@@ -21,11 +21,11 @@ const LEFTOVER: u64 = 3_600;
 
 /// What must stay, whatever its age.
 #[derive(Default)]
-struct Needed {
+pub(crate) struct Needed {
     /// By content keys: the configurations that need it now.
-    keys: HashMap<ContentKey, Vec<String>>,
-    /// By the engines' ids: the runs that use it.
-    runs: HashMap<String, Vec<String>>,
+    pub(crate) keys: HashMap<ContentKey, Vec<String>>,
+    /// By the engines' ids, or a registry's digests: the runs that use it.
+    pub(crate) runs: HashMap<String, Vec<String>>,
     /// Base images and code environments whose keys can't be told: all of theirs stay.
     names: HashSet<String>,
 }
@@ -69,6 +69,9 @@ impl Inner {
                 Ok(()) => report.removed.push(image),
                 Err(fault) => report.refused.push((image, fault)),
             }
+        }
+        if prune.registries {
+            self.prune_registries(prune, &needed, &mut report).await?;
         }
         Ok(report)
     }
@@ -219,7 +222,7 @@ fn summary(
 }
 
 /// Those that may go, and those that stay.
-fn chosen(
+pub(crate) fn chosen(
     images: Vec<ImageSummary>,
     needed: &Needed,
     prune: Prune,
@@ -294,7 +297,7 @@ mod tests {
     }
 
     fn gone(images: Vec<ImageSummary>, needed: &Needed, keep: u32) -> Vec<Option<u64>> {
-        let prune = Prune { older_than: 30 * 86_400, keep, dry_run: false };
+        let prune = Prune { older_than: 30 * 86_400, keep, dry_run: false, registries: false };
         let (mut going, _) = chosen(images, needed, prune, 100 * DAY);
         going.sort_by_key(|image| image.last_used);
         going.into_iter().map(|image| image.last_used).collect()
@@ -328,7 +331,7 @@ mod tests {
         leftover.tags.clear();
         assert_eq!(gone(vec![leftover.clone()], &Needed::default(), 3), [Some(DAY)]);
         let young = ImageSummary { last_used: Some(100 * DAY - 60_000), ..leftover };
-        let prune = Prune { older_than: 1, keep: 0, dry_run: false };
+        let prune = Prune { older_than: 1, keep: 0, dry_run: false, registries: false };
         assert_eq!(chosen(vec![young], &Needed::default(), prune, 100 * DAY).0, []);
     }
 

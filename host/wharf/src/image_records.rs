@@ -6,12 +6,27 @@ use wharf_model::ContentKey;
 
 use crate::store::{Store, StoreError};
 
+/// What is read of a row, in the order that [`read`] takes it.
+const SELECT: &str = "SELECT key, kind, name, lines, first_seen, last_used FROM images";
+
 /// One image that this home made or used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ImageRecord {
     pub(crate) made_of: Ingredients,
     /// Milliseconds since 1970.
+    pub(crate) first_seen: u64,
+    /// Milliseconds since 1970.
     pub(crate) last_used: u64,
+}
+
+/// An image that is in a registry, as far as this home knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PushedImage {
+    /// With its registry: `registry.example.com/data/wharf-run/python-r`.
+    pub(crate) repository: String,
+    pub(crate) key: ContentKey,
+    /// `sha256:...`
+    pub(crate) digest: String,
 }
 
 impl Store {
@@ -32,17 +47,38 @@ impl Store {
 
     /// All images that are remembered, those that were seen last first.
     pub(crate) fn images(&self) -> Result<Vec<ImageRecord>, StoreError> {
-        self.image_rows("SELECT key, kind, name, lines, last_used FROM images ORDER BY first_seen DESC, rowid DESC", "")
+        self.image_rows(&format!("{SELECT} ORDER BY first_seen DESC, rowid DESC"), "")
     }
 
     /// The images of a name, or those whose key begins so; those that were seen last first.
     pub(crate) fn images_called(&self, name: &str) -> Result<Vec<ImageRecord>, StoreError> {
         self.image_rows(
-            "SELECT key, kind, name, lines, last_used FROM images
-             WHERE name = ?1 OR (length(?1) >= 8 AND substr(key, 1, length(?1)) = ?1)
-             ORDER BY first_seen DESC, rowid DESC",
+            &format!(
+                "{SELECT} WHERE name = ?1 OR (length(?1) >= 8 AND substr(key, 1, length(?1)) = ?1)
+                 ORDER BY first_seen DESC, rowid DESC"
+            ),
             name,
         )
+    }
+
+    /// All that is in registries, as far as this home knows.
+    pub(crate) fn pushed(&self) -> Result<Vec<PushedImage>, StoreError> {
+        let failed = |source| StoreError::Database { operation: "read what it knows of registries", source };
+        let connection = self.connection();
+        let query = "SELECT repository, key, digest FROM pushed ORDER BY repository, key";
+        let mut rows = connection.prepare_cached(query).map_err(failed)?;
+        let found = rows.query_map([], |row| {
+            let key: String = row.get(1)?;
+            let (repository, digest) = (row.get(0)?, row.get(2)?);
+            Ok(ContentKey::read(&key).map(|key| PushedImage { repository, key, digest }))
+        });
+        Ok(found
+            .map_err(failed)?
+            .collect::<rusqlite::Result<Vec<_>>>()
+            .map_err(failed)?
+            .into_iter()
+            .flatten()
+            .collect())
     }
 
     fn image_rows(&self, query: &str, name: &str) -> Result<Vec<ImageRecord>, StoreError> {
@@ -62,7 +98,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Option<ImageRecord>> {
     let (Some(key), Some(kind)) = (ContentKey::read(&key), Kind::read(&kind)) else { return Ok(None) };
     let lines: String = row.get(3)?;
     let lines = lines.lines().map(str::to_owned).collect();
-    Ok(Some(ImageRecord { made_of: Ingredients { kind, name: row.get(2)?, key, lines }, last_used: row.get(4)? }))
+    let made_of = Ingredients { kind, name: row.get(2)?, key, lines };
+    Ok(Some(ImageRecord { made_of, first_seen: row.get(4)?, last_used: row.get(5)? }))
 }
 
 impl Store {
@@ -148,6 +185,8 @@ mod tests {
         store.remember("r/a", &key("a"), "sha256:2");
         assert_eq!(store.digest("r/a", &key("a")).as_deref(), Some("sha256:2"));
         assert_eq!(store.digest("r/b", &key("a")), None);
+        let known = PushedImage { repository: "r/a".to_owned(), key: key("a"), digest: "sha256:2".to_owned() };
+        assert_eq!(store.pushed().unwrap(), [known]);
         store.forget("r/a", &key("a"));
         assert_eq!(store.digest("r/a", &key("a")), None);
     }

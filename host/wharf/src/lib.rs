@@ -56,6 +56,8 @@ mod live;
 pub mod message;
 mod plugins;
 mod recover;
+mod registry_hooks;
+mod registry_pruning;
 pub mod secrets;
 mod server;
 pub mod settings;

@@ -426,7 +426,7 @@ pub struct CodeEnvPlace {
 /// An image that wharf made, on one engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageSummary {
-    /// The engine's address.
+    /// The engine's address; of an image in a registry, that of the registry.
     pub engine: String,
     /// Its tags. Without any it is a leftover.
     pub tags: Vec<String>,
@@ -466,6 +466,9 @@ pub struct Prune {
     pub keep: u32,
     /// Only say which.
     pub dry_run: bool,
+    /// In the registries, too.
+    #[serde(default)]
+    pub registries: bool,
 }
 
 /// What was removed, or would be.
@@ -473,11 +476,11 @@ pub struct Prune {
 pub struct PruneReport {
     /// Those that are gone, or would be.
     pub removed: Vec<ImageSummary>,
-    /// Those that should be gone and aren't, with the engine's words.
+    /// Those that should be gone and aren't, with the words of their engine or registry.
     pub refused: Vec<(ImageSummary, Fault)>,
     /// How many stay.
     pub kept: u32,
-    /// Engines that don't answer.
+    /// Engines and registries that don't answer, or don't let the host in.
     pub unreachable: Vec<Fault>,
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use wharf_images::{
-    Deed, ImageError, ImagePlan, Images, Ledger, Made, Progress, ReadyImage, Registry, Sources, ingredients,
+    BeforePush, Deed, ImageError, ImagePlan, Images, Ledger, Made, Progress, ReadyImage, Registry, Sources, ingredients,
 };
 use wharf_model::configuration::Daemon;
 
@@ -12,6 +12,7 @@ use crate::engines::DockerEngine;
 use crate::environment;
 use crate::host::Inner;
 use crate::journal::now;
+use crate::registry_hooks::RegistryHooks;
 
 impl Inner {
     /// Gets the image of a plan onto an engine, and remembers what it is made of and what its code environment got.
@@ -27,7 +28,12 @@ impl Inner {
         let here = engine.images.ready(plan).await?.is_some();
         let others = if here { Vec::new() } else { self.others(daemon) };
         let logins = Some(Arc::clone(self.logins()));
-        let sources = Sources { logins, registry: registry.map(|address| self.registry(address)), others };
+        let before_push: Option<Arc<dyn BeforePush>> = match registry {
+            Some(_) => Some(Arc::new(RegistryHooks(self.set().await))),
+            None => None,
+        };
+        let registry = registry.map(|address| self.registry(address));
+        let sources = Sources { logins, registry, before_push, others };
         let (plan, image) = match engine.images.ensure(plan, &sources, progress).await {
             Ok(image) => (plan.clone(), image),
             Err(error) => {

@@ -17,6 +17,7 @@ pub mod shared {
                 import wharf:plugin/clock@0.1.0;
                 import wharf:plugin/random@0.1.0;
                 import wharf:plugin/folder@0.1.0;
+                import wharf:plugin/http@0.1.0;
                 export wharf:plugin/metadata@0.1.0;
             }
         ",
@@ -98,5 +99,22 @@ pub mod image {
         pub_export_macro: true,
         default_bindings_module: "wharf_plugin_sdk::bindings::image",
         with: { "wharf:plugin/types@0.1.0": crate::bindings::shared::wharf::plugin::types },
+    });
+}
+
+/// The export `registry-preparation`.
+pub mod hook {
+    wit_bindgen::generate!({
+        inline: "
+            package wharf:sdk;
+            world hook {
+                export wharf:plugin/registry-preparation@0.1.0;
+            }
+        ",
+        path: "../../wit",
+        generate_all,
+        additional_derives: [PartialEq],
+        pub_export_macro: true,
+        default_bindings_module: "wharf_plugin_sdk::bindings::hook",
     });
 }

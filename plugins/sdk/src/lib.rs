@@ -1,7 +1,7 @@
 //! Write a component for wharf in a page of Rust.
 //!
 //! A component is a WebAssembly file that an administrator drops into the folder `policies/` or `plugins/` of a home. There
-//! are four kinds, and this crate has one trait and one macro for each:
+//! are five kinds, and this crate has one trait and one macro for each:
 //!
 //! | it answers | trait | macro |
 //! | --- | --- | --- |
@@ -9,6 +9,7 @@
 //! | what must a run look like? | [`Policy`](policy::Policy) | [`policy!`] |
 //! | how does a recipe become a command? | [`RecipeAdapter`](adapter::RecipeAdapter) | [`recipe_adapter!`] |
 //! | how is an image made? | [`ImageMaker`](image::ImageMaker) | [`image_recipe!`] |
+//! | what must be done before a push? | [`RegistryHook`](hook::RegistryHook) | [`registry_hook!`] |
 //!
 //! # A whole policy
 //!
@@ -83,6 +84,7 @@ pub mod environment;
 pub mod grants;
 #[doc(hidden)]
 pub mod guest;
+pub mod hook;
 pub mod image;
 pub mod log;
 pub mod names;

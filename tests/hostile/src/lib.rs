@@ -4,6 +4,8 @@
 
 #[cfg(all(feature = "adapter", target_arch = "wasm32"))]
 mod adapter;
+#[cfg(all(feature = "hook", target_arch = "wasm32"))]
+mod hook;
 #[cfg(all(feature = "image", target_arch = "wasm32"))]
 mod image;
 #[cfg(all(feature = "permission", target_arch = "wasm32"))]
@@ -23,7 +25,7 @@ fn setting(settings: &str, key: &str) -> String {
 mod misdeed;
 
 /// What every world says of itself; `$bindings` is the module with its exports.
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", not(feature = "hook")))]
 macro_rules! metadata {
     ($bindings:ident, $guest:ident) => {
         impl $bindings::exports::wharf::plugin::metadata::Guest for $guest {
@@ -58,5 +60,5 @@ macro_rules! metadata {
         }
     };
 }
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", not(feature = "hook")))]
 use metadata;

@@ -61,8 +61,9 @@ pub(crate) async fn execute(arguments: Arguments, console: &mut Console) -> Endi
         Command::Env(EnvCommand::List) => env::list(&global, console).await,
         Command::Image(ImageCommand::List) => image::list(&global, console).await,
         Command::Image(ImageCommand::Why { name, with }) => image::why(&global, name, with.as_deref(), console).await,
-        Command::Image(ImageCommand::Prune { older_than, keep, dry_run }) => {
-            let prune = Prune { older_than: older_than.seconds(), keep: *keep, dry_run: *dry_run };
+        Command::Image(ImageCommand::Prune { older_than, keep, dry_run, registries }) => {
+            let (dry_run, registries) = (*dry_run, *registries);
+            let prune = Prune { older_than: older_than.seconds(), keep: *keep, dry_run, registries };
             image::prune(&global, prune, console).await
         }
         Command::Plugin(PluginCommand::List) => plugin::list(&global, console).await,

@@ -128,7 +128,7 @@ fn is_available(home: &Home, name: &str, configuration: &ExecutionConfiguration)
     {
         let file = format!("`configurations` in code-envs/{name}/env.toml");
         let (there, advice) = if names.is_empty() {
-            ("to none".to_owned(), format!("add \"{}\" to {file}", configuration.name))
+            ("none".to_owned(), format!("add \"{}\" to {file}", configuration.name))
         } else {
             (names.join(", "), format!("use one of those, or add \"{}\" to {file}", configuration.name))
         };
@@ -231,12 +231,12 @@ pub(crate) async fn image_plan(
     };
     let recipe = call.answer.map_err(|error| refused(format!("the base image {}", spec.name), &error))?;
     let environment = match environment {
-        Some(Environment { spec: asked, lock, refresh, file, lock_file }) => {
+        Some(Environment { spec: asked, locks, refresh, file, lock_file }) => {
             let call = maker.generate_environment(spec, &asked).await;
             journal.note(EventKind::Decision(call.decision("image-recipe")));
             let recipe =
                 call.answer.map_err(|error| refused(format!("the code environment {}", asked.name), &error))?;
-            Some(EnvironmentPlan { spec: asked, recipe, lock, refresh, file, lock_file })
+            Some(EnvironmentPlan { spec: asked, recipe, locks, refresh, file, lock_file })
         }
         None => None,
     };
@@ -340,4 +340,30 @@ pub(crate) struct WayBack<'a> {
     pub(crate) fingerprint: &'a str,
     /// In hex; empty where it isn't made yet.
     pub(crate) ticket: &'a str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::fixture::Fixture;
+
+    #[test]
+    fn a_code_environment_is_refused_where_it_is_not_available() {
+        let fixture = Fixture::new();
+        fixture.write("configs/small.toml", "base_image = \"python-r\"\n");
+        fixture.write("configs/large.toml", "base_image = \"python-r\"\n");
+        fixture.write("code-envs/all/env.toml", "language = \"python\"\n");
+        fixture.write("code-envs/ml/env.toml", "language = \"python\"\nconfigurations = [\"large\", \"gpu\"]\n");
+        fixture.write("code-envs/off/env.toml", "language = \"python\"\nconfigurations = []\n");
+        let home = fixture.home();
+        let may = |name: &str, configuration: &str| {
+            is_available(&home, name, &home.load_configuration(configuration).expect("it is sound"))
+        };
+        assert!(may("all", "small").is_ok() && may("ml", "large").is_ok());
+        let end = may("ml", "small").expect_err("it is for others");
+        assert_eq!(end.cause, Cause::NotPrepared);
+        assert!(end.sentence.ends_with("to the execution configuration small; it is to: large, gpu"), "{end:?}");
+        let end = may("off", "small").expect_err("it is for none");
+        assert!(end.sentence.ends_with("it is to: none"), "{end:?}");
+    }
 }
