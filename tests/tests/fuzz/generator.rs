@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use wasm_encoder::{
-    BlockType, CodeSection, ConstExpr, DataSection, Function, GlobalSection, GlobalType, Instruction, MemArg,
+    BlockType, CodeSection, ConstExpr, DataSection, Encode, Function, GlobalSection, GlobalType, Instruction, MemArg,
     MemorySection, MemoryType, Module, RawSection, SectionId, ValType,
 };
 use wasmparser::{ExternalKind, FuncType, Parser, Payload, TypeRef};
@@ -41,8 +41,8 @@ const END_OF_WORDS: u32 = 2 * WORDS;
 
 /// A world's functions, imported and exported.
 pub(crate) struct Shape {
-    resolve: Resolve,
-    world: WorldId,
+    /// What stands before and behind the core module in a component of this world.
+    around: (Vec<u8>, Vec<u8>),
     types: Vec<FuncType>,
     /// The types of the imported functions, which come first, and of its own.
     imported: Vec<u32>,
@@ -71,8 +71,7 @@ impl Shape {
         let world = resolve.select_world(&[package], Some("fuzz")).unwrap();
         let dummy = dummy_module(&resolve, world, ManglingAndAbi::Legacy(LiftLowerAbi::Sync));
         let mut shape = Self {
-            resolve,
-            world,
+            around: around(&resolve, world, dummy.clone()),
             types: Vec::new(),
             imported: Vec::new(),
             own: Vec::new(),
@@ -85,6 +84,7 @@ impl Shape {
                 && [SectionId::Type as u8, SectionId::Import as u8, SectionId::Function as u8, SectionId::Export as u8]
                     .contains(&id)
             {
+                let range = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
                 shape.raw.push((id, dummy[range].to_vec()));
             }
             match payload {
@@ -115,9 +115,14 @@ impl Shape {
 
     /// Another guest.
     pub(crate) fn component(&self, random: &mut Random) -> Vec<u8> {
-        let mut module = self.module(random);
-        embed_component_metadata(&mut module, &self.resolve, self.world, StringEncoding::UTF8).unwrap();
-        ComponentEncoder::default().validate(false).module(&module).unwrap().encode().unwrap()
+        let (before, after) = &self.around;
+        let mut component = before.clone();
+        let module = self.module(random);
+        component.push(CORE_MODULE);
+        module.len().encode(&mut component);
+        component.extend_from_slice(&module);
+        component.extend_from_slice(after);
+        component
     }
 
     fn module(&self, random: &mut Random) -> Vec<u8> {
@@ -219,6 +224,27 @@ impl Shape {
             body.instruction(&Instruction::Drop);
         }
     }
+}
+
+/// The number of a section with a core module in it.
+const CORE_MODULE: u8 = 1;
+
+/// A component of a world without its core module: what passes values in and out is the same for all of them.
+fn around(resolve: &Resolve, world: WorldId, mut module: Vec<u8>) -> (Vec<u8>, Vec<u8>) {
+    embed_component_metadata(&mut module, resolve, world, StringEncoding::UTF8).unwrap();
+    let whole = ComponentEncoder::default().module(&module).unwrap().encode().unwrap();
+    let range = Parser::new(0).parse_all(&whole).find_map(|payload| match payload.unwrap() {
+        Payload::ModuleSection { unchecked_range, .. } => Some(unchecked_range),
+        _ => None,
+    });
+    let range = range.unwrap();
+    let (start, end) = (usize::try_from(range.start).unwrap(), usize::try_from(range.end).unwrap());
+    // The section's number and its length stand before.
+    let mut length = Vec::new();
+    (end - start).encode(&mut length);
+    let begin = start - length.len() - 1;
+    assert_eq!(whole[begin], CORE_MODULE);
+    (whole[..begin].to_vec(), whole[end..].to_vec())
 }
 
 /// Gives the host what it asks for, from what is left of the memory.

@@ -58,15 +58,22 @@ pub(crate) fn of_code(random: &mut Random, corpus: &[Vec<u8>]) -> Vec<u8> {
 
 fn code_and_data(wasm: &[u8]) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
+    // Where the parser counts from a whole that was changed before, a range may lie outside.
+    let mut keep = |range: Range<u64>| {
+        if let (Ok(start), Ok(end)) = (usize::try_from(range.start), usize::try_from(range.end))
+            && start < end
+            && end <= wasm.len()
+        {
+            ranges.push(start..end);
+        }
+    };
     for payload in Parser::new(0).parse_all(wasm) {
         match payload {
-            Ok(Payload::CodeSectionEntry(body)) => ranges.push(body.range()),
-            Ok(Payload::DataSection(data)) => ranges.push(data.range()),
+            Ok(Payload::CodeSectionEntry(body)) => keep(body.range()),
+            Ok(Payload::DataSection(data)) => keep(data.range()),
             Ok(_) => {}
             Err(_) => break,
         }
     }
-    // Where the parser counts from a whole that was changed before, a range may lie outside.
-    ranges.retain(|range| !range.is_empty() && range.end <= wasm.len());
     ranges
 }
