@@ -1,26 +1,26 @@
 //! Guests of each world whose functions do something at random: call the host with whatever numbers, and answer with whatever is
 //! in their memory.
 //!
-//! What a component must do to be loaded at all (say what it is, accept its settings) most of them do right.
+//! What passes values in and out of a component is taken from the hostile guests, which import all that their worlds can be granted,
+//! and standard WASI besides: only the core module within is another one. What a component must do to be loaded at all (say what it
+//! is, accept its settings) most of them do right.
 
-use std::path::Path;
+use std::fs;
 
 use wasm_encoder::{
-    BlockType, CodeSection, ConstExpr, DataSection, Encode, Function, GlobalSection, GlobalType, Instruction, MemArg,
-    MemorySection, MemoryType, Module, RawSection, SectionId, ValType,
+    BlockType, CodeSection, ConstExpr, DataSection, Encode, ExportKind, ExportSection, Function, FunctionSection,
+    GlobalSection, GlobalType, Instruction, MemArg, MemorySection, MemoryType, Module, RawSection, SectionId, ValType,
 };
 use wasmparser::{ExternalKind, FuncType, Parser, Payload, TypeRef};
-use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
-use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve, WorldId};
 
 use crate::random::Random;
 
-/// The exports of each world, and whether it may import what needs a grant.
-pub(crate) const WORLDS: [(&str, bool); 4] = [
-    ("permission-check", true),
-    ("policy-evaluation", true),
-    ("image-recipe-generation", false),
-    ("recipe-adaptation", true),
+/// The guests whose outsides are taken, one for each world.
+pub(crate) const GUESTS: [&str; 4] = [
+    env!("WHARF_HOSTILE_PERMISSION_CLOCK"),
+    env!("WHARF_HOSTILE_GRANTS"),
+    env!("WHARF_HOSTILE_IMAGE"),
+    env!("WHARF_HOSTILE_ADAPTER_CLOCK"),
 ];
 
 /// Pages of memory at the start: the last ones are for what the host passes.
@@ -47,70 +47,72 @@ pub(crate) struct Shape {
     /// The types of the imported functions, which come first, and of its own.
     imported: Vec<u32>,
     own: Vec<u32>,
-    /// The exported functions, by their index among all.
-    exports: Vec<(String, u32)>,
-    /// Sections of the dummy that are taken as they are.
+    /// The names of its own, all of which it exports.
+    exports: Vec<String>,
+    /// Sections that are taken as they are.
     raw: Vec<(u8, Vec<u8>)>,
 }
 
 impl Shape {
-    pub(crate) fn of((interface, takes_grants): &(&str, bool)) -> Self {
-        let mut resolve = Resolve::default();
-        let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
-        resolve.push_dir(wit).unwrap();
-        let granted = if *takes_grants {
-            "import wharf:plugin/clock@0.1.0; import wharf:plugin/random@0.1.0; import wharf:plugin/folder@0.1.0;"
-        } else {
-            ""
-        };
-        let text = format!(
-            "package wharf:fuzz; world fuzz {{ import wharf:plugin/log@0.1.0; import wharf:plugin/settings@0.1.0; {granted} \
-             export wharf:plugin/metadata@0.1.0; export wharf:plugin/{interface}@0.1.0; }}"
-        );
-        let package = resolve.push_str("fuzz.wit", &text).unwrap();
-        let world = resolve.select_world(&[package], Some("fuzz")).unwrap();
-        let dummy = dummy_module(&resolve, world, ManglingAndAbi::Legacy(LiftLowerAbi::Sync));
+    pub(crate) fn of(guest: &str) -> Self {
+        let whole = fs::read(guest).unwrap();
+        let range = Parser::new(0).parse_all(&whole).find_map(|payload| match payload.unwrap() {
+            // The first one is the guest's own; those behind it only pass calls on.
+            Payload::ModuleSection { unchecked_range, .. } => Some(unchecked_range),
+            _ => None,
+        });
+        let range = range.unwrap();
+        // The section's number and its length stand before.
+        let mut length = Vec::new();
+        range.len().encode(&mut length);
+        let begin = range.start - length.len() - 1;
+        assert_eq!(whole[begin], CORE_MODULE, "the length of the core module isn't written in the shortest way");
         let mut shape = Self {
-            around: around(&resolve, world, dummy.clone()),
+            around: (whole[..begin].to_vec(), whole[range.end..].to_vec()),
             types: Vec::new(),
             imported: Vec::new(),
             own: Vec::new(),
             exports: Vec::new(),
             raw: Vec::new(),
         };
-        for payload in Parser::new(0).parse_all(&dummy) {
+        shape.read(&whole[range]);
+        shape
+    }
+
+    fn read(&mut self, module: &[u8]) {
+        let mut defined: Vec<u32> = Vec::new();
+        for payload in Parser::new(0).parse_all(module) {
             let payload = payload.unwrap();
             if let Some((id, range)) = payload.as_section()
-                && [SectionId::Type as u8, SectionId::Import as u8, SectionId::Function as u8, SectionId::Export as u8]
-                    .contains(&id)
+                && [SectionId::Type as u8, SectionId::Import as u8].contains(&id)
             {
-                let range = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
-                shape.raw.push((id, dummy[range].to_vec()));
+                self.raw.push((id, module[range].to_vec()));
             }
             match payload {
                 Payload::TypeSection(types) => {
-                    shape.types = types.into_iter_err_on_gc_types().map(Result::unwrap).collect();
+                    self.types = types.into_iter_err_on_gc_types().map(Result::unwrap).collect();
                 }
                 Payload::ImportSection(imports) => {
                     for import in imports.into_imports() {
                         if let TypeRef::Func(ty) = import.unwrap().ty {
-                            shape.imported.push(ty);
+                            self.imported.push(ty);
                         }
                     }
                 }
-                Payload::FunctionSection(functions) => shape.own = functions.into_iter().map(Result::unwrap).collect(),
+                Payload::FunctionSection(functions) => defined = functions.into_iter().map(Result::unwrap).collect(),
                 Payload::ExportSection(exports) => {
                     for export in exports {
                         let export = export.unwrap();
                         if export.kind == ExternalKind::Func {
-                            shape.exports.push((export.name.to_owned(), export.index));
+                            let at = export.index as usize - self.imported.len();
+                            self.exports.push(export.name.to_owned());
+                            self.own.push(defined[at]);
                         }
                     }
                 }
                 _ => {}
             }
         }
-        shape
     }
 
     /// Another guest.
@@ -127,18 +129,23 @@ impl Shape {
 
     fn module(&self, random: &mut Random) -> Vec<u8> {
         let mut module = Module::new();
-        let raw = |module: &mut Module, wanted: &[SectionId]| {
-            for (id, data) in self.raw.iter().filter(|(id, _)| wanted.iter().any(|wanted| *wanted as u8 == *id)) {
-                module.section(&RawSection { id: *id, data });
-            }
-        };
-        raw(&mut module, &[SectionId::Type, SectionId::Import, SectionId::Function]);
+        for (id, data) in &self.raw {
+            module.section(&RawSection { id: *id, data });
+        }
+        let mut functions = FunctionSection::new();
+        self.own.iter().for_each(|ty| drop(functions.function(*ty)));
+        module.section(&functions);
         let maximum = if random.one_in(3) { None } else { Some(PAGES + random.below(64) as u64) };
         let memory = MemoryType { minimum: PAGES, maximum, memory64: false, shared: false, page_size_log2: None };
         module.section(MemorySection::new().memory(memory));
         let heap = GlobalType { val_type: ValType::I32, mutable: true, shared: false };
         module.section(GlobalSection::new().global(heap, &ConstExpr::i32_const(HEAP)));
-        raw(&mut module, &[SectionId::Export]);
+        let mut exports = ExportSection::new();
+        exports.export("memory", ExportKind::Memory, 0);
+        for (at, name) in self.exports.iter().enumerate() {
+            exports.export(name, ExportKind::Func, u32::try_from(self.imported.len() + at).unwrap());
+        }
+        module.section(&exports);
         let mut code = CodeSection::new();
         for at in 0..self.own.len() {
             code.function(&self.body(random, at));
@@ -151,7 +158,7 @@ impl Shape {
     fn body(&self, random: &mut Random, at: usize) -> Function {
         let index = u32::try_from(self.imported.len() + at).unwrap();
         let ty = &self.types[self.own[at] as usize];
-        let name = self.exports.iter().find(|(_, exported)| *exported == index).map_or("", |(name, _)| name.as_str());
+        let name = self.exports[at].as_str();
         let mut body = Function::new([]);
         // What comes before the first question of all is seldom wrong, or nothing would ever be loaded.
         let honest = !random.one_in(12);
@@ -228,24 +235,6 @@ impl Shape {
 
 /// The number of a section with a core module in it.
 const CORE_MODULE: u8 = 1;
-
-/// A component of a world without its core module: what passes values in and out is the same for all of them.
-fn around(resolve: &Resolve, world: WorldId, mut module: Vec<u8>) -> (Vec<u8>, Vec<u8>) {
-    embed_component_metadata(&mut module, resolve, world, StringEncoding::UTF8).unwrap();
-    let whole = ComponentEncoder::default().module(&module).unwrap().encode().unwrap();
-    let range = Parser::new(0).parse_all(&whole).find_map(|payload| match payload.unwrap() {
-        Payload::ModuleSection { unchecked_range, .. } => Some(unchecked_range),
-        _ => None,
-    });
-    let range = range.unwrap();
-    let (start, end) = (usize::try_from(range.start).unwrap(), usize::try_from(range.end).unwrap());
-    // The section's number and its length stand before.
-    let mut length = Vec::new();
-    (end - start).encode(&mut length);
-    let begin = start - length.len() - 1;
-    assert_eq!(whole[begin], CORE_MODULE);
-    (whole[..begin].to_vec(), whole[end..].to_vec())
-}
 
 /// Gives the host what it asks for, from what is left of the memory.
 fn realloc() -> Function {

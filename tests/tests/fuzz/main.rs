@@ -21,7 +21,7 @@ use serde_json::json;
 use wharf_components::{CallError, ComponentSet, Engine, EngineOptions, PolicyAnswer, Request, World};
 use wharf_model::{Activity, ExecutionConfiguration, ImageSpec, Job, Judgement, Plan, Step};
 
-use generator::{Shape, WORLDS};
+use generator::{GUESTS, Shape};
 use random::Random;
 
 /// How long it runs unless somebody says otherwise.
@@ -172,7 +172,7 @@ async fn whatever_a_component_is_the_host_goes_on() {
     for wasm in corpus.clone() {
         try_one(&subject, &wasm, &mut tally).await;
     }
-    let shapes: Vec<Shape> = WORLDS.iter().map(|world| Shape::of(world)).collect();
+    let shapes: Vec<Shape> = GUESTS.iter().map(|guest| Shape::of(guest)).collect();
     let started = Instant::now();
     let mut warm = None;
     while started.elapsed() < Duration::from_secs(seconds) {

@@ -59,12 +59,9 @@ pub(crate) fn of_code(random: &mut Random, corpus: &[Vec<u8>]) -> Vec<u8> {
 fn code_and_data(wasm: &[u8]) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
     // Where the parser counts from a whole that was changed before, a range may lie outside.
-    let mut keep = |range: Range<u64>| {
-        if let (Ok(start), Ok(end)) = (usize::try_from(range.start), usize::try_from(range.end))
-            && start < end
-            && end <= wasm.len()
-        {
-            ranges.push(start..end);
+    let mut keep = |range: Range<usize>| {
+        if !range.is_empty() && range.end <= wasm.len() {
+            ranges.push(range);
         }
     };
     for payload in Parser::new(0).parse_all(wasm) {
