@@ -133,7 +133,9 @@ impl Shape {
             module.section(&RawSection { id: *id, data });
         }
         let mut functions = FunctionSection::new();
-        self.own.iter().for_each(|ty| drop(functions.function(*ty)));
+        for ty in &self.own {
+            functions.function(*ty);
+        }
         module.section(&functions);
         let maximum = if random.one_in(3) { None } else { Some(PAGES + random.below(64) as u64) };
         let memory = MemoryType { minimum: PAGES, maximum, memory64: false, shared: false, page_size_log2: None };
@@ -177,7 +179,9 @@ impl Shape {
         }
         for result in ty.results() {
             match (answer, result) {
-                (Some(answer), wasmparser::ValType::I32) => body.instruction(&Instruction::I32Const(answer.cast_signed())),
+                (Some(answer), wasmparser::ValType::I32) => {
+                    body.instruction(&Instruction::I32Const(answer.cast_signed()))
+                }
                 (_, result) => body.instruction(&constant(random, *result)),
             };
         }
