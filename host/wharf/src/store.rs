@@ -495,7 +495,9 @@ impl Store {
                 return Ok(answer);
             }
             transaction
-                .prepare_cached("UPDATE runs SET admitted = 1, cpus = ?, memory = ?, gpus = ?, scopes = ? WHERE id = ?")?
+                .prepare_cached(
+                    "UPDATE runs SET admitted = 1, cpus = ?, memory = ?, gpus = ?, scopes = ? WHERE id = ?",
+                )?
                 .execute(params![cpus, memory, gpus, scopes, run])?;
             Ok(Admission::Admitted)
         })

@@ -95,8 +95,8 @@ pub mod settings;
 mod types;
 
 pub use types::{
-    ALL_GPUS, Binding, BindingKind, CodeEnvironment, ExecutionConfiguration, Identity, ImageSpec, KeyValue, Language, Limit,
-    Mirrors, Plan, Quantity, Reason, Request, Resource, Security, Usage, UsageEntry, WhenFull,
+    ALL_GPUS, Binding, BindingKind, CodeEnvironment, ExecutionConfiguration, Identity, ImageSpec, KeyValue, Language,
+    Limit, Mirrors, Plan, Quantity, Reason, Request, Resource, Security, Usage, UsageEntry, WhenFull,
 };
 
 /// Exports `metadata`, which every world has. The other macros call it.

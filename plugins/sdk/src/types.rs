@@ -73,9 +73,10 @@ impl Plan {
     /// How many GPUs it asks for, in the words of either engine; [`ALL_GPUS`] for all that the machine has.
     #[must_use]
     pub fn gpus(&self) -> u64 {
-        let asked = self.resources.iter().filter_map(|resource| {
-            wharf_model::quantity::gpus(&resource.key, &HostQuantity::from(&resource.value))
-        });
+        let asked = self
+            .resources
+            .iter()
+            .filter_map(|resource| wharf_model::quantity::gpus(&resource.key, &HostQuantity::from(&resource.value)));
         asked.fold(0, u64::saturating_add).min(ALL_GPUS)
     }
 

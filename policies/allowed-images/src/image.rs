@@ -30,8 +30,7 @@ pub(crate) fn is_below(registry: &str, pattern: &str) -> bool {
     };
     let ((host, path), (pattern_host, pattern_path)) = (cut(registry), cut(pattern));
     let below = |whole: &str| pattern_path.is_empty() || pattern_path == "*" || matches(&pattern_path, whole);
-    matches(&pattern_host, &host)
-        && (below(&path) || path.match_indices('/').any(|(end, _)| below(&path[..end])))
+    matches(&pattern_host, &host) && (below(&path) || path.match_indices('/').any(|(end, _)| below(&path[..end])))
 }
 
 /// The name without its tag.

@@ -113,8 +113,9 @@ fn origin(settings: &Settings, plan: &Plan) -> Option<Reason> {
 fn registry(settings: &Settings, plan: &Plan) -> Option<Reason> {
     let (allowed, registry) = (settings.registries.as_ref()?, plan.execution_configuration.registry.as_ref()?);
     let name = &plan.execution_configuration.name;
-    let message =
-        || format!("images of {name} go through {registry}, which isn't allowed; they may go through {}", list(allowed));
+    let message = || {
+        format!("images of {name} go through {registry}, which isn't allowed; they may go through {}", list(allowed))
+    };
     let fits = allowed.iter().any(|pattern| image::is_below(registry, pattern));
     (!fits).then(|| Reason::new("registry-not-allowed", message()).about("execution-configuration.registry"))
 }
@@ -125,8 +126,10 @@ fn mirrors(settings: &Settings, plan: &Plan) -> Vec<Reason> {
     let each = [("apt", &mirrors.apt), ("pip", &mirrors.pip), ("cran", &mirrors.cran)];
     let judged = each.into_iter().filter_map(|(kind, mirror)| {
         let host = image::host_of_url(mirror.as_ref()?);
-        let message =
-            format!("packages come from the {kind} mirror {host}, which isn't allowed; they may come from {}", list(allowed));
+        let message = format!(
+            "packages come from the {kind} mirror {host}, which isn't allowed; they may come from {}",
+            list(allowed)
+        );
         (!any_matches(allowed, host))
             .then(|| Reason::new("mirror-not-allowed", message).about(format!("image.mirrors.{kind}")))
     });

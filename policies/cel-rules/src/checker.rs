@@ -246,9 +246,9 @@ fn numbers(operator: &str, operands: &[Type]) -> Result<Type, String> {
         return Err(format!("`{operator}` takes numbers, and not {other}"));
     }
     match operands {
-        [left, right] if *left != Type::Dyn && *right != Type::Dyn && left != right => {
-            Err(format!("`{operator}` takes two of a kind, and not {left} and {right}; double(...) makes a double of an int"))
-        }
+        [left, right] if *left != Type::Dyn && *right != Type::Dyn && left != right => Err(format!(
+            "`{operator}` takes two of a kind, and not {left} and {right}; double(...) makes a double of an int"
+        )),
         [one, ..] => Ok(one.clone()),
         [] => Ok(Type::Dyn),
     }

@@ -250,7 +250,10 @@ mod tests {
             ("plan.kind ==", "rule r: expression: it can't be read"),
             ("plam.kind == 'python'", "rule r: expression: there is no `plam`; there are plan, usage, used"),
             ("plan.king == 'python'", "rule r: expression: plan has no field `king`; it has argv, "),
-            ("plan.requester.name == 'ana'", "rule r: expression: plan.requester has no field `name`; it has groups, user"),
+            (
+                "plan.requester.name == 'ana'",
+                "rule r: expression: plan.requester has no field `name`; it has groups, user",
+            ),
             ("plan.kind", "rule r: expression: it gives a string, and a bool is needed"),
             ("plan.gpus", "rule r: expression: it gives an int, and a bool is needed"),
             ("plan.kind == 3", "rule r: expression: `==` compares a string with an int"),
@@ -259,7 +262,10 @@ mod tests {
             ("plan.gpus + 'a' == 'b'", "rule r: expression: `+` takes two of a kind, and not an int and a string"),
             ("plan.gpus < 'a'", "rule r: expression: `<` compares an int with a string"),
             ("plan.argv.exists(a, a > 3)", "rule r: expression: `>` compares a string with an int"),
-            ("plan.inputs.all(i, i.nam == 'x')", "rule r: expression: an input has no field `nam`; it has kind, name, role"),
+            (
+                "plan.inputs.all(i, i.nam == 'x')",
+                "rule r: expression: an input has no field `nam`; it has kind, name, role",
+            ),
             ("plan.gpus.exists(g, true)", "rule r: expression: an int can't be gone through"),
             ("plan.gpus in plan.kind", "rule r: expression: `in` looks into a list or a map, and not into a string"),
             ("plan.kind.startsWidth('ml')", "rule r: expression: there is no function `startsWidth`"),
@@ -321,7 +327,8 @@ mod tests {
 
     #[test]
     fn names_and_sentences_are_looked_at() {
-        let rule = |name: &str, message: &str| serde_json::json!({ "name": name, "expression": "true", "message": message });
+        let rule =
+            |name: &str, message: &str| serde_json::json!({ "name": name, "expression": "true", "message": message });
         let rules = |rules: &[serde_json::Value]| error(&serde_json::json!({ "rules": rules }).to_string());
         assert!(rules(&[rule("A b", "no")]).contains("kebab-case"));
         assert!(rules(&[rule("a", "no"), rule("a", "no")]).starts_with("two rules are called a"));

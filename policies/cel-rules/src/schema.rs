@@ -176,12 +176,9 @@ impl Record {
             ],
             Self::Language => vec![("name", String), ("packages", strings()), ("version", String)],
             Self::Mirrors => vec![("apt", String), ("cran", String), ("pip", String)],
-            Self::CodeEnvironment => vec![
-                ("interpreters", strings()),
-                ("language", String),
-                ("name", String),
-                ("packages", strings()),
-            ],
+            Self::CodeEnvironment => {
+                vec![("interpreters", strings()), ("language", String), ("name", String), ("packages", strings())]
+            }
             Self::Security => vec![
                 ("add_capabilities", strings()),
                 ("drop_capabilities", strings()),

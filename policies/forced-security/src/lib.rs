@@ -185,9 +185,15 @@ mod tests {
 
     #[test]
     fn root_is_found_however_it_is_written() {
-        for (user, root) in
-            [("0:0", true), ("0", true), ("000:5", true), ("root", true), ("", true), ("1000:0", false), ("1000", false)]
-        {
+        for (user, root) in [
+            ("0:0", true),
+            ("0", true),
+            ("000:5", true),
+            ("root", true),
+            ("", true),
+            ("1000:0", false),
+            ("1000", false),
+        ] {
             assert_eq!(may_be_root(user), root, "{user}");
         }
         assert_eq!(plain_capability("cap_sys_admin"), "SYS_ADMIN");

@@ -82,7 +82,10 @@ fn judge(settings: &Settings, place: &Place) -> Option<Reason> {
         ("token", kind)
     } else if settings.prefixes.iter().any(|prefix| tokens::begins_with(&place.text, prefix)) {
         ("token", "one of this site's tokens")
-    } else if settings.names && place.name.as_deref().is_some_and(tokens::is_secret_name) && !tokens::is_placeholder(&place.text) {
+    } else if settings.names
+        && place.name.as_deref().is_some_and(tokens::is_secret_name)
+        && !tokens::is_placeholder(&place.text)
+    {
         ("secret-by-name", "a plain value under a name for secrets")
     } else if settings.entropy && tokens::has_random_word(&place.text) {
         ("random-word", "a long random word, as keys are")

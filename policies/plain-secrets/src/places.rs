@@ -32,7 +32,8 @@ pub(crate) fn places(plan: &Plan) -> Vec<Place> {
         places.push(Place::new(format!("argv[{at}]"), name, text));
     }
     for (kind, pairs) in [("env", &plan.env), ("labels", &plan.labels)] {
-        places.extend(pairs.iter().map(|pair| Place::new(format!("{kind}.{}", pair.key), Some(&pair.key), &pair.value)));
+        places
+            .extend(pairs.iter().map(|pair| Place::new(format!("{kind}.{}", pair.key), Some(&pair.key), &pair.value)));
     }
     if let Ok(parameters) = serde_json::from_str::<Value>(&plan.parameters) {
         walk("parameters".to_owned(), None, &parameters, &mut places);

@@ -26,8 +26,19 @@ const PREFIXES: [(&str, usize, &str); 20] = [
 
 /// Words in names of secrets.
 const SECRET_WORDS: [&str; 13] = [
-    "PASSWORD", "PASSWD", "PASSPHRASE", "PWD", "SECRET", "TOKEN", "APIKEY", "CREDENTIAL", "CREDENTIALS", "PRIVATEKEY",
-    "ACCESSKEY", "SECRETKEY", "AUTHKEY",
+    "PASSWORD",
+    "PASSWD",
+    "PASSPHRASE",
+    "PWD",
+    "SECRET",
+    "TOKEN",
+    "APIKEY",
+    "CREDENTIAL",
+    "CREDENTIALS",
+    "PRIVATEKEY",
+    "ACCESSKEY",
+    "SECRETKEY",
+    "AUTHKEY",
 ];
 
 /// So long is a word that may be a key.
@@ -67,7 +78,8 @@ fn has_token(text: &str, prefix: &str, rest: usize) -> bool {
 fn has_url_password(text: &str) -> bool {
     text.match_indices("://").any(|(at, _)| {
         let authority = text[at + 3..].split(['/', '?', '#', ' ', '"', '\'']).next().unwrap_or_default();
-        let password = authority.rsplit_once('@').and_then(|(login, _)| login.split_once(':')).map(|(_, password)| password);
+        let password =
+            authority.rsplit_once('@').and_then(|(login, _)| login.split_once(':')).map(|(_, password)| password);
         password.is_some_and(|password| !password.is_empty() && !is_placeholder(password))
     })
 }
@@ -102,7 +114,10 @@ pub(crate) fn is_secret_name(name: &str) -> bool {
 /// What stands for a value that comes from elsewhere.
 pub(crate) fn is_placeholder(text: &str) -> bool {
     let bare = text.trim();
-    bare.starts_with('$') || bare.starts_with("{{") || bare.starts_with('<') && bare.ends_with('>') || bare.bytes().all(|b| b == b'*')
+    bare.starts_with('$')
+        || bare.starts_with("{{")
+        || bare.starts_with('<') && bare.ends_with('>')
+        || bare.bytes().all(|b| b == b'*')
 }
 
 /// Whether a text has a word that looks drawn by chance. Paths, numbers, digests and identifiers in hex aren't looked at: too
@@ -156,7 +171,10 @@ mod tests {
             (s(&["postgres://ana:", "$PASSWORD@db.example.com/flights"]), None),
             (s(&["postgres://ana@db.example.com/flights"]), None),
             (s(&["https://example.com/a:b@c"]), None),
-            (s(&["eyJhbGciOiJIUzI1NiJ9.", "eyJzdWIiOiIxMjM0NTY3ODkwIn0.", "dozjgNryP4J3jVmNHl0w5N"]), Some("a JSON web token")),
+            (
+                s(&["eyJhbGciOiJIUzI1NiJ9.", "eyJzdWIiOiIxMjM0NTY3ODkwIn0.", "dozjgNryP4J3jVmNHl0w5N"]),
+                Some("a JSON web token"),
+            ),
             (s(&["python3 recipe.py"]), None),
         ] {
             assert_eq!(known(&text), what, "{text}");
@@ -165,10 +183,30 @@ mod tests {
 
     #[test]
     fn names_of_secrets_end_with_what_they_are() {
-        for name in ["DB_PASSWORD", "password", "apiKey", "API_KEY", "-access-key", "awsSecretAccessKey", "GITHUB_TOKEN", "db.pwd"] {
+        for name in [
+            "DB_PASSWORD",
+            "password",
+            "apiKey",
+            "API_KEY",
+            "-access-key",
+            "awsSecretAccessKey",
+            "GITHUB_TOKEN",
+            "db.pwd",
+        ] {
             assert!(is_secret_name(name), "{name}");
         }
-        for name in ["PWD", "OLDPWD", "OLD_PWD", "TOKEN_URL", "PASSWORD_FILE", "KEY", "PRIMARY_KEY", "tokens_per_batch", "", "_"] {
+        for name in [
+            "PWD",
+            "OLDPWD",
+            "OLD_PWD",
+            "TOKEN_URL",
+            "PASSWORD_FILE",
+            "KEY",
+            "PRIMARY_KEY",
+            "tokens_per_batch",
+            "",
+            "_",
+        ] {
             assert!(!is_secret_name(name), "{name}");
         }
     }

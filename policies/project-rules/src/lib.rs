@@ -37,7 +37,9 @@ impl Policy for ProjectRules {
 
     fn check_settings(settings: &Settings) -> Result<(), String> {
         if let Some(label) = settings.labels.keys().find(|label| label.is_empty() || label.starts_with("wharf.")) {
-            return Err(format!("labels: \"{label}\" can't be asked for: labels have a name, and wharf.* are the host's own"));
+            return Err(format!(
+                "labels: \"{label}\" can't be asked for: labels have a name, and wharf.* are the host's own"
+            ));
         }
         let patterns = settings.labels.values().chain(settings.configurations.values()).flatten();
         for pattern in patterns.chain(settings.namespaces.values()) {
@@ -91,7 +93,8 @@ fn judge_configuration(settings: &Settings, plan: &Plan) -> Option<Reason> {
     if any_matches(allowed, name) {
         return None;
     }
-    let (whose, allowed) = (project_title(plan), if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") });
+    let (whose, allowed) =
+        (project_title(plan), if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") });
     let message = format!("{whose} may not use the execution configuration {name}; allowed: {allowed}");
     Some(Reason::new("configuration-of-the-project", message).about("execution-configuration"))
 }
@@ -108,7 +111,8 @@ fn judge_namespace(settings: &Settings, plan: &Plan) -> Option<Reason> {
     let Some(wanted) = with_project(pattern, project.as_deref()) else {
         return reason(format!("the run belongs to no project, and its namespace must be {pattern}; say --project"));
     };
-    let object: Value = plan.engine_object.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let object: Value =
+        plan.engine_object.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let Some(namespace) = object.pointer("/metadata/namespace").and_then(Value::as_str) else {
         return reason(format!("the run has no namespace to be seen, and it must be {wanted}"));
     };
@@ -139,7 +143,8 @@ fn with_project(pattern: &str, project: Option<&str>) -> Option<String> {
 
 /// A project's key as a part of a namespace: small letters, digits and dashes.
 fn dns(project: &str) -> String {
-    let safe: String = project.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    let safe: String =
+        project.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
     match safe.trim_matches('-') {
         "" => "x".to_owned(),
         trimmed => trimmed.to_owned(),

@@ -84,7 +84,9 @@ pub(crate) fn advice(key: &str, ceiling: &str) -> String {
     match key {
         TIME_LIMIT => format!("set `time_limit` of the activity or its configuration to at most {ceiling}"),
         ML_JOBS => format!("set `n_jobs` of the task to at most {ceiling}"),
-        ML_MODELS => format!("try at most {ceiling}: a smaller grid, or search.method = \"random\" with fewer candidates"),
+        ML_MODELS => {
+            format!("try at most {ceiling}: a smaller grid, or search.method = \"random\" with fewer candidates")
+        }
         GPUS if ceiling == "0" => "run it without one".to_owned(),
         key => format!("ask for at most {ceiling} (--resource {key}={ceiling})"),
     }

@@ -83,7 +83,9 @@ impl Scoped {
                 totals.check(&format!("totals.{kind}.{name}."))?;
                 // Whoever is named and not limited is taken out of `*`, which is worth saying on purpose.
                 if totals.is_empty() && (name == EACH || !by_name.contains_key(EACH)) {
-                    return Err(format!("totals.{kind}.{name} limits nothing; it takes running, cpus, memory and gpus"));
+                    return Err(format!(
+                        "totals.{kind}.{name} limits nothing; it takes running, cpus, memory and gpus"
+                    ));
                 }
             }
         }

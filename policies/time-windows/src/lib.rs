@@ -122,7 +122,8 @@ mod tests {
     /// What is said at a time in UTC to a run with this time limit; nothing when it may begin.
     fn says(settings: &Settings, now: &str, time_limit: Option<u64>) -> Option<String> {
         let zone = time_zone(settings).unwrap();
-        judge(settings, &zone, now.parse().unwrap(), time_limit).map(|reason| format!("{}: {}", reason.rule, reason.message))
+        judge(settings, &zone, now.parse().unwrap(), time_limit)
+            .map(|reason| format!("{}: {}", reason.rule, reason.message))
     }
 
     #[test]
@@ -158,7 +159,9 @@ mod tests {
         );
         // Friday's night goes into Saturday; Saturday has none, and Sunday's end of Saturday's neither.
         assert_eq!(says(&settings, "2026-12-05T04:59:00Z", None), None);
-        assert!(says(&settings, "2026-12-05T05:00:00Z", None).unwrap().contains("the next time is Mon 2026-12-07 20:00"));
+        assert!(
+            says(&settings, "2026-12-05T05:00:00Z", None).unwrap().contains("the next time is Mon 2026-12-07 20:00")
+        );
         assert!(says(&settings, "2026-12-06T03:00:00Z", None).is_some());
     }
 
@@ -220,7 +223,11 @@ mod tests {
         )
         .unwrap();
         assert_eq!(says(&settings, "2026-11-29T20:00:00Z", Some(36_000)), None);
-        assert!(says(&settings, "2026-11-29T20:00:00Z", Some(36_001)).unwrap().starts_with("ends-too-late: the run may take 601 min"));
+        assert!(
+            says(&settings, "2026-11-29T20:00:00Z", Some(36_001))
+                .unwrap()
+                .starts_with("ends-too-late: the run may take 601 min")
+        );
         assert!(says(&settings, "2026-11-29T20:00:00Z", None).unwrap().contains("the run has no time limit"));
         // The closure comes before the end of the window.
         assert_eq!(says(&settings, "2026-12-01T04:00:00Z", Some(3_600)), None);
@@ -230,7 +237,8 @@ mod tests {
     #[test]
     fn windows_that_touch_are_one() {
         let settings =
-            settings(r#"{"open":[{"from":"20:00","to":"24:00"},{"from":"00:00","to":"06:00"}],"must_end":true}"#).unwrap();
+            settings(r#"{"open":[{"from":"20:00","to":"24:00"},{"from":"00:00","to":"06:00"}],"must_end":true}"#)
+                .unwrap();
         assert_eq!(says(&settings, "2026-11-29T20:00:00Z", Some(36_000)), None);
         assert!(says(&settings, "2026-11-29T20:00:00Z", Some(36_001)).is_some());
     }

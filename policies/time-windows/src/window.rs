@@ -96,7 +96,9 @@ impl Window {
     pub(crate) fn check(&self) -> Result<(), String> {
         let (from, to) = self.times()?;
         if from == to || from == DAY {
-            return Err("from and to are the same, which is no time at all; leave both out for the whole day".to_owned());
+            return Err(
+                "from and to are the same, which is no time at all; leave both out for the whole day".to_owned()
+            );
         }
         if self.days.as_ref().is_some_and(Vec::is_empty) {
             return Err("days is empty; leave it out for every day".to_owned());
@@ -138,7 +140,8 @@ impl fmt::Display for Window {
 impl Closure {
     pub(crate) fn check(&self) -> Result<(), String> {
         let read = |key: &str, text: &str| {
-            date_time(text).ok_or_else(|| format!("{key}: \"{text}\" isn't a date such as \"2026-12-24\" or \"2026-12-24T18:00\""))
+            date_time(text)
+                .ok_or_else(|| format!("{key}: \"{text}\" isn't a date such as \"2026-12-24\" or \"2026-12-24T18:00\""))
         };
         if read("from", &self.from)? >= read("to", &self.to)? {
             return Err("it ends before it begins".to_owned());
