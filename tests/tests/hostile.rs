@@ -253,8 +253,14 @@ async fn every_call_has_a_fresh_instance() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn standard_wasi_leads_nowhere() {
-    let seen = warnings(does("world").await);
-    assert_eq!(seen, warnings(does("world").await), "two calls saw different things");
+    // Somebody listens there, so that nothing but the host stands between.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let world = async || warnings(evaluate(&format!("[settings]\ndo = \"world\"\nport = \"{port}\"")).await.0.answer);
+    assert!(std::env::vars().count() > 0, "there is an environment to be seen");
+    assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_ok(), "the port answers");
+    let seen = world().await;
+    assert_eq!(seen, world().await, "two calls saw different things");
     let order = seen.iter().find(|line| line.starts_with("order ")).unwrap().clone();
     assert_eq!(
         seen,
@@ -267,12 +273,38 @@ async fn standard_wasi_leads_nowhere() {
             "read false",
             "write false",
             "list false",
+            "link false",
+            "above false",
             "connect false",
+            "connect to metadata false",
+            "look up a name false",
+            "send a datagram false",
             "listen false",
             "datagram false",
             "stdin 0"
         ]
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_are_seen_by_their_own_component_alone() {
+    let home = Home::with(POLICY, "[settings]\ndo = \"settings\"\nmine = \"first\"");
+    home.put("second", POLICY, "[settings]\ndo = \"settings\"\nmine = \"hunter2\"");
+    let set = home.load();
+    for (name, own) in [("hostile", "first"), ("second", "hunter2"), ("hostile", "first")] {
+        let seen = warnings(set.policy(name).unwrap().evaluate(&plan(), None, &[]).await.answer);
+        assert_eq!(seen, [format!("{{\"do\":\"settings\",\"mine\":\"{own}\"}}")], "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_waited_for_longer_than_the_limit() {
+    // One long wait, and many short ones.
+    for what in ["sleep", "sleep-often"] {
+        let (call, took) = evaluate(&format!("limits.time_ms = 300\n[settings]\ndo = \"{what}\"")).await;
+        assert!(matches!(call.answer, Err(CallError::TimeLimit { .. })), "{what}: {:?}", call.answer);
+        assert!(took < Duration::from_secs(10), "{what} took {took:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -18,6 +18,20 @@ pub struct ShippedComponent {
     pub toml: Option<&'static str>,
 }
 
+/// Policies that every home has. All others are for sites that want them.
+const STANDARD_POLICIES: [&str; 3] = ["allowed-groups", "defaults-and-labels", "resource-ceiling"];
+
+impl ShippedComponent {
+    /// The folder of a new home that it is put in: `plugins`, `policies`, or `policies/available`, from where nothing is loaded.
+    #[must_use]
+    pub fn home_folder(&self) -> &'static str {
+        match self.folder {
+            "policies" if !STANDARD_POLICIES.contains(&self.name) => "policies/available",
+            folder => folder,
+        }
+    }
+}
+
 /// The runner for a platform as Docker spells it, e.g. `linux/amd64`: a static Linux executable.
 ///
 /// `None` when this build carries no runner for it. A variant, as in `linux/arm64/v8`, doesn't matter.
@@ -59,6 +73,14 @@ mod tests {
         assert_eq!(runner(&format!("{platform}/v8")).map(<[u8]>::len), Some(bytes.len()));
         assert!(runner(&format!("{platform}64")).is_none());
         assert!(runner("plan9/amd64").is_none());
+    }
+
+    #[test]
+    fn policies_that_nobody_asked_for_are_not_loaded() {
+        let folder = |name: &str| components().iter().find(|c| c.name == name).map(ShippedComponent::home_folder);
+        assert!(STANDARD_POLICIES.iter().all(|name| folder(name) == Some("policies")));
+        assert_eq!(folder("time-windows"), Some("policies/available"));
+        assert_eq!(folder("recipe-python"), Some("plugins"));
     }
 
     #[test]

@@ -35,10 +35,10 @@ pub(crate) fn reasons(reasons: Vec<types::Reason>) -> Checked<Vec<Reason>> {
 
 pub(crate) fn limits(limits: Vec<types::Limit>) -> Checked<Vec<Limit>> {
     list("limits", limits, |at, limit| {
-        if !["running", "cpus", "memory"].contains(&limit.counter.as_str()) {
+        if !["running", "cpus", "memory", "gpus"].contains(&limit.counter.as_str()) {
             return Err(CallError::invalid(
                 format!("{at}.counter"),
-                format!("\"{}\" isn't counted; running, cpus and memory are", cut(&limit.counter)),
+                format!("\"{}\" isn't counted; running, cpus, memory and gpus are", cut(&limit.counter)),
             ));
         }
         Ok(Limit {

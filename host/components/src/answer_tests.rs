@@ -94,7 +94,7 @@ fn reasons_and_limits_are_checked() {
     };
     assert!(limits(vec![limit("user:ana", "memory")]).is_ok());
     assert_eq!(field(limits(vec![limit("", "memory")]).unwrap_err()), "limits[0].scope");
-    assert_eq!(field(limits(vec![limit("x", "gpus")]).unwrap_err()), "limits[0].counter");
+    assert_eq!(field(limits(vec![limit("x", "sheep")]).unwrap_err()), "limits[0].counter");
     assert_eq!(field(warnings(vec!["x".to_owned(); MAX_ENTRIES + 1]).unwrap_err()), "warnings");
 }
 

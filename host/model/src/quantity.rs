@@ -6,8 +6,10 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod gpus;
 mod kubernetes;
 
+pub use gpus::{ALL_GPUS, gpus};
 pub use kubernetes::{KUBERNETES_RESOURCES, LIMITS, REQUESTS, common_key, other_words, parse_nanos};
 
 /// The unit that an amount of a key is in.

@@ -120,8 +120,9 @@ fn init_with(home: &Path, demo: Option<&DemoOptions>, components: &[ShippedCompo
         fs::create_dir_all(&folder).map_err(|error| unwritable(&folder, &error))?;
     }
     for component in components {
-        files.write(&format!("{}/{}.wasm", component.folder, component.name), component.wasm)?;
-        let own = format!("{}/{}.toml", component.folder, component.name);
+        let folder = component.home_folder();
+        files.write(&format!("{folder}/{}.wasm", component.name), component.wasm)?;
+        let own = format!("{folder}/{}.toml", component.name);
         let replaced = demo.is_some() && DEMO.iter().any(|(path, _)| *path == own);
         if let Some(toml) = component.toml.filter(|_| !replaced) {
             files.write(&own, toml.as_bytes())?;

@@ -14,10 +14,10 @@ use wharf_model::protocol::RunnerResult;
 use wharf_model::{Activity, Event, EventKind, Limit, Outcome, Plan, UsageEntry, WhenFull};
 
 /// The version of the tables that this library writes.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 /// What makes the tables of each version out of those of the one before.
-const MIGRATIONS: [&str; VERSION as usize] = [RUNS, IMAGES, RESULTS];
+const MIGRATIONS: [&str; VERSION as usize] = [RUNS, IMAGES, RESULTS, GPUS];
 
 const RUNS: &str = "
 CREATE TABLE runs (
@@ -73,6 +73,10 @@ const RESULTS: &str = "
 ALTER TABLE runs ADD COLUMN result TEXT;         -- JSON: what the runner of the last launch said of its recipe's end
 ";
 
+const GPUS: &str = "
+ALTER TABLE runs ADD COLUMN gpus INTEGER NOT NULL DEFAULT 0;  -- admitted
+";
+
 /// Why the store couldn't do something.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -108,6 +112,17 @@ pub enum StoreError {
         /// Why.
         source: serde_json::Error,
     },
+}
+
+/// How much a run takes of what limits count, itself excepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Takes {
+    /// Billionths of a CPU.
+    pub cpus: u64,
+    /// Bytes.
+    pub memory: u64,
+    /// Whole GPUs.
+    pub gpus: u64,
 }
 
 /// How far a run has come.
@@ -446,7 +461,8 @@ impl Store {
     ///
     /// # Errors
     /// The database refused.
-    pub fn admit(&self, run: &str, limits: &[Limit], cpus: u64, memory: u64) -> Result<Admission, StoreError> {
+    pub fn admit(&self, run: &str, limits: &[Limit], takes: Takes) -> Result<Admission, StoreError> {
+        let Takes { cpus, memory, gpus } = takes;
         let scopes: Vec<&str> = limits.iter().map(|limit| limit.scope.as_str()).collect();
         let scopes = json("scopes", &scopes)?;
         self.write("admit a run", false, |transaction| {
@@ -456,6 +472,7 @@ impl Store {
                 let (sum, mine) = match limit.counter.as_str() {
                     "cpus" => ("coalesce(sum(cpus), 0)", cpus),
                     "memory" => ("coalesce(sum(memory), 0)", memory),
+                    "gpus" => ("coalesce(sum(gpus), 0)", gpus),
                     _ => ("count(*)", 1),
                 };
                 let used: u64 = transaction
@@ -478,8 +495,10 @@ impl Store {
                 return Ok(answer);
             }
             transaction
-                .prepare_cached("UPDATE runs SET admitted = 1, cpus = ?, memory = ?, scopes = ? WHERE id = ?")?
-                .execute(params![cpus, memory, scopes, run])?;
+                .prepare_cached(
+                    "UPDATE runs SET admitted = 1, cpus = ?, memory = ?, gpus = ?, scopes = ? WHERE id = ?",
+                )?
+                .execute(params![cpus, memory, gpus, scopes, run])?;
             Ok(Admission::Admitted)
         })
     }
@@ -761,6 +780,28 @@ mod tests {
         assert!(store.open_runs().unwrap().is_empty());
     }
 
+    fn takes(memory: u64) -> Takes {
+        Takes { memory, ..Takes::default() }
+    }
+
+    #[test]
+    fn gpus_are_counted_as_the_others_are() {
+        let (_dir, store) = store();
+        for run in ["a", "b"] {
+            store.begin(run, 1, &activity("ana"), "small").unwrap();
+        }
+        let limits = [Limit {
+            scope: "project:FLIGHTS".to_owned(),
+            counter: "gpus".to_owned(),
+            maximum: 3,
+            when_full: WhenFull::Wait,
+        }];
+        let two = Takes { gpus: 2, ..Takes::default() };
+        assert_eq!(store.admit("a", &limits, two).unwrap(), Admission::Admitted);
+        assert_eq!(store.admit("b", &limits, two).unwrap(), Admission::Full { limit: limits[0].clone(), used: 2 });
+        assert_eq!(store.admit("b", &limits, Takes { gpus: 1, ..two }).unwrap(), Admission::Admitted);
+    }
+
     #[test]
     fn limits_count_over_all_runs_of_a_scope() {
         let (_dir, store) = store();
@@ -774,16 +815,16 @@ mod tests {
             store.begin(run, 1, &activity("ana"), "small").unwrap();
         }
         let limits = [limit(10, WhenFull::Wait)];
-        assert_eq!(store.admit("a", &limits, 0, 6).unwrap(), Admission::Admitted);
+        assert_eq!(store.admit("a", &limits, takes(6)).unwrap(), Admission::Admitted);
         let full = Admission::Full { limit: limits[0].clone(), used: 6 };
-        assert_eq!(store.admit("b", &limits, 0, 6).unwrap(), full);
+        assert_eq!(store.admit("b", &limits, takes(6)).unwrap(), full);
         // Another scope doesn't count.
-        assert_eq!(store.admit("c", &[], 0, 6).unwrap(), Admission::Admitted);
+        assert_eq!(store.admit("c", &[], takes(6)).unwrap(), Admission::Admitted);
         assert_eq!(store.usage().unwrap()[0].running, 2);
         store.end("a", 2, &ended()).unwrap();
-        assert_eq!(store.admit("b", &limits, 0, 6).unwrap(), Admission::Admitted);
+        assert_eq!(store.admit("b", &limits, takes(6)).unwrap(), Admission::Admitted);
         // Asked again, a run doesn't stand in its own way.
-        assert_eq!(store.admit("b", &limits, 0, 10).unwrap(), Admission::Admitted);
+        assert_eq!(store.admit("b", &limits, takes(10)).unwrap(), Admission::Admitted);
     }
 
     #[test]
@@ -799,8 +840,8 @@ mod tests {
             when_full,
         };
         let limits = [limit("waits", WhenFull::Wait), limit("refuses", WhenFull::Reject)];
-        assert_eq!(store.admit("a", &limits, 0, 0).unwrap(), Admission::Admitted);
-        assert_eq!(store.admit("b", &limits, 0, 0).unwrap(), Admission::Full { limit: limits[1].clone(), used: 1 });
+        assert_eq!(store.admit("a", &limits, takes(0)).unwrap(), Admission::Admitted);
+        assert_eq!(store.admit("b", &limits, takes(0)).unwrap(), Admission::Full { limit: limits[1].clone(), used: 1 });
     }
 
     #[test]

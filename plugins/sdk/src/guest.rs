@@ -41,6 +41,13 @@ pub fn settings<S: DeserializeOwned>() -> S {
     }
 }
 
+/// The settings as they are now, when they fit their type: before the host has had them validated.
+#[must_use]
+pub fn readable_settings<S: DeserializeOwned>() -> Option<S> {
+    hook_panics();
+    settings::parse(&crate::bindings::shared::wharf::plugin::settings::get()).ok()
+}
+
 /// Makes a panic one line of standard error, which the host shows as the reason why the call failed.
 fn hook_panics() {
     std::panic::set_hook(Box::new(|info| {

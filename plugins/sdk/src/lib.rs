@@ -89,6 +89,7 @@ pub mod image;
 pub mod log;
 pub mod names;
 pub mod packages;
+pub mod pattern;
 pub mod permission;
 pub mod pip;
 pub mod policy;
@@ -96,8 +97,8 @@ pub mod settings;
 mod types;
 
 pub use types::{
-    Binding, BindingKind, CodeEnvironment, ExecutionConfiguration, Identity, ImageSpec, KeyValue, Language, Limit,
-    Mirrors, Plan, Quantity, Reason, Request, Resource, Security, Usage, UsageEntry, WhenFull,
+    ALL_GPUS, Binding, BindingKind, CodeEnvironment, ExecutionConfiguration, Identity, ImageSpec, KeyValue, Language,
+    Limit, Mirrors, Plan, Quantity, Reason, Request, Resource, Security, Usage, UsageEntry, WhenFull,
 };
 
 /// Exports `metadata`, which every world has. The other macros call it.

@@ -16,6 +16,11 @@ pub trait Policy {
     /// Whether it changes plans or judges them.
     const ROLE: PolicyRole;
 
+    /// [`ROLE`](Self::ROLE), unless the settings decide.
+    fn role(_settings: &Self::Settings) -> PolicyRole {
+        Self::ROLE
+    }
+
     /// What a type can't say: called when the component is loaded and when its TOML changes.
     ///
     /// # Errors
@@ -72,6 +77,12 @@ impl<'a> Changes<'a> {
     #[must_use]
     pub fn to(plan: &'a Plan) -> Self {
         Self { plan, changes: Vec::new() }
+    }
+
+    /// The plan that they change.
+    #[must_use]
+    pub fn plan(&self) -> &'a Plan {
+        self.plan
     }
 
     /// Sets a resource restriction.
@@ -137,7 +148,12 @@ macro_rules! policy {
             struct Exported;
             impl $crate::bindings::policy::exports::wharf::plugin::policy_evaluation::Guest for Exported {
                 fn role() -> $crate::policy::PolicyRole {
-                    <$component as $crate::policy::Policy>::ROLE
+                    type Settings = <$component as $crate::policy::Policy>::Settings;
+                    // Asked before the settings are checked: what can't be read is for that check to say.
+                    match $crate::guest::readable_settings::<Settings>() {
+                        Some(settings) => <$component as $crate::policy::Policy>::role(&settings),
+                        None => <$component as $crate::policy::Policy>::ROLE,
+                    }
                 }
                 fn evaluate(plan: $crate::Plan, usage: $crate::Usage) -> $crate::policy::Decision {
                     let settings = $crate::guest::settings();

@@ -6,6 +6,7 @@ pub use crate::bindings::shared::wharf::plugin::types::{
     Binding, BindingKind, CodeEnvironment, ExecutionConfiguration, Identity, ImageSpec, KeyValue, Language, Limit,
     Mirrors, Plan, Quantity, Reason, Request, Resource, Security, Usage, UsageEntry, WhenFull,
 };
+pub use wharf_model::quantity::ALL_GPUS;
 use wharf_model::quantity::Quantity as HostQuantity;
 
 impl Reason {
@@ -38,6 +39,11 @@ impl Limit {
         Self::of(scope, "memory", maximum)
     }
 
+    /// At most so many GPUs at once; further runs wait.
+    pub fn gpus(scope: impl Into<String>, maximum: u64) -> Self {
+        Self::of(scope, "gpus", maximum)
+    }
+
     /// Further runs are refused instead of waiting.
     #[must_use]
     pub fn or_reject(mut self) -> Self {
@@ -62,6 +68,16 @@ impl Plan {
     #[must_use]
     pub fn resource(&self, key: &str) -> Option<&Quantity> {
         self.resources.iter().find(|resource| resource.key == key).map(|resource| &resource.value)
+    }
+
+    /// How many GPUs it asks for, in the words of either engine; [`ALL_GPUS`] for all that the machine has.
+    #[must_use]
+    pub fn gpus(&self) -> u64 {
+        let asked = self
+            .resources
+            .iter()
+            .filter_map(|resource| wharf_model::quantity::gpus(&resource.key, &HostQuantity::from(&resource.value)));
+        asked.fold(0, u64::saturating_add).min(ALL_GPUS)
     }
 
     /// A variable of the recipe's environment; one that gets a secret isn't among them.
@@ -138,14 +154,19 @@ impl Quantity {
 impl fmt::Display for Quantity {
     /// As Docker would take it back: `4g`, `1.5`, `512`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let quantity = match self {
-            Self::Bytes(bytes) => HostQuantity::Bytes(*bytes),
-            Self::Cpus(nanos) => HostQuantity::Cpus(*nanos),
-            Self::Count(count) => HostQuantity::Count(*count),
-            Self::Text(text) => HostQuantity::Text(text.clone()),
-            Self::Texts(texts) => HostQuantity::Texts(texts.clone()),
-        };
-        quantity.fmt(f)
+        HostQuantity::from(self).fmt(f)
+    }
+}
+
+impl From<&Quantity> for HostQuantity {
+    fn from(quantity: &Quantity) -> Self {
+        match quantity {
+            Quantity::Bytes(bytes) => Self::Bytes(*bytes),
+            Quantity::Cpus(nanos) => Self::Cpus(*nanos),
+            Quantity::Count(count) => Self::Count(*count),
+            Quantity::Text(text) => Self::Text(text.clone()),
+            Quantity::Texts(texts) => Self::Texts(texts.clone()),
+        }
     }
 }
 

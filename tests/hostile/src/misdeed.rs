@@ -29,6 +29,9 @@ pub(crate) fn misbehave(what: &str) {
             std::process::exit(3)
         }
         "sleep" => std::thread::sleep(Duration::from_secs(3600)),
+        "sleep-often" => loop {
+            std::thread::sleep(Duration::from_millis(1));
+        },
         "print" => {
             let line = "y".repeat(1023) + "\n";
             for _ in 0..20_000 {

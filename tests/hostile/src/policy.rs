@@ -55,7 +55,8 @@ impl Guest for Hostile {
                 log::log(log::Level::Info, &"x".repeat(10 << 20));
                 warn(Vec::new())
             }
-            "world" => warn(look_around()),
+            "world" => warn(look_around(&crate::setting(&settings::get(), "port"))),
+            "settings" => warn(vec![settings::get()]),
             "no-reasons" => Decision::Reject(Vec::new()),
             "reject" => Decision::Reject(vec![Reason {
                 field: Some("resources.memory".to_owned()),
@@ -159,8 +160,10 @@ fn resource(key: &str, value: Quantity) -> Resource {
     Resource { key: key.to_owned(), value }
 }
 
-/// Tries all that standard WASI has.
-fn look_around() -> Vec<String> {
+/// Tries all that standard WASI has. Somebody listens at the port, on the machine of the host.
+fn look_around(port: &str) -> Vec<String> {
+    use std::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
+    let here = format!("127.0.0.1:{port}");
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     let instant = std::time::Instant::now();
     // The order of a hash map comes from WASI's random numbers.
@@ -175,9 +178,14 @@ fn look_around() -> Vec<String> {
         format!("read {}", std::fs::read("/etc/passwd").is_ok()),
         format!("write {}", std::fs::write("/tmp/hostile", "x").is_ok()),
         format!("list {}", std::fs::read_dir("/").is_ok()),
-        format!("connect {}", std::net::TcpStream::connect("127.0.0.1:22").is_ok()),
-        format!("listen {}", std::net::TcpListener::bind("127.0.0.1:0").is_ok()),
-        format!("datagram {}", std::net::UdpSocket::bind("127.0.0.1:0").is_ok()),
+        format!("link {}", std::fs::hard_link("/etc/passwd", "/tmp/hostile").is_ok()),
+        format!("above {}", std::fs::read("../../../../../../etc/passwd").is_ok()),
+        format!("connect {}", TcpStream::connect(&here).is_ok()),
+        format!("connect to metadata {}", TcpStream::connect("169.254.169.254:80").is_ok()),
+        format!("look up a name {}", ("localhost", 80).to_socket_addrs().is_ok()),
+        format!("send a datagram {}", UdpSocket::bind("0.0.0.0:0").is_ok_and(|s| s.send_to(b"x", &here).is_ok())),
+        format!("listen {}", TcpListener::bind("127.0.0.1:0").is_ok()),
+        format!("datagram {}", UdpSocket::bind("127.0.0.1:0").is_ok()),
         format!("stdin {}", std::io::read_to_string(std::io::stdin()).unwrap_or_default().len()),
     ]
 }

@@ -1,10 +1,11 @@
 //! Step 5: limits, in one transaction over everything that runs.
 
+use wharf_model::quantity::{self, ALL_GPUS};
 use wharf_model::{Cause, EventKind, Outcome, Phase, Quantity, WhenFull};
 
 use super::{Judged, Step, Way};
 use crate::conclude::outcome;
-use crate::store::{Admission, RunState};
+use crate::store::{Admission, RunState, Takes};
 
 /// A run that there is room for. Only [`admit`] makes one. What it takes is freed with its outcome.
 pub(crate) struct Admitted {
@@ -26,18 +27,21 @@ pub(crate) async fn admit(way: &Way, judged: Judged) -> Step<Admitted> {
         _ => 0,
     };
     let (cpus, memory) = (amount("cpus"), amount("memory"));
+    let asked = judged.plan().resources.iter().filter_map(|(key, value)| quantity::gpus(key, value));
+    let gpus = asked.fold(0, u64::saturating_add).min(ALL_GPUS);
     let mut waits_for = None;
     loop {
         // Asked for before looking, so that room which comes in between isn't missed.
         let room = way.host.room().notified();
         tokio::pin!(room);
         room.as_mut().enable();
-        match way.host.check(way.host.store().admit(&way.run, judged.limits(), cpus, memory))? {
+        match way.host.check(way.host.store().admit(&way.run, judged.limits(), Takes { cpus, memory, gpus }))? {
             Admission::Admitted => break,
             Admission::Full { limit, used } => {
                 let mine = match limit.counter.as_str() {
                     "cpus" => cpus,
                     "memory" => memory,
+                    "gpus" => gpus,
                     _ => 1,
                 };
                 let text = |amount| describe(&limit.counter, amount);
@@ -73,7 +77,9 @@ pub(crate) async fn admit(way: &Way, judged: Judged) -> Step<Admitted> {
 fn describe(counter: &str, amount: u64) -> String {
     match counter {
         "cpus" => format!("{} CPUs", Quantity::Cpus(amount)),
-        "memory" => wharf_model::quantity::describe_bytes(amount),
+        "memory" => quantity::describe_bytes(amount),
+        "gpus" if amount >= ALL_GPUS => "all GPUs".to_owned(),
+        "gpus" => format!("{amount} GPU{}", if amount == 1 { "" } else { "s" }),
         _ => format!("{amount} run{}", if amount == 1 { "" } else { "s" }),
     }
 }
