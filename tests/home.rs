@@ -398,7 +398,11 @@ fn list(folder: &Path, prefix: &str, found: &mut Vec<String>) {
 }
 
 /// The command that was built with these tests: beside the folder of the test's own executable.
-fn binary() -> PathBuf {
+///
+/// # Panics
+/// It isn't there.
+#[must_use]
+pub fn binary() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_default();
     let binary = own.ancestors().nth(2).unwrap_or(&own).join("wharf");
     assert!(binary.is_file(), "there is no {}: build it first, `cargo build --release`", binary.display());

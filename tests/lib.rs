@@ -20,7 +20,7 @@ pub use certificates::Certificates;
 pub use cluster::Cluster;
 pub use daemon::{Container, Daemon, Watch};
 pub use far::{Alone, Far, Setup};
-pub use home::{GROUP, Home, USER, trust};
+pub use home::{GROUP, Home, USER, binary, trust};
 pub use machine::Machine;
 pub use measure::{Times, machine};
 pub use proxy::{Fault, Proxy, Request};

@@ -52,7 +52,7 @@ export const imageRecipeGeneration = {
     const all = new Set(["ca-certificates", ...packages, ...spec.systemPackages]);
     for (const { name, version, packages: own } of spec.languages) {
       if (!languages.has(name)) throw `Alpine images have python and r, not ${name}`;
-      if (version !== undefined || own.length > 0) {
+      if (version !== null || own.length > 0) {
         throw `${name}: Alpine has one version, and no packages of its own index`;
       }
       languages.get(name).forEach((one) => all.add(one));

@@ -48,7 +48,7 @@ export const permissionCheck = {
   check(request, usage) {
     const { groups = {}, running } = JSON.parse(get());
     const { project, requester } = request;
-    if (project === undefined) return { tag: "allow", val: [] };
+    if (project === null) return { tag: "allow", val: [] };
     const allowed = Object.hasOwn(groups, project) ? groups[project] : ["*"];
     if (!allowed.some((group) => group === "*" || requester.groups.includes(group))) {
       const who = `${requester.user} is in no group that may run recipes of ${project}`;
@@ -56,7 +56,7 @@ export const permissionCheck = {
     }
     // The host counts: a hundred runs that are asked for at once would all see the same usage.
     if (running === undefined) return { tag: "allow", val: [] };
-    const limit = { scope: `project:${project}`, counter: "running", maximum: BigInt(running), whenFull: "wait" };
+    const limit = { scope: `project:${project}`, counter: "running", maximum: running, whenFull: "wait" };
     return { tag: "allow", val: [limit] };
   },
 };

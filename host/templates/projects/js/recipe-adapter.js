@@ -15,6 +15,11 @@ const schema = {
   additionalProperties: false,
 };
 
+/** A text in UTF-8: there is no TextEncoder here. */
+function bytes(text) {
+  return Uint8Array.from(unescape(encodeURIComponent(text)), (character) => character.charCodeAt(0));
+}
+
 export const metadata = {
   describe() {
     const settingsSchema = JSON.stringify(schema);
@@ -46,7 +51,7 @@ export const recipeAdaptation = {
       throw ["the activity has no Python code; give it some with --python FILE or the key code"];
     }
     const { options = ["-X", "dev"] } = JSON.parse(get());
-    const contents = { tag: "inline", val: new TextEncoder().encode(code) };
+    const contents = { tag: "inline", val: bytes(code) };
     return {
       argv: ["python3", ...options, "recipe.py"],
       env: [
