@@ -28,7 +28,10 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let plan = plan();
     let native = median((0..ROUNDS).map(|_| timed(|| drop(black_box(in_rust(black_box(&plan)))))).collect());
-    println!("{:<16} {:>12} {:>12} {:>12} {:>12} {:>9} {:>9}", "", "compile", "from cache", "median", "99th", "to Rust", "to native");
+    println!(
+        "{:<16} {:>12} {:>12} {:>12} {:>12} {:>9} {:>9}",
+        "", "compile", "from cache", "median", "99th", "to Rust", "to native"
+    );
     println!("{:<16} {:>12} {:>12} {:>12}", "native function", "", "", shown(native));
     let mut rust = None;
     for guest in GUESTS {

@@ -33,7 +33,8 @@ fn contracts(folder: &Path) -> BTreeMap<String, String> {
 
 /// The version that all files of the contracts are of.
 fn version(contracts: &BTreeMap<String, String>) -> String {
-    let of = |text: &String| text.lines().find_map(|line| line.strip_prefix("package wharf:plugin@").map(str::to_owned));
+    let of =
+        |text: &String| text.lines().find_map(|line| line.strip_prefix("package wharf:plugin@").map(str::to_owned));
     let versions: Vec<String> = contracts.values().filter_map(of).collect();
     assert_eq!(versions.len(), contracts.len(), "a file names no version");
     assert!(versions.windows(2).all(|pair| pair[0] == pair[1]), "files of several versions: {versions:?}");
@@ -77,7 +78,8 @@ fn guests_of_every_version_answer_as_they_did() {
                     fs::copy(&file, to.join(name(&file))).expect("it can be copied");
                 }
             }
-            let output = Command::new(binary()).args(["component", "test"]).arg(&wasm).output().expect("wharf is there");
+            let output =
+                Command::new(binary()).args(["component", "test"]).arg(&wasm).output().expect("wharf is there");
             let said =
                 format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
             assert!(output.status.success(), "{guest} of {version}: {said}");

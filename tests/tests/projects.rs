@@ -101,14 +101,14 @@ fn build_all(language: &str) {
     for kind in KINDS.into_iter().filter(|kind| *kind != "policy") {
         let folder = Place::new();
         let output = folder.run(&format!("wharf --json component new made-here --kind {kind} --lang {language}"));
-        let made: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
-        let build: Vec<&str> = made["build"].as_array().into_iter().flatten().filter_map(|line| line.as_str()).collect();
+        let made: serde_json::Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
+        let build: Vec<&str> =
+            made["build"].as_array().into_iter().flatten().filter_map(|line| line.as_str()).collect();
         assert!(!build.is_empty(), "{made}");
         let wasm = made["output"].as_str().expect("where it is");
-        let script = format!(
-            "cd made-here\n{}\nwharf component check {wasm}\nwharf component test .\n",
-            build.join("\n")
-        );
+        let script =
+            format!("cd made-here\n{}\nwharf component check {wasm}\nwharf component test .\n", build.join("\n"));
         let output = folder.run(&script);
         let text = said(&output);
         assert!(output.status.success(), "{kind}: {text}");
@@ -124,7 +124,8 @@ fn guide() -> String {
 
 /// The `sh` blocks between a heading and the next one.
 fn shell_blocks(guide: &str, heading: &str) -> String {
-    let (_, after) = guide.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("the guide has no {heading}"));
+    let (_, after) =
+        guide.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("the guide has no {heading}"));
     let section = after.split("\n#").next().unwrap_or(after);
     let blocks = section.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap_or(rest));
     blocks.collect()
