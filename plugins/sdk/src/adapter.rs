@@ -10,6 +10,34 @@ pub use crate::bindings::adapter::exports::wharf::plugin::recipe_adaptation::{
 
 /// A component that turns activities of some kinds into commands. Export it with
 /// [`recipe_adapter!`](crate::recipe_adapter!).
+///
+/// ```
+/// use wharf_plugin_sdk::adapter::{Activity, Job, JobFile, Offer, Problems, RecipeAdapter};
+/// use wharf_plugin_sdk::settings::NoSettings;
+/// use wharf_plugin_sdk::{KeyValue, Language};
+///
+/// struct Strict;
+///
+/// impl RecipeAdapter for Strict {
+///     type Settings = NoSettings;
+///
+///     fn offers() -> Vec<Offer> {
+///         vec![Offer::new("python", "Python recipe", "Runs Python code, with warnings as errors.")]
+///     }
+///
+///     fn prepare(_: &NoSettings, activity: &Activity) -> Result<Job, Problems> {
+///         let code = activity.code.as_deref().ok_or("the activity has no code; give it some with --python FILE")?;
+///         Ok(Job {
+///             env: vec![KeyValue::new("PYTHONPATH", "/opt/wharf/python")],
+///             files: vec![JobFile::text("recipe.py", code)],
+///             languages: vec![Language { name: "python".to_owned(), version: None, packages: Vec::new() }],
+///             ..Job::of(["python3", "-W", "error", "recipe.py"].map(str::to_owned).into())
+///         })
+///     }
+/// }
+///
+/// wharf_plugin_sdk::recipe_adapter!(Strict);
+/// ```
 pub trait RecipeAdapter {
     /// The component's settings; [`NoSettings`](crate::settings::NoSettings) when it takes none.
     type Settings: DeserializeOwned + JsonSchema;

@@ -9,6 +9,32 @@ pub use crate::bindings::image::exports::wharf::plugin::image_recipe_generation:
 use crate::types::{CodeEnvironment, ImageSpec, KeyValue};
 
 /// A component that knows how images of one kind are made. Export it with [`image_recipe!`](crate::image_recipe!).
+///
+/// ```
+/// use wharf_plugin_sdk::ImageSpec;
+/// use wharf_plugin_sdk::image::{ImageMaker, ImageRecipe, Step};
+/// use wharf_plugin_sdk::settings::NoSettings;
+///
+/// struct Alpine;
+///
+/// impl ImageMaker for Alpine {
+///     type Settings = NoSettings;
+///
+///     fn generate(_: &NoSettings, spec: &ImageSpec) -> Result<ImageRecipe, String> {
+///         let mut steps = Vec::new();
+///         for language in wharf_plugin_sdk::base::languages(spec)? {
+///             match language.name.as_str() {
+///                 "python" => steps.push(Step::run("install Python", "apk add --no-cache python3 py3-pandas\n")),
+///                 other => return Err(format!("these images have python, not {other}")),
+///             }
+///         }
+///         steps.extend(wharf_plugin_sdk::base::labels(spec)?);
+///         Ok(ImageRecipe { steps, files: Vec::new(), bootstrap_packages: Vec::new() })
+///     }
+/// }
+///
+/// wharf_plugin_sdk::image_recipe!(Alpine);
+/// ```
 pub trait ImageMaker {
     /// The component's settings; [`NoSettings`](crate::settings::NoSettings) when it takes none.
     type Settings: DeserializeOwned + JsonSchema;

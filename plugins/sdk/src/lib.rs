@@ -13,25 +13,8 @@
 //!
 //! # A whole policy
 //!
-//! `Cargo.toml` of a crate whose name, version and description become the component's:
-//!
-//! ```toml
-//! [package]
-//! name = "no-privileged"
-//! description = "Rejects privileged runs, except of some groups"
-//! version = "1.0.0"
-//! edition = "2024"
-//!
-//! [lib]
-//! crate-type = ["cdylib"]
-//!
-//! [dependencies]
-//! wharf-plugin-sdk = { path = "../wharf/plugins/sdk" }
-//! serde = { version = "1", features = ["derive"] }
-//! schemars = "1"
-//! ```
-//!
-//! `src/lib.rs`:
+//! `wharf component new no-privileged --kind policy` makes the project of this one: with its `Cargo.toml`, whose name, version and
+//! description become the component's, with cases that say what it must answer, and with a copy of this crate. Its `src/lib.rs`:
 //!
 //! ```
 //! use schemars::JsonSchema;
@@ -68,6 +51,12 @@
 //!
 //! `cargo build --release --target wasm32-wasip2` makes the component; no other tool is needed. On other targets the
 //! macros export nothing, so `cargo test` tests the trait's functions as they are.
+//!
+//! # What a component gets and gives
+//!
+//! A call gets the component's settings, in a type of its own ([`settings`]), and what it is asked: a [`Request`], a [`Plan`],
+//! an [`Activity`](adapter::Activity) or an [`ImageSpec`]. It gives an answer, and lines for the [`log`]. What else it may use
+//! needs a [grant](grants). Nothing stays from one call to the next: each has a fresh instance.
 //!
 //! # What the macros add
 //!

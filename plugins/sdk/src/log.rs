@@ -2,6 +2,12 @@
 //!
 //! The host writes them with the component's name. They need no grant. Outside a component, as in a native unit test,
 //! they go nowhere.
+//!
+//! ```
+//! use wharf_plugin_sdk::log;
+//!
+//! log::info("the list of teams is empty, so every run passes");
+//! ```
 
 pub use crate::bindings::shared::wharf::plugin::log::Level;
 

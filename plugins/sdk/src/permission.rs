@@ -7,6 +7,31 @@ pub use crate::bindings::permission::exports::wharf::plugin::permission_check::V
 use crate::types::{Reason, Request, Usage};
 
 /// A component that answers permission checks. Export it with [`permission!`](crate::permission!).
+///
+/// ```
+/// use wharf_plugin_sdk::permission::{Permission, Verdict};
+/// use wharf_plugin_sdk::settings::NoSettings;
+/// use wharf_plugin_sdk::{Limit, Reason, Request, Usage};
+///
+/// /// Only machine learning may use GPUs, and two runs of a user at once.
+/// struct Gpus;
+///
+/// impl Permission for Gpus {
+///     type Settings = NoSettings;
+///
+///     fn check(_: &NoSettings, request: &Request, _: &Usage) -> Verdict {
+///         if request.resource("gpus").is_none() {
+///             return Verdict::yes();
+///         }
+///         if request.kind.starts_with("ml-") {
+///             return Verdict::Allow(vec![Limit::running(format!("gpus:{}", request.requester.user), 2)]);
+///         }
+///         Verdict::Deny(vec![Reason::new("gpus", "GPUs are for machine learning; leave the resource gpus out")])
+///     }
+/// }
+///
+/// wharf_plugin_sdk::permission!(Gpus);
+/// ```
 pub trait Permission {
     /// The component's settings; [`NoSettings`](crate::settings::NoSettings) when it takes none.
     type Settings: DeserializeOwned + JsonSchema;

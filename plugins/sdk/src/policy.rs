@@ -9,6 +9,32 @@ pub use crate::bindings::policy::exports::wharf::plugin::policy_evaluation::{
 use crate::types::{KeyValue, Limit, Plan, Quantity, Reason, Resource, Usage};
 
 /// A component that judges or changes plans. Export it with [`policy!`](crate::policy!).
+///
+/// The crate's page has a whole one that judges. One that changes plans:
+///
+/// ```
+/// use wharf_plugin_sdk::policy::{Changes, Decision, Policy, PolicyRole};
+/// use wharf_plugin_sdk::settings::NoSettings;
+/// use wharf_plugin_sdk::{Plan, Quantity, Usage};
+///
+/// /// Every run has a memory limit.
+/// struct MemoryDefault;
+///
+/// impl Policy for MemoryDefault {
+///     type Settings = NoSettings;
+///     const ROLE: PolicyRole = PolicyRole::Mutating;
+///
+///     fn evaluate(_: &NoSettings, plan: &Plan, _: &Usage) -> Decision {
+///         let mut changes = Changes::to(plan);
+///         if plan.resource("memory").is_none() {
+///             changes.set_resource("memory", &Quantity::Bytes(2 << 30), "memory-default", "Every run has a limit.");
+///         }
+///         changes.into_decision()
+///     }
+/// }
+///
+/// wharf_plugin_sdk::policy!(MemoryDefault);
+/// ```
 pub trait Policy {
     /// The component's settings; [`NoSettings`](crate::settings::NoSettings) when it takes none.
     type Settings: DeserializeOwned + JsonSchema;
@@ -48,6 +74,22 @@ impl Decision {
     }
 
     /// Yes when there is no reason against it.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::policy::Decision;
+    /// use wharf_plugin_sdk::{Plan, Reason};
+    ///
+    /// fn judge(plan: &Plan) -> Decision {
+    ///     let mut reasons = Vec::new();
+    ///     if plan.security.network == "host" {
+    ///         reasons.push(Reason::new("host-network", "the host's network isn't for runs; take bridge"));
+    ///     }
+    ///     if plan.label("team").is_none() {
+    ///         reasons.push(Reason::new("team", "a run has the label team").about("labels.team"));
+    ///     }
+    ///     Decision::unless(reasons)
+    /// }
+    /// ```
     #[must_use]
     pub fn unless(reasons: Vec<Reason>) -> Self {
         if reasons.is_empty() { Self::yes() } else { Self::Reject(reasons) }

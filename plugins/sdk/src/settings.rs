@@ -14,6 +14,18 @@ pub struct NoSettings {}
 /// An amount as an administrator writes it: `2`, `1.5`, `"512m"`.
 ///
 /// Which amounts make sense depends on the key: [`Quantity::parse`](crate::Quantity::parse) decides.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use wharf_plugin_sdk::Quantity;
+/// use wharf_plugin_sdk::settings::{self, Amount};
+///
+/// let ceilings: BTreeMap<String, Amount> = settings::parse(r#"{"cpus": 2, "memory": "4g"}"#)?;
+/// for (key, amount) in &ceilings {
+///     Quantity::parse(key, amount.as_str())?;
+/// }
+/// # Ok::<(), String>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Amount(String);
 

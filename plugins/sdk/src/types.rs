@@ -11,6 +11,13 @@ use wharf_model::quantity::Quantity as HostQuantity;
 
 impl Reason {
     /// A rule in kebab-case, and one sentence that says what is wrong and what would be accepted.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::Reason;
+    ///
+    /// let reason = Reason::new("memory-ceiling", "8g is over 4g; ask for at most 4g").about("resources.memory");
+    /// assert_eq!(reason.field.as_deref(), Some("resources.memory"));
+    /// ```
     pub fn new(rule: impl Into<String>, message: impl Into<String>) -> Self {
         Self { rule: rule.into(), message: message.into(), field: None }
     }
@@ -25,6 +32,15 @@ impl Reason {
 
 impl Limit {
     /// At most so many runs at once; further ones wait.
+    ///
+    /// Limits of equal scopes share a count, whichever component returned them.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::{Limit, WhenFull};
+    ///
+    /// assert_eq!(Limit::running("user:ana", 4).when_full, WhenFull::Wait);
+    /// assert_eq!(Limit::running("user:ana", 4).or_reject().when_full, WhenFull::Reject);
+    /// ```
     pub fn running(scope: impl Into<String>, maximum: u64) -> Self {
         Self::of(scope, "running", maximum)
     }
@@ -128,6 +144,14 @@ impl Request {
 
 impl Identity {
     /// Whether the user is in one of these groups; `*` is every group.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::Identity;
+    ///
+    /// let ana = Identity { user: "ana".to_owned(), groups: vec!["analysts".to_owned()] };
+    /// assert!(ana.is_in_any(&["admins".to_owned(), "analysts".to_owned()]));
+    /// assert!(!ana.is_in_any(&[]));
+    /// ```
     #[must_use]
     pub fn is_in_any(&self, groups: &[String]) -> bool {
         groups.iter().any(|group| group == "*" || self.groups.contains(group))
@@ -136,6 +160,13 @@ impl Identity {
 
 impl Quantity {
     /// Reads an amount of a Docker resource key exactly as the host does: `memory` takes `512m`, `cpus` takes `1.5`.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::Quantity;
+    ///
+    /// assert_eq!(Quantity::parse("memory", "512m"), Ok(Quantity::Bytes(512 << 20)));
+    /// assert_eq!(Quantity::Cpus(1_500_000_000).to_string(), "1.5");
+    /// ```
     ///
     /// # Errors
     /// One sentence: there is no such key, or what the key takes.

@@ -4,6 +4,7 @@ mod base;
 mod build;
 mod cluster;
 mod component;
+mod component_new;
 mod config;
 mod distribution;
 mod docs;
@@ -73,6 +74,7 @@ pub(crate) async fn execute(arguments: Arguments, console: &mut Console) -> Endi
         }
         Command::Plugin(PluginCommand::Remove { name }) => plugin::remove(&global, name, console).await,
         Command::Component(ComponentCommand::List) => component::list(&global, console).await,
+        Command::Component(ComponentCommand::New(arguments)) => component_new::execute(arguments, console),
         Command::Component(ComponentCommand::Check { files }) => component::check(files, console),
         Command::Component(ComponentCommand::Install(arguments)) => {
             distribution::install(&global, arguments, console).await
