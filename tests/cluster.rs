@@ -48,6 +48,16 @@ impl Cluster {
         }
     }
 
+    /// Where its API server is, as the kubeconfig has it: `https://127.0.0.1:26510`.
+    ///
+    /// # Panics
+    /// The kubeconfig names none.
+    #[must_use]
+    pub fn server(&self) -> String {
+        let text = std::fs::read_to_string(&self.kubeconfig).expect("the kubeconfig can be read");
+        text.lines().find_map(|line| line.trim().strip_prefix("server: ")).expect("it names a server").to_owned()
+    }
+
     /// The script that stops and starts single parts; none for somebody else's cluster, whose parts are left alone.
     #[must_use]
     pub fn parts() -> Option<PathBuf> {

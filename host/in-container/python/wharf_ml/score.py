@@ -183,6 +183,7 @@ def _stream(scorer, task, source, target, columns, passed, progress, stop):
                 if now - told > _EVERY_SECONDS:
                     told = now
                     progress.line("%d rows scored, %d a second" % (rows, rows / (now - begun)))
+                    progress.advance(rows, None, "rows scored, %d a second" % (rows / (now - begun)))
                     progress.event("scored", rows=rows)
         writer.finish()
     except BaseException:
