@@ -96,9 +96,21 @@ impl Cluster {
     /// # Panics
     /// It is refused.
     pub fn apply(&self, manifest: &str) {
+        self.send("apply", manifest);
+    }
+
+    /// Creates the objects of a manifest with all rights.
+    ///
+    /// # Panics
+    /// It is refused.
+    pub fn create(&self, manifest: &str) {
+        self.send("create", manifest);
+    }
+
+    fn send(&self, how: &str, manifest: &str) {
         let file = tempfile::NamedTempFile::with_suffix(".yaml").expect("a temporary file");
         std::fs::write(file.path(), manifest).expect("it can be written");
-        let _ = self.admin(&["apply", "-f", &file.path().display().to_string()]);
+        let _ = self.admin(&[how, "-f", &file.path().display().to_string()]);
     }
 
     /// The objects of a kind that a home has there.
