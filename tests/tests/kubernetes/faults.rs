@@ -84,7 +84,7 @@ fn a_right_and_a_token_that_go_in_the_middle_may_come_back() {
     // A right is taken away, and given back.
     let mut run = home.start(home.python(COUNTS, &there(&[])));
     run.until_log("line 5");
-    let _ = cluster.admin(&["delete", "rolebinding", &account]);
+    let _ = cluster.admin(&["delete", "rolebinding", &format!("wharf-{account}")]);
     proxy.cut();
     run.until_log("line 60");
     cluster.apply(&role);
@@ -104,14 +104,16 @@ fn a_right_and_a_token_that_go_in_the_middle_may_come_back() {
     assert_eq!(run.log().len(), 80, "{run}");
     assert_eq!(pods_of(&cluster, &run.run()), 1);
     cluster.nothing_left(&home);
-    let _ = cluster.admin(&["delete", "serviceaccount,role,rolebinding", &account, "--ignore-not-found"]);
+    let role = format!("wharf-{account}");
+    let _ = cluster.admin(&["delete", "serviceaccount", &account]);
+    let _ = cluster.admin(&["delete", "role,rolebinding", &role]);
 }
 
 #[test]
 #[ignore = "needs kubernetes (runs pods)"]
 fn a_queue_keeps_a_run_back_for_as_long_as_it_wants() {
     let (cluster, home) = home();
-    // What a run may wait that no queue keeps back: far less than this one does.
+    // What a run may wait that no queue keeps back: 20 s in all, less than this one does.
     home.replace(
         "configs/k8s-local.toml",
         "[permissions]",
@@ -119,7 +121,7 @@ fn a_queue_keeps_a_run_back_for_as_long_as_it_wants() {
     );
     home.replace("configs/k8s-local.toml", "base_image", "queue = \"analysts\"\nbase_image");
     let site = std::fs::read_to_string(home.path().join("wharf.toml")).expect("the site's file");
-    home.write("wharf.toml", format!("{site}\n[runs]\nstart_timeout = \"2s\"\n"));
+    home.write("wharf.toml", format!("{site}\n[runs]\nstart_timeout = \"15s\"\n"));
     let queued = |home: &Home| {
         cluster.wait_for("jobs", home, |job| {
             job["spec"]["suspend"] == true && job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "analysts"
@@ -127,7 +129,7 @@ fn a_queue_keeps_a_run_back_for_as_long_as_it_wants() {
     };
     let mut run = home.start(home.python("print('up', flush=True)", &there(&["--timeout", "9s"])));
     let job = queued(&home);
-    std::thread::sleep(Duration::from_secs(14));
+    std::thread::sleep(Duration::from_secs(22));
     assert!(cluster.objects("pods", &home).is_empty(), "a suspended Job has no pod");
     // As Kueue does it.
     let _ = cluster.admin(&["patch", "job", &job, "--type=merge", "-p", "{\"spec\":{\"suspend\":false}}"]);
