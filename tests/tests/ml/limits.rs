@@ -61,7 +61,7 @@ fn with_rows(rows: usize) -> Home {
     home.write(
         "activities/few-train.toml",
         format!(
-            "kind = \"ml-train\"\n{common}\n[inputs]\nmain = \"../data/few.csv\"\n\n[outputs]\nmodel = \"../data/models/few/\"\n\n\
+            "kind = \"ml-train\"\n{common}\n[inputs]\nmain = \"../data/few.csv\"\n\n[outputs]\nmodel = \"../data/models/few-model/\"\n\n\
              [parameters]\nprediction_type = \"binary\"\ntarget = \"target\"\nmetric = \"roc_auc\"\nexplanations = false\n\
              features = {{ id = {{ role = \"rejected\" }} }}\nalgorithms = [{{ name = \"logistic\" }}]\n"
         ),
@@ -69,7 +69,7 @@ fn with_rows(rows: usize) -> Home {
     home.write(
         "activities/many-score.toml",
         format!(
-            "kind = \"ml-score\"\n{common}\n[inputs]\nmain = \"../data/many.csv\"\nmodel = \"../data/models/few/\"\n\n\
+            "kind = \"ml-score\"\n{common}\n[inputs]\nmain = \"../data/many.csv\"\nmodel = \"../data/models/few-model/\"\n\n\
              [outputs]\nmain = \"../data/scored.csv\"\n"
         ),
     );
@@ -110,7 +110,7 @@ fn many_rows_are_scored_in_512_megabytes() {
     home.write(
         "activities/bare.toml",
         "kind = \"python\"\ncode = \"bare.py\"\nconfiguration = \"docker-local\"\ncode_env = \"machine-learning\"\n\n\
-         [inputs]\nmodel = \"../data/models/few/\"\n",
+         [inputs]\nmodel = \"../data/models/few-model/\"\n",
     );
     let bare = activity(&home, "bare", &["--resource", "memory=512m"]).exits(0);
     let bare: f64 = bare
