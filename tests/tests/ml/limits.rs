@@ -130,14 +130,15 @@ fn many_rows_are_scored_in_512_megabytes() {
 fn the_kernel_ends_a_scoring_that_takes_too_much_or_somebody_does() {
     let home = with_rows(400_000);
     // As many rows at a time as there are, in less memory than they take.
-    let more = ["--resource", "memory=190m", "--param", "chunk_rows=10000000"];
-    let end = activity(&home, "many-score", &more).exits(14).outcome();
+    home.replace("activities/many-score.toml", "[inputs]", "[parameters]\nchunk_rows = 10000000\n\n[inputs]");
+    let end = activity(&home, "many-score", &["--resource", "memory=190m"]).exits(14).outcome();
     assert_eq!(end.cause, Cause::OutOfMemory, "{}", end.sentence);
     assert!(end.sentence.contains("its limit of 190 MiB") && end.advice.is_some(), "{}", end.sentence);
     assert!(!home.path().join("data/scored.csv").exists(), "nothing half is left");
 
     // Killed in the middle, with a bar up to then.
-    let mut run = home.start(arguments(&home, "many-score", &["--param", "chunk_rows=50"]));
+    home.replace("activities/many-score.toml", "chunk_rows = 10000000", "chunk_rows = 50");
+    let mut run = home.start(arguments(&home, "many-score", &[]));
     run.until(
         |event| matches!(&event.kind, EventKind::Advanced(advance) if advance.done > 0 && advance.total.is_none()),
     );
