@@ -47,6 +47,16 @@ need_cluster() {
   export WHARF_TEST_KUBECONFIG WHARF_TEST_CONTEXT WHARF_TEST_CLUSTER_PART WHARF_TEST_KUBECTL
 }
 
+# The image of the backend's own tests, by digest: a shell, which the registry of the test cluster has from its beginning.
+cluster_test_image() {
+  local name=127.0.0.1:26530/wharf-cluster/busybox digest
+  digest=$(curl -fsSI --noproxy '*' --max-time 10 -H 'Accept: application/vnd.oci.image.manifest.v1+json' \
+    -H 'Accept: application/vnd.docker.distribution.manifest.v2+json' "http://${name/\//\/v2/}/manifests/1" |
+    tr -d '\r' | sed -n 's/^docker-content-digest: //ip')
+  [ -n "$digest" ] || return
+  printf '%s@%s' "$name" "$digest"
+}
+
 stop_cluster() {
   [ -n "$STARTED_CLUSTER" ] || return 0
   STARTED_CLUSTER=

@@ -48,6 +48,16 @@ impl Cluster {
         }
     }
 
+    /// Where its API server is, as the kubeconfig has it: `https://127.0.0.1:26510`.
+    ///
+    /// # Panics
+    /// The kubeconfig names none.
+    #[must_use]
+    pub fn server(&self) -> String {
+        let text = std::fs::read_to_string(&self.kubeconfig).expect("the kubeconfig can be read");
+        text.lines().find_map(|line| line.trim().strip_prefix("server: ")).expect("it names a server").to_owned()
+    }
+
     /// The script that stops and starts single parts; none for somebody else's cluster, whose parts are left alone.
     #[must_use]
     pub fn parts() -> Option<PathBuf> {
@@ -86,9 +96,21 @@ impl Cluster {
     /// # Panics
     /// It is refused.
     pub fn apply(&self, manifest: &str) {
+        self.send("apply", manifest);
+    }
+
+    /// Creates the objects of a manifest with all rights.
+    ///
+    /// # Panics
+    /// It is refused.
+    pub fn create(&self, manifest: &str) {
+        self.send("create", manifest);
+    }
+
+    fn send(&self, how: &str, manifest: &str) {
         let file = tempfile::NamedTempFile::with_suffix(".yaml").expect("a temporary file");
         std::fs::write(file.path(), manifest).expect("it can be written");
-        let _ = self.admin(&["apply", "-f", &file.path().display().to_string()]);
+        let _ = self.admin(&[how, "-f", &file.path().display().to_string()]);
     }
 
     /// The objects of a kind that a home has there.

@@ -5,13 +5,15 @@ use std::time::{Duration, Instant};
 
 use wharf_model::decision::Judgement;
 use wharf_model::outcome::{LogState, Whose};
-use wharf_model::protocol::Stream;
+use wharf_model::protocol::{Advance, Stream};
 use wharf_model::quantity::describe_bytes;
 use wharf_model::{Binding, Cause, Decision, Event, EventKind, Outcome, Phase};
 
 use crate::console::{Channel, Console, Tone, for_terminal};
 use crate::text::{self, counted, duration, usage};
 
+/// How many places a bar has.
+const BAR: usize = 20;
 /// After how much silence of the recipe the moving line comes back.
 const SILENCE: Duration = Duration::from_secs(1);
 
@@ -27,6 +29,8 @@ pub(crate) struct RunView {
     /// Where the moving line stands, if it is there.
     waiting: bool,
     last_line: Option<Instant>,
+    /// What the moving line says while the recipe says how far it has come.
+    advance: Option<String>,
 }
 
 impl RunView {
@@ -40,6 +44,7 @@ impl RunView {
             notes: Vec::new(),
             waiting: false,
             last_line: None,
+            advance: None,
         }
     }
 
@@ -67,6 +72,7 @@ impl RunView {
             EventKind::Decision(decision) => self.notes.push(decision_note(decision)),
             EventKind::PhaseEnded { phase, millis } => {
                 self.rest(console);
+                self.advance = None;
                 let line = phase_line(err, true, *phase, &self.notes, Some(*millis));
                 console.note(&line);
                 self.phase = None;
@@ -80,6 +86,18 @@ impl RunView {
                     console.note(&format!("  {}: {text}", phase_word(*phase)));
                 }
             }
+            EventKind::Advanced(advance) => {
+                // In a file the recipe's own lines say it.
+                let line = advance_line(advance);
+                if err.is_terminal() {
+                    if self.waiting {
+                        console.spinner().say(&line);
+                    } else {
+                        self.wait(console, &line);
+                    }
+                }
+                self.advance = Some(line);
+            }
             EventKind::Queued { why } => {
                 if err.is_terminal() {
                     console.spinner().say(&format!("waiting: {why}"));
@@ -92,6 +110,8 @@ impl RunView {
                 let text = format!("... {} missing here: {}", are(*missing, "line"), for_terminal(why));
                 console.note(&err.paint(Tone::Doubtful, &text));
             }
+            // How far it has come says more.
+            EventKind::Usage(_) if self.advance.is_some() => {}
             EventKind::Usage(now) => console.spinner().say(&format!("{}: {}", phase_word(Phase::Run), usage(now))),
             EventKind::StopRequested { by } => {
                 console.note(&format!("stop requested by {by}"));
@@ -127,7 +147,8 @@ impl RunView {
         if let Some(phase) = self.phase.filter(|_| !self.waiting)
             && self.last_line.is_none_or(|at| at.elapsed() >= SILENCE)
         {
-            self.wait(console, phase_word(phase));
+            let advance = self.advance.clone().filter(|_| phase == Phase::Run);
+            self.wait(console, advance.as_deref().unwrap_or(phase_word(phase)));
         }
     }
 
@@ -168,6 +189,22 @@ pub(crate) fn show_log(event: &Event, console: &mut Console) -> io::Result<()> {
     }
     let (EventKind::Log { .. } | EventKind::LogGap { .. }) = &event.kind else { return Ok(()) };
     RunView::new(&[]).show(event, console)
+}
+
+/// `run: [#####-----] 6/12 forest, depth 5`.
+fn advance_line(advance: &Advance) -> String {
+    let text = for_terminal(&advance.text);
+    let done = text::grouped(advance.done);
+    let word = phase_word(Phase::Run);
+    match advance.total.filter(|total| *total > 0) {
+        Some(total) => {
+            let share = u128::from(advance.done.min(total)) * BAR as u128 / u128::from(total);
+            let full = usize::try_from(share).unwrap_or(BAR);
+            let (full, rest) = ("#".repeat(full), "-".repeat(BAR - full));
+            format!("{word}: [{full}{rest}] {done}/{} {text}", text::grouped(total))
+        }
+        None => format!("{word}: {done} {text}"),
+    }
 }
 
 fn phase_word(phase: Phase) -> &'static str {
@@ -415,6 +452,18 @@ mod tests {
             "ok     image       judge: allowed  (1.5 s)"
         );
         assert_eq!(phase_line(Channel::PLAIN, false, Phase::Run, &[], None), "failed run");
+    }
+
+    #[test]
+    fn how_far_it_has_come_is_a_bar_where_the_end_is_known() {
+        let line = |done, total, text: &str| advance_line(&Advance { text: text.to_owned(), done, total });
+        assert_eq!(line(3, Some(12), "forest"), "run: [#####---------------] 3/12 forest");
+        assert_eq!(
+            line(u64::MAX, Some(1), "\x1b[2J"),
+            format!("run: [{}] 18,446,744,073,709,551,615/1 ^[[2J", "#".repeat(20))
+        );
+        assert_eq!(line(1_200_000, None, "rows"), "run: 1,200,000 rows");
+        assert_eq!(line(0, Some(0), "nothing"), "run: 0 nothing");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use wharf_model::protocol::frame;
-use wharf_model::protocol::{HeartbeatAck, LogAck, Received, RunnerResult, Schema, Started, Usage};
+use wharf_model::protocol::{Advance, HeartbeatAck, LogAck, Received, RunnerResult, Schema, Started, Usage};
 use wharf_model::{Binding, BindingKind};
 
 use crate::answer::{self, Body, Held, Refused};
@@ -141,6 +141,11 @@ async fn handle(attempt: Arc<Attempt>, request: Request<Incoming>) -> Result<Res
             attempt.sink.event(SessionEvent::Usage(usage));
             Ok(answer::json(&HeartbeatAck { stop: attempt.stop_requested() }))
         }
+        Route::Progress => {
+            let advance: Advance = read_json(body, SMALL).await?;
+            attempt.sink.event(SessionEvent::Advanced(Advance { text: sentence(&advance.text), ..advance }));
+            Ok(answer::nothing())
+        }
         Route::Result => {
             let mut result: RunnerResult = read_json(body, MEDIUM).await?;
             result.start_error = result.start_error.as_deref().map(sentence);
@@ -214,9 +219,13 @@ async fn move_data(attempt: &Arc<Attempt>, route: Route, body: Incoming) -> Resu
             store.stage_delete(&attempt.token, binding, &path).await?;
             Ok(answer::nothing())
         }
-        Route::Ready | Route::Task | Route::Started | Route::Logs { .. } | Route::Heartbeat | Route::Result => {
-            Err(Refused::new(StatusCode::NOT_FOUND, "unknown-request", "this request moves no data"))
-        }
+        Route::Ready
+        | Route::Task
+        | Route::Started
+        | Route::Logs { .. }
+        | Route::Heartbeat
+        | Route::Progress
+        | Route::Result => Err(Refused::new(StatusCode::NOT_FOUND, "unknown-request", "this request moves no data")),
     }
 }
 

@@ -6,7 +6,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wharf_model::outcome::LogState;
-use wharf_model::protocol::{RunnerResult, Started, Task, Usage};
+use wharf_model::protocol::{Advance, RunnerResult, Started, Task, Usage};
 use wharf_model::{Binding, BindingKind};
 
 use crate::exchange::Attempts;
@@ -51,6 +51,8 @@ pub enum SessionEvent {
     Logs(LogFrames),
     /// What the run uses.
     Usage(Usage),
+    /// How far the recipe has come, as it says itself.
+    Advanced(Advance),
     /// How the recipe ended. The last one; comes once a session.
     Result(RunnerResult),
 }

@@ -36,6 +36,8 @@ class Runner:
         # Outputs too large to keep: how many lines arrived.
         self.counted = {}
         self.requests = []
+        # What the recipe said of how far it has come.
+        self.advances = []
         self.tear = None
         self.refuse_data = None
         # A real run's names never change; a test's may, and then the module has to ask again.
@@ -104,6 +106,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_PUT(self):
         self._answer(self._put)
+
+    def do_POST(self):
+        self._answer(self._post)
+
+    def _post(self, runner, parts, query):
+        if parts != ["progress"]:
+            raise Refused(404, "unknown-request", "there is no such request")
+        runner.advances.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
     def do_DELETE(self):
         self._answer(self._delete)

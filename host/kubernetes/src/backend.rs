@@ -125,6 +125,14 @@ impl Backend for KubernetesBackend {
         self.create(spec, caller).await
     }
 
+    async fn lacks_its_ticket(&self, id: &str) -> Result<bool, BackendError> {
+        self.lacks_secret(&Id::parse(id)?).await
+    }
+
+    async fn give_ticket(&self, id: &str, spec: &LaunchSpec, caller: &dyn Caller) -> Result<(), BackendError> {
+        self.complete(&Id::parse(id)?, spec, caller).await
+    }
+
     async fn dial(&self, id: &str, _argv: &[&str], _hidden: &[&str]) -> Result<Box<dyn Duplex>, BackendError> {
         self.forward(&Id::parse(id)?).await
     }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::AsyncBufRead;
-use http::{Method, Request};
+use http::{HeaderMap, Method, Request, Response};
+use http_body_util::BodyExt;
 use kube::Client as Kube;
+use kube::core::Status;
 use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -27,6 +29,9 @@ const WISH: Duration = Duration::from_secs(10);
 const RENEWAL: Duration = Duration::from_secs(2);
 /// How many objects one answer to a list has.
 const PAGE: usize = 500;
+
+/// How many warnings of one answer are passed on, and how many characters of each.
+const WARNINGS: (usize, usize) = (20, 1000);
 
 /// Who we are to server-side apply.
 pub(crate) const MANAGER: &str = "wharf";
@@ -257,11 +262,20 @@ impl Client {
 
     /// Creates an object, with one request: whoever doesn't hear the answer must look.
     pub(crate) async fn create(&self, path: &str, object: &Value) -> Answer<Value> {
+        self.create_warned(path, object).await.map(|(created, _)| created)
+    }
+
+    /// The same, with what the server warns of.
+    pub(crate) async fn create_warned(&self, path: &str, object: &Value) -> Answer<(Value, Vec<String>)> {
         let request =
             request(Method::POST, &with_query(path, &[("fieldManager", MANAGER)]), Some(("application/json", object)))?;
         self.once(ANSWER, |kube| {
             let request = request.clone();
-            async move { kube.request(request).await }
+            async move {
+                let answer = kube.send(request.map(kube::client::Body::from)).await?;
+                let warnings = warnings(answer.headers());
+                Ok((whole(answer).await?, warnings))
+            }
         })
         .await
     }
@@ -323,6 +337,28 @@ pub(crate) fn cause(failure: &Failure, namespace: &str) -> Option<EngineCause> {
         Failure::Said(said) => refusal::cause_of(said.code, &said.reason, &said.words, namespace),
         _ => None,
     }
+}
+
+/// The object of an answer, or the no that it is.
+async fn whole(answer: Response<kube::client::Body>) -> kube::Result<Value> {
+    let code = answer.status();
+    let bytes = answer.into_body().collect().await?.to_bytes();
+    if code.is_client_error() || code.is_server_error() {
+        let said = serde_json::from_slice::<Status>(&bytes)
+            .unwrap_or_else(|_| Status::failure(String::from_utf8_lossy(&bytes).trim(), "").with_code(code.as_u16()));
+        return Err(kube::Error::Api(said.boxed()));
+    }
+    serde_json::from_slice(&bytes).map_err(kube::Error::SerdeError)
+}
+
+/// What a server warns of: each header is `299 - "TEXT"`, with quotes and backslashes of the text escaped.
+fn warnings(headers: &HeaderMap) -> Vec<String> {
+    let texts = headers.get_all(http::header::WARNING).into_iter().filter_map(|value| {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        let text = value.split_once('"')?.1.rsplit_once('"')?.0;
+        Some(text.replace(r#"\""#, "\"").replace(r"\\", r"\").chars().take(WARNINGS.1).collect())
+    });
+    texts.take(WARNINGS.0).collect()
 }
 
 fn request(method: Method, path: &str, body: Option<(&str, &Value)>) -> Answer<Request<Vec<u8>>> {
@@ -428,6 +464,16 @@ mod tests {
         );
         let wish = Failure::Said(Said { later: 3600, ..Said::default() });
         assert_eq!(wish.pause(Duration::from_secs(1)), WISH);
+    }
+
+    #[test]
+    fn a_warning_is_its_text() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(warnings(&headers), [] as [&str; 0]);
+        for value in [r#"299 - "would violate PodSecurity \"restricted\": a\\b""#, "299 - nothing", r#"299 - "old""#] {
+            headers.append(http::header::WARNING, value.parse().unwrap());
+        }
+        assert_eq!(warnings(&headers), [r#"would violate PodSecurity "restricted": a\b"#, "old"]);
     }
 
     #[tokio::test]

@@ -45,8 +45,11 @@ impl KubernetesBackend {
         let patience = patience::of_settings(&place.pod);
         self.remember(&place.namespace);
         let mut making = Making { backend: self, place, patience, caller, teller: Teller::new(caller), since: None };
-        making.namespace().await?;
-        making.network(spec).await?;
+        // Both are applied, so whoever breaks them off leaves nothing that the next run doesn't set right.
+        tokio::select! {
+            prepared = making.prepare(spec) => prepared?,
+            () = caller.given_up() => return Err(BackendError::GivenUp { operation }),
+        }
         let path = Kind::Jobs.path(&place.namespace);
         let (job, adopted) = making.object(&operation, &path, &job, true).await?;
         let Some(id) = Id::of(&job) else {
@@ -63,6 +66,36 @@ impl KubernetesBackend {
         }
         Ok(Launched { id: id.to_string(), adopted })
     }
+
+    /// Whether a Job's Secret was never made: its host was killed between the two.
+    pub(crate) async fn lacks_secret(&self, id: &Id) -> Result<bool, BackendError> {
+        match self.client().get(&format!("{}/{}", secrets(&id.namespace), id.name)).await {
+            Ok(secret) => Ok(owner(&secret) != id.uid),
+            Err(failure) if failure.code() == Some(404) => Ok(true),
+            Err(failure) => {
+                Err(self.client().backend(&format!("look for the Secret {}", id.name), &id.namespace, failure).await)
+            }
+        }
+    }
+
+    /// Makes the Secret of a Job that is there.
+    pub(crate) async fn complete(&self, id: &Id, spec: &LaunchSpec, caller: &dyn Caller) -> Result<(), BackendError> {
+        let operation = format!("create the Secret {}", id.name);
+        let Some(place) = &spec.kubernetes else {
+            return Err(BackendError::Refused { operation, reason: "the run has no place on a cluster".to_owned() });
+        };
+        let patience = patience::of_settings(&place.pod);
+        let mut making = Making { backend: self, place, patience, caller, teller: Teller::new(caller), since: None };
+        match making.ticket(spec, id).await? {
+            false => Ok(()),
+            // Its ticket is another one, which nobody knows any more.
+            true => Err(BackendError::Conflict { object: format!("the Secret {}/{}", id.namespace, id.name) }),
+        }
+    }
+}
+
+fn secrets(namespace: &str) -> String {
+    format!("/api/v1/namespaces/{namespace}/secrets")
 }
 
 /// Makes objects one after the other, within the patience of the run.
@@ -77,6 +110,12 @@ struct Making<'a> {
 }
 
 impl Making<'_> {
+    /// What comes before the first object of the run's own.
+    async fn prepare(&mut self, spec: &LaunchSpec) -> Result<(), BackendError> {
+        self.namespace().await?;
+        self.network(spec).await
+    }
+
     /// Does to the namespace what the configuration says, unless that was done a short while ago.
     async fn namespace(&mut self) -> Result<(), BackendError> {
         let Some(policy) = &self.place.pod.namespace_policy else { return Ok(()) };
@@ -124,14 +163,13 @@ impl Making<'_> {
         Ok(())
     }
 
-    /// The ticket, without which the Job's container doesn't begin.
-    async fn ticket(&mut self, spec: &LaunchSpec, id: &Id) -> Result<(), BackendError> {
+    /// The ticket, without which the Job's container doesn't begin. Whether it was there.
+    async fn ticket(&mut self, spec: &LaunchSpec, id: &Id) -> Result<bool, BackendError> {
         let operation = format!("create the Secret {}", id.name);
         let refused = |reason| BackendError::Refused { operation: operation.clone(), reason };
         let secret = value(object::secret(spec, Some(&id.uid)).map_err(refused)?).map_err(refused)?;
-        let path = format!("/api/v1/namespaces/{}/secrets", id.namespace);
-        self.object(&operation, &path, &secret, false).await?;
-        Ok(())
+        let (_, found) = self.object(&operation, &secrets(&id.namespace), &secret, false).await?;
+        Ok(found)
     }
 
     /// An object under its fixed name: created, or found to be what an earlier call created. Whether it was found.
@@ -174,8 +212,14 @@ impl Making<'_> {
                     }
                 }
             }
-            match client.create(path, object).await {
-                Ok(created) => return Ok((created, false)),
+            match client.create_warned(path, object).await {
+                Ok((created, warnings)) => {
+                    let kind = text(object, "/kind");
+                    for warning in warnings {
+                        self.caller.notice(format!("the API server warns of the {kind} {name}: {warning}"));
+                    }
+                    return Ok((created, false));
+                }
                 // By an earlier call, or by this one, when its first answer was lost.
                 Err(failure) if failure.code() == Some(409) => look = true,
                 Err(failure) => {

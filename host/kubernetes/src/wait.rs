@@ -47,6 +47,7 @@ impl KubernetesBackend {
         loop {
             let seen = Arc::clone(&run.borrow_and_update());
             let patience = patience::of_job(seen.job.as_ref());
+            caller.held(is_held(&seen));
             let mut until = match self.judge(&seen, &patience, &mut clocks, &mut teller) {
                 Judged::Ended(end) => return Ok(finished(end, &seen)),
                 Judged::Until(until) => until,
@@ -187,6 +188,11 @@ impl KubernetesBackend {
             }
         }
     }
+}
+
+/// Whether a queue of the cluster keeps it back, for as long as that wants.
+fn is_held(seen: &Seen) -> bool {
+    matches!(end::state(seen), State::Waiting(Some(waiting)) if waiting.patience == end::Patience::Endless)
 }
 
 enum Judged {

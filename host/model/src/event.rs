@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decision::Decision;
 use crate::outcome::Outcome;
-use crate::protocol::{Stream, Usage};
+use crate::protocol::{Advance, Stream, Usage};
 
 /// The phases that a run goes through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -79,6 +79,8 @@ pub enum EventKind {
         /// What, for a person.
         text: String,
     },
+    /// The recipe says how far it has come.
+    Advanced(Advance),
     /// It waits in the queue.
     Queued {
         /// For what.

@@ -168,6 +168,10 @@ pub trait Caller: Send + Sync {
     /// Returns when nothing is to be created any more. [`Backend::launch`] asks while it waits for something before its first
     /// object; what it has created by then is for [`Backend::stop`].
     async fn given_up(&self);
+
+    /// Whether the engine keeps it back for as long as somebody else wants, such as a queue of the cluster: nobody may count
+    /// that as its silence. Said again when it changes.
+    fn held(&self, _held: bool) {}
 }
 
 /// Hears nothing and never gives up.
@@ -203,6 +207,17 @@ pub trait Backend: Send + Sync {
     /// the first one's object instead of making a twin. Where the engine has no room for another object, it may wait for
     /// that, tell the caller so, and end with [`BackendError::GivenUp`] when the caller gives up.
     async fn launch(&self, spec: &LaunchSpec, caller: &dyn Caller) -> Result<Launched, BackendError>;
+
+    /// Whether the object of an attempt lacks what a host that was killed in the middle of [`launch`](Self::launch) was about to
+    /// make beside it: the ticket, which that host took with it.
+    async fn lacks_its_ticket(&self, _id: &str) -> Result<bool, BackendError> {
+        Ok(false)
+    }
+
+    /// Makes that, with the ticket of this specification. Fails when somebody else was faster.
+    async fn give_ticket(&self, id: &str, _spec: &LaunchSpec, _caller: &dyn Caller) -> Result<(), BackendError> {
+        Err(BackendError::Conflict { object: format!("the ticket of {id}") })
+    }
 
     /// A stream to the runner in the container. Where the engine has no other way, it starts a command there and gives its
     /// standard input and output: ending the stream ends the command's input alone, and it must end by itself then. It gets

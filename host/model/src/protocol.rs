@@ -13,6 +13,7 @@
 //! | `POST /v1/started` | [`Started`] → nothing |
 //! | `POST /v1/logs?base=N` | log frames ([`frame`]) → [`LogAck`] as JSON; `N` is the oldest frame that the runner still has |
 //! | `POST /v1/heartbeat` | [`Usage`] → [`HeartbeatAck`] |
+//! | `POST /v1/progress` | [`Advance`] → nothing |
 //! | `GET /v1/datasets/NAME/schema` | → [`Schema`] |
 //! | `PUT /v1/datasets/NAME/schema` | [`Schema`] → nothing; outputs only, and before their data |
 //! | `GET /v1/datasets/NAME/data?format=csv\|arrow&columns=a,b&limit=N` | → rows; without a limit all |
@@ -27,7 +28,7 @@
 //! an empty unquoted field is null, a quoted one is the empty string. An error is a status and [`Refusal`] as JSON.
 //!
 //! The recipe speaks to the runner over a Unix socket (`$WHARF_SOCKET`, HTTP/1.1) with the same `/v1/datasets` and
-//! `/v1/folders` paths and without a ticket; the runner passes them on. `GET /v1/context` there answers [`Context`].
+//! `/v1/folders` paths, with `/v1/progress`, and without a ticket; the runner passes them on. `GET /v1/context` there answers [`Context`].
 
 use std::collections::BTreeMap;
 
@@ -164,6 +165,18 @@ pub struct Usage {
 
 fn is_zero(count: &u64) -> bool {
     *count == 0
+}
+
+/// How far the recipe has come, as it says itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Advance {
+    /// What was just done, for a person.
+    pub text: String,
+    /// How much is done, in whatever the recipe counts.
+    pub done: u64,
+    /// Of how much, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
 }
 
 /// The host's answer to a heartbeat.

@@ -17,6 +17,8 @@ use wharf_model::protocol::{Context, Received, Refusal};
 use crate::link::{Body, BoxError, Link, LinkError};
 use crate::work_folder::private_folder;
 
+/// The largest word of a recipe on how far it has come.
+const MAX_ADVANCE: usize = 16 << 10;
 /// The largest answer to an upload.
 const MAX_ANSWER: usize = 64 << 10;
 /// An upload up to this size is kept until it has been answered, and sent again when the connection breaks.
@@ -59,6 +61,9 @@ async fn answer(link: &Link, context: &Context, request: Request<Incoming>) -> R
     if method == Method::GET && path == "/v1/context" {
         return json(StatusCode::OK, context);
     }
+    if method == Method::POST && path == "/v1/progress" {
+        return advance(link, &path, request.into_body()).await;
+    }
     if !path.starts_with("/v1/datasets/") && !path.starts_with("/v1/folders/") {
         return refuse(StatusCode::NOT_FOUND, "unknown-request", format!("there is no request {method} {path}"));
     }
@@ -82,6 +87,24 @@ async fn answer(link: &Link, context: &Context, request: Request<Incoming>) -> R
             // The host went away, or the connection was dead for a while: once more, over a new one.
             (Err(_), Some(pause)) => tokio::time::sleep(pause).await,
         }
+    }
+}
+
+/// Passes on how far the recipe has come. Once: what comes later says more.
+async fn advance(link: &Link, path: &str, body: Incoming) -> Response<Body> {
+    let Ok(body) = Limited::new(body, MAX_ADVANCE).collect().await else {
+        return refuse(StatusCode::PAYLOAD_TOO_LARGE, "too-large", format!("it may have {MAX_ADVANCE} bytes"));
+    };
+    if let Err(error) = link.ready().await {
+        return unreachable(&error);
+    }
+    match link.send(&Method::POST, path, full(body.to_bytes())).await {
+        Ok(response) => {
+            let status = response.status();
+            let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+            raw_json(status, body.map(|body| body.to_bytes()).unwrap_or_default())
+        }
+        Err(error) => unreachable(&error),
     }
 }
 

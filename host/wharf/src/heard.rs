@@ -5,13 +5,13 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use wharf_exchange::{LogReader, SessionEvent, SessionSink};
 use wharf_model::EventKind;
 use wharf_model::protocol::frame::FrameRef;
 use wharf_model::protocol::{RunnerResult, Stream, Usage};
 
-use crate::journal::Journal;
+use crate::journal::{Journal, now};
 
 /// How many of the last lines of the error output an outcome shows.
 const TAIL: usize = 12;
@@ -20,11 +20,18 @@ const TAIL_LINE: usize = 400;
 /// A runner that reports more often than this fills no record with it.
 const BETWEEN_USAGE_EVENTS: Duration = Duration::from_millis(900);
 
+/// A recipe that says more often how far it has come fills no record with it; its last word of all is kept.
+const BETWEEN_ADVANCES: Duration = Duration::from_millis(900);
+/// How many of its words are kept in a record.
+const ADVANCES: usize = 10_000;
+
 /// Takes what the runner of one attempt says.
 pub(crate) struct Heard {
     journal: Journal,
     state: Mutex<State>,
     result: Notify,
+    /// When the runner was first heard of, in milliseconds since 1970.
+    up: watch::Sender<Option<u64>>,
 }
 
 #[derive(Default)]
@@ -32,15 +39,17 @@ struct State {
     came_up: bool,
     usage: Option<Usage>,
     usage_noted: Option<Instant>,
+    advance_noted: Option<Instant>,
+    advances: usize,
     tail: VecDeque<String>,
     result: Option<RunnerResult>,
 }
 
 impl Heard {
-    /// Begins with what an earlier process heard, as far as the record and the log have it.
-    pub(crate) fn new(journal: Journal, log: &Path, result: Option<RunnerResult>) -> Self {
-        let state = State { came_up: result.is_some(), result, ..State::default() };
-        let heard = Self { journal, state: Mutex::new(state), result: Notify::new() };
+    /// Begins with what an earlier process heard, as far as the record and the log have it: `up` is when the runner came up.
+    pub(crate) fn new(journal: Journal, log: &Path, up: Option<u64>, result: Option<RunnerResult>) -> Self {
+        let state = State { came_up: up.is_some() || result.is_some(), result, ..State::default() };
+        let heard = Self { journal, state: Mutex::new(state), result: Notify::new(), up: watch::Sender::new(up) };
         if let Ok(lines) = LogReader::open(log, 0) {
             let mut state = heard.state();
             for line in lines.map_while(Result::ok) {
@@ -58,6 +67,26 @@ impl Heard {
     /// Whether the runner was ever heard of.
     pub(crate) fn came_up(&self) -> bool {
         self.state().came_up
+    }
+
+    /// Returns when the runner was first heard of: in milliseconds since 1970, by this host's clock.
+    pub(crate) async fn wait_until_up(&self) -> u64 {
+        let mut up = self.up.subscribe();
+        // The sender is in `self`, so waiting can't fail; the guard must not live across another wait.
+        let at = up.wait_for(Option::is_some).await.ok().and_then(|at| *at);
+        match at {
+            Some(at) => at,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Notes that the runner is up, if that is news.
+    fn is_up(&self) {
+        if self.up.borrow().is_none() {
+            let at = now();
+            self.journal.up(at);
+            self.up.send_replace(Some(at));
+        }
     }
 
     /// The runner's result, once it is there.
@@ -105,6 +134,7 @@ impl State {
 
 impl SessionSink for Heard {
     fn event(&self, event: SessionEvent) {
+        self.is_up();
         let mut state = self.state();
         state.came_up = true;
         match event {
@@ -132,6 +162,16 @@ impl SessionSink for Heard {
                     state.usage_noted = Some(Instant::now());
                     drop(state);
                     self.journal.note(EventKind::Usage(usage));
+                }
+            }
+            SessionEvent::Advanced(advance) => {
+                let whole = advance.total == Some(advance.done);
+                let due = whole || state.advance_noted.is_none_or(|noted| noted.elapsed() >= BETWEEN_ADVANCES);
+                if due && state.advances < ADVANCES {
+                    state.advance_noted = Some(Instant::now());
+                    state.advances += 1;
+                    drop(state);
+                    self.journal.note(EventKind::Advanced(advance));
                 }
             }
             SessionEvent::Result(result) => {

@@ -68,6 +68,15 @@ impl Journal {
         Ok(())
     }
 
+    /// Writes down when the runner came up: a host that is started again goes on counting from there.
+    pub(crate) fn up(&self, at: u64) {
+        if let Self::Stored { run, store, .. } = self
+            && let Err(error) = store.up(run, at)
+        {
+            tracing::error!(run, error = %crate::conclude::sentence_of(&error), "when the runner came up is in memory only");
+        }
+    }
+
     /// Writes the runner's result down: it says it once.
     ///
     /// One that can't be stored is told to the host's log; this process still has it.

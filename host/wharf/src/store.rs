@@ -35,7 +35,7 @@ CREATE TABLE runs (
   memory        INTEGER NOT NULL DEFAULT 0,    -- admitted, in bytes
   admitted      INTEGER NOT NULL DEFAULT 0,    -- 1 while it counts against limits
   scopes        TEXT NOT NULL DEFAULT '[]',    -- JSON: the scopes of limits that it counts in
-  started_at    INTEGER,                       -- milliseconds since 1970: the container's start
+  started_at    INTEGER,                       -- milliseconds since 1970: when its runner came up
   ended_at      INTEGER,
   cause         TEXT,
   outcome       TEXT                           -- JSON; before 'ended' the outcome that awaits its commit
@@ -214,7 +214,7 @@ pub struct OpenRun {
     pub plan: Option<Plan>,
     /// The launch, if it came so far.
     pub launch: Option<LaunchRecord>,
-    /// Milliseconds since 1970.
+    /// When its runner was first heard of, in milliseconds since 1970.
     pub started_at: Option<u64>,
     /// How the recipe ended, when its runner has said so: it says it once.
     pub result: Option<RunnerResult>,
@@ -394,14 +394,25 @@ impl Store {
     ///
     /// # Errors
     /// The database refused.
-    pub fn running(&self, run: &str, at: u64, launch: &LaunchRecord) -> Result<(), StoreError> {
+    pub fn running(&self, run: &str, launch: &LaunchRecord) -> Result<(), StoreError> {
         let body = json("a launch", launch)?;
         self.write("record a start", false, |transaction| {
             transaction
-                .prepare_cached(
-                    "UPDATE runs SET state = 'running', launch = ?, started_at = coalesce(started_at, ?) WHERE id = ?",
-                )?
-                .execute(params![body, at, run])?;
+                .prepare_cached("UPDATE runs SET state = 'running', launch = ? WHERE id = ?")?
+                .execute(params![body, run])?;
+            Ok(())
+        })
+    }
+
+    /// Records when the runner was first heard of.
+    ///
+    /// # Errors
+    /// The database refused.
+    pub fn up(&self, run: &str, at: u64) -> Result<(), StoreError> {
+        self.write("record that a runner is up", false, |transaction| {
+            transaction
+                .prepare_cached("UPDATE runs SET started_at = coalesce(started_at, ?) WHERE id = ?")?
+                .execute(params![at, run])?;
             Ok(())
         })
     }

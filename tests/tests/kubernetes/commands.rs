@@ -40,7 +40,8 @@ fn the_printed_role_is_enough_and_no_more() {
     home.replace("configs/k8s-local.toml", "context = ", "context = \"a\" # ");
     let _ = home.run_python("print(1)", &there(&[])).exits(0);
     cluster.nothing_left(&home);
-    let _ = cluster.admin(&["delete", "serviceaccount,role,rolebinding", "least", "--ignore-not-found"]);
+    let _ = cluster.admin(&["delete", "serviceaccount", "least"]);
+    let _ = cluster.admin(&["delete", "role,rolebinding", "wharf-least"]);
 }
 
 #[test]

@@ -116,6 +116,22 @@ fn same_log(one: &Finished, other: &Finished) -> bool {
     one.log() == other.log() && whole(one) == whole(other)
 }
 
+/// Compares the table with that of the documents, or writes it there, with `WHARF_UPDATE`.
+fn is_documented(table: &str) {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/conformance.md");
+    let text = format!(
+        "# The same on Docker and on Kubernetes\n\n\
+         One set of cases, run on a daemon and on a cluster: each ends with the same exit code, cause and whose doing it was, and\n\
+         with the same log. A test runs them and writes this table (`WHARF_UPDATE=1`, `--test kubernetes`).\n\n{table}\n"
+    );
+    if std::env::var_os("WHARF_UPDATE").is_some() {
+        std::fs::write(path, text).expect("the document can be written");
+    } else {
+        let known = std::fs::read_to_string(path).unwrap_or_default();
+        assert_eq!(known, text, "docs/conformance.md isn't what the cases say: WHARF_UPDATE=1 writes it");
+    }
+}
+
 #[test]
 #[ignore = "needs kubernetes (runs pods)"]
 fn every_case_ends_alike_on_a_daemon_and_on_a_cluster() {
@@ -157,6 +173,6 @@ fn every_case_ends_alike_on_a_daemon_and_on_a_cluster() {
         }
         table.push(format!("| {} | {} | {:?} | {:?} |", case.what, case.exit, here.cause, there.cause));
     }
-    println!("{}", table.join("\n"));
+    is_documented(&table.join("\n"));
     cluster.nothing_left(&home);
 }

@@ -6,9 +6,12 @@
 mod commands;
 mod conformance;
 mod ends;
+mod faults;
+mod namespaces;
 mod parts;
 mod recovery;
 mod same;
+mod webhook;
 
 use wharf_tests::{Cluster, Home};
 

@@ -2,6 +2,8 @@
 //!
 //! They need a Docker daemon, and an index of Python packages that its builds reach.
 
+mod limits;
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;

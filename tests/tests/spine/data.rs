@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use wharf_model::Cause;
+use wharf_model::{Cause, EventKind};
 use wharf_tests::Home;
 
 const PEOPLE: &str = "name,age,joined,score\n\
@@ -213,4 +213,30 @@ raise ValueError("no good")
     home.left_only(&["kept.csv", "kept/", "kept/file.txt"]);
     assert_eq!(home.read_data("kept.csv"), "a\nbefore\n");
     assert_eq!(home.read_data("kept/file.txt"), "before");
+}
+
+#[test]
+#[ignore = "needs docker (runs containers)"]
+fn how_far_a_recipe_has_come_is_an_event() {
+    let home = Home::demo();
+    let code = "from dataiku.core.connection import DataikuException, request_json\n\
+                request_json('POST', '/v1/progress', {'text': 'one \\x1b[2J', 'done': 1, 'total': 3})\n\
+                for n in range(500): request_json('POST', '/v1/progress', {'text': 'fast', 'done': 2, 'total': 3})\n\
+                request_json('POST', '/v1/progress', {'text': 'last', 'done': 3, 'total': 3})\n\
+                for bad in ({'text': 1}, {'text': 'x' * 100_000, 'done': 1}):\n    \
+                try: request_json('POST', '/v1/progress', bad)\n    \
+                except DataikuException as error: print('refused')\n";
+    let run = home.run_python(code, &[]).exits(0);
+    let told: Vec<_> = run
+        .events()
+        .into_iter()
+        .filter_map(|event| match event.kind {
+            EventKind::Advanced(advance) => Some((advance.text, advance.done, advance.total)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told.first(), Some(&("one  [2J".to_owned(), 1, Some(3))));
+    assert_eq!(told.last(), Some(&("last".to_owned(), 3, Some(3))));
+    assert!(told.len() < 20, "a record isn't filled with it: {}", told.len());
+    assert_eq!(run.log(), [(0, "refused".to_owned()), (1, "refused".to_owned())]);
 }

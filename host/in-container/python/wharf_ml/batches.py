@@ -44,7 +44,7 @@ def chunks(batches, rows):
         if batch.rows * 4 < rows:
             waiting.append(batch)
             count += batch.rows
-            if count < rows // 2:
+            if count < rows * 3 // 4:
                 continue
         if waiting:
             yield waiting[0].join(waiting[1:])

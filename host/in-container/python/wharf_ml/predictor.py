@@ -23,20 +23,24 @@ class Predictor:
         #: Scores of models without probabilities, else None.
         self.decision_function = None
         if classes and not self.has_probabilities and hasattr(pipeline, "decision_function"):
-            self.decision_function = lambda X: pipeline.decision_function(X[self.feature_names])
+            self.decision_function = lambda X: pipeline.decision_function(self._ordered(X))
+
+    def _ordered(self, X):
+        # Choosing columns copies them.
+        return X if list(X.columns) == self.feature_names else X[self.feature_names]
 
     def predict(self, X):
         """Classes, numbers or clusters."""
-        return self.predict_both(X)[0] if self.threshold is not None else self.pipeline.predict(X[self.feature_names])
+        return self.predict_both(X)[0] if self.threshold is not None else self.pipeline.predict(self._ordered(X))
 
     def predict_proba(self, X):
         """Probabilities, a column for each class; None where the model has none."""
-        return self.pipeline.predict_proba(X[self.feature_names]) if self.has_probabilities else None
+        return self.pipeline.predict_proba(self._ordered(X)) if self.has_probabilities else None
 
     def predict_both(self, X):
         """Predictions and probabilities, with as little work as that takes."""
         if not self.has_probabilities:
-            return self.pipeline.predict(X[self.feature_names]), None
+            return self.pipeline.predict(self._ordered(X)), None
         places, probabilities = self.predict_places(X)
         return self.classes_[places], probabilities
 
@@ -56,11 +60,11 @@ class Predictor:
             return self.predict_proba(X)
         if self.decision_function is not None:
             return self.decision_function(X)
-        return numpy.asarray(self.pipeline.predict(X[self.feature_names]), dtype=float)
+        return numpy.asarray(self.pipeline.predict(self._ordered(X)), dtype=float)
 
     def transform(self, X):
         """The rows as the estimator sees them."""
-        return self.pipeline[:-1].transform(X[self.feature_names])
+        return self.pipeline[:-1].transform(self._ordered(X))
 
 
 class FoldedPredictor:

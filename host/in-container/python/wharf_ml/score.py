@@ -16,8 +16,10 @@ from wharf_ml.refusal import Refused, Stopped
 from wharf_ml.table import feature_values, frame
 from wharf_ml.train import require_gpu
 
-# Values of features that a chunk has by default: what the processor's caches hold goes through faster.
-_VALUES = 400_000
+# Values of features that a chunk has by default, and rows at the most. Each call of a pipeline costs milliseconds whatever it
+# is given, so a chunk is as large as a container of some hundred megabytes bears.
+_VALUES = 1_000_000
+_ROWS = 100_000
 _EVERY_SECONDS = 5.0
 
 
@@ -88,7 +90,7 @@ class Scorer:
             ]
         if self._reasons:
             self.added.append({"name": prefix + "reasons", "type": "string"})
-        self.rows = task["chunk_rows"] or max(1000, min(50_000, _VALUES // max(1, len(self.names))))
+        self.rows = task["chunk_rows"] or max(1000, min(_ROWS, _VALUES // max(1, len(self.names))))
         self._texts = None
         if self.added[0]["type"] == "string":
             self._texts = [text_of(value) for value in predictor.classes_.tolist()]
@@ -183,6 +185,7 @@ def _stream(scorer, task, source, target, columns, passed, progress, stop):
                 if now - told > _EVERY_SECONDS:
                     told = now
                     progress.line("%d rows scored, %d a second" % (rows, rows / (now - begun)))
+                    progress.advance(rows, None, "rows scored, %d a second" % (rows / (now - begun)))
                     progress.event("scored", rows=rows)
         writer.finish()
     except BaseException:

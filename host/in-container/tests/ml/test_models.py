@@ -87,6 +87,9 @@ class Models(MlCase):
         self.assertEqual(len(result.kind("model")), 2)
         self.assertIn("[####################] 2/2 logistic C=", result.out)
         self.assertEqual(result.events[-1]["event"], "done")
+        told = self.runner.advances
+        self.assertEqual([(one["done"], one["total"]) for one in told], [(1, 2), (2, 2)])
+        self.assertIn("logistic", " ".join(one["text"] for one in told))
         manifest = self.saved("manifest.json")["files"]
         self.assertEqual({"versions/1/" + name for name in manifest}, base - {"versions/1/manifest.json"})
         self.assertGreater(self.saved("metrics.json")["test"]["metrics"]["roc_auc"]["value"], 0.8)

@@ -62,8 +62,33 @@ pub(super) fn template(
         template::merge(&mut merged, patch.clone())?;
     }
     undone::check(&before, &merged)?;
+    confine_others(&mut merged, &spec.security);
     drop_unmounted(&mut merged);
     serde_json::from_value(merged).map_err(said)
+}
+
+/// Gives the containers that a template adds what ours has by default, unless the template says it: without it, a namespace of
+/// the level "restricted" takes no such pod.
+fn confine_others(template: &mut Value, security: &Security) {
+    for list in ["initContainers", "containers"] {
+        let Some(Value::Array(containers)) = template["spec"].get_mut(list) else { continue };
+        for container in containers.iter_mut().filter(|container| container["name"] != CONTAINER) {
+            let privileged = container.pointer("/securityContext/privileged") == Some(&Value::Bool(true));
+            let Value::Object(fields) = container else { continue };
+            let context = fields.entry("securityContext").or_insert_with(|| json!({}));
+            if context.is_null() {
+                *context = json!({});
+            }
+            let Value::Object(context) = context else { continue };
+            // The API server refuses a privileged container that may not gain rights.
+            if !privileged && security.no_new_privileges {
+                context.entry("allowPrivilegeEscalation").or_insert(Value::Bool(false));
+            }
+            if !privileged && !security.drop_capabilities.is_empty() {
+                context.entry("capabilities").or_insert_with(|| json!({ "drop": security.drop_capabilities }));
+            }
+        }
+    }
 }
 
 /// Takes our own volumes out that a template has put another in the place of.
@@ -298,6 +323,30 @@ mod tests {
         for text in ["", "$", "$$", "$$$", "$(A)", "$$(A)", "a$b", "a$", "$(", "$)$(", "(${A})", "é$(Ü)"] {
             assert_eq!(expanded(&unexpanded(text)), text);
         }
+    }
+
+    #[test]
+    fn containers_of_a_template_are_confined_unless_it_says_otherwise() {
+        let mut template = json!({"spec": {
+            "initContainers": [{"name": "before"}],
+            "containers": [
+                {"name": CONTAINER},
+                {"name": "proxy", "securityContext": {"capabilities": {"add": ["NET_ADMIN"]}, "runAsUser": 7}},
+                {"name": "root", "securityContext": {"privileged": true}},
+                {"name": "empty", "securityContext": null},
+            ],
+        }});
+        let security =
+            Security { no_new_privileges: true, drop_capabilities: vec!["ALL".to_owned()], ..Security::default() };
+        confine_others(&mut template, &security);
+        let confined = json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}});
+        assert_eq!(template["spec"]["initContainers"][0]["securityContext"], confined);
+        let containers = &template["spec"]["containers"];
+        assert_eq!(containers[0], json!({"name": CONTAINER}));
+        let proxy = json!({"allowPrivilegeEscalation": false, "capabilities": {"add": ["NET_ADMIN"]}, "runAsUser": 7});
+        assert_eq!(containers[1]["securityContext"], proxy);
+        assert_eq!(containers[2]["securityContext"], json!({"privileged": true}));
+        assert_eq!(containers[3]["securityContext"], confined);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use wharf_exchange::{LogFile, Session, SessionSpec, Ticket, Token};
 use wharf_model::launch::{Backend, BackendError};
-use wharf_model::protocol::{Context, ContextBinding, RunnerResult, Task, TaskFile};
+use wharf_model::protocol::{Context, ContextBinding, RunnerResult, Task, TaskFile, variables};
 use wharf_model::{Activity, Binding, Cause, EventKind, Phase, Plan, SecretValue};
 
 use super::asking::Asking;
@@ -17,10 +17,9 @@ use super::planning::{WayBack, launch_spec, not_held};
 use super::{Step, Way, stopped_before};
 use crate::conclude::{engine_outcome, outcome, sentence_of};
 use crate::heard::Heard;
-use crate::journal::now;
 use crate::live::Live;
 use crate::secrets;
-use crate::store::{LaunchRecord, OpenRun};
+use crate::store::{LaunchRecord, OpenRun, RunState};
 
 /// Seconds between two heartbeats.
 const HEARTBEAT_SECONDS: u32 = 2;
@@ -40,17 +39,13 @@ pub(crate) struct Launched {
     pub(crate) heard: Arc<Heard>,
     pub(crate) token: Token,
     pub(crate) plan: Plan,
-    /// Milliseconds since 1970.
-    pub(crate) started_at: u64,
 }
 
 /// Records what is about to be created, synced; then creates and starts it.
 pub(crate) async fn launch(way: &Way, mut resolved: Resolved, live: &Live) -> Step<Launched> {
     let phase = way.journal.phase(Phase::Launch);
     let attempt = 1;
-    let ticket = Ticket::generate().map_err(|error| {
-        Box::new(outcome(Cause::HostFault, format!("no ticket could be made for the run: {error}")))
-    })?;
+    let ticket = new_ticket()?;
     let plan = resolved.judged().plan().clone();
     let address = way
         .host
@@ -60,11 +55,11 @@ pub(crate) async fn launch(way: &Way, mut resolved: Resolved, live: &Live) -> St
     let values =
         secrets::resolve(way.host.secrets(), &plan).await.map_err(|error| Box::new(secrets::secret_outcome(&error)))?;
     let task = task(&plan, &way.activity, values, attempt, way.grace_seconds());
-    let (session, heard) = open_session(way, &plan, Ok(task), attempt, ticket.sha256(), None)?;
+    let (session, heard) = open_session(way, &plan, Ok(task), attempt, ticket.sha256(), Before::default())?;
     if let Some(text) = not_held(&plan) {
         way.journal.note(EventKind::Progress { phase: Phase::Launch, text });
     }
-    let caller = Asking { way, phase: Phase::Launch, live };
+    let caller = Asking::new(way, Phase::Launch, live);
     let mut retried = false;
     loop {
         let ticket_hex = ticket.to_hex();
@@ -81,8 +76,7 @@ pub(crate) async fn launch(way: &Way, mut resolved: Resolved, live: &Live) -> St
         match resolved.backend().launch(&spec, &caller).await {
             Ok(launched) => {
                 record.container = Some(launched.id.clone());
-                let started_at = now();
-                way.host.check(way.host.store().running(&way.run, started_at, &record))?;
+                way.host.check(way.host.store().running(&way.run, &record))?;
                 let carrier = Carrier::start(way, &plan, resolved.backend(), &launched.id);
                 phase.done();
                 return Ok(Launched {
@@ -94,7 +88,6 @@ pub(crate) async fn launch(way: &Way, mut resolved: Resolved, live: &Live) -> St
                     heard,
                     token: Token::new(&way.run, attempt),
                     plan,
-                    started_at,
                 });
             }
             // Somebody removed it between our look and the launch.
@@ -119,6 +112,10 @@ pub(crate) async fn find_again(way: &Way, run: &OpenRun, record: &LaunchRecord) 
     let backend = way.host.engines().backend(&record.engine).map_err(|error| Box::new(engine_outcome(&error)))?;
     let found = backend.find_attempt(&record.spec).await.map_err(|error| Box::new(engine_outcome(&error)))?;
     let Some(found) = found else { return Ok(None) };
+    let mut record = LaunchRecord { container: Some(found.id.clone()), ..record.clone() };
+    if run.summary.state == RunState::Launching {
+        complete(way, backend.as_ref(), &found.id, &mut record).await?;
+    }
     let mut ticket = [0; 32];
     if hex::decode_to_slice(&record.ticket_sha256, &mut ticket).is_err() {
         return Err(Box::new(outcome(Cause::HostFault, "the record of the run has no ticket")));
@@ -131,10 +128,9 @@ pub(crate) async fn find_again(way: &Way, run: &OpenRun, record: &LaunchRecord) 
         sentence
     });
     let task = values.map(|values| task(&plan, &way.activity, values, record.spec.attempt, way.grace_seconds()));
-    let (session, heard) = open_session(way, &plan, task, record.spec.attempt, ticket, run.result.clone())?;
-    let started_at = run.started_at.unwrap_or_else(now);
-    let record = LaunchRecord { container: Some(found.id.clone()), ..record.clone() };
-    way.host.check(way.host.store().running(&way.run, started_at, &record))?;
+    let before = Before { up: run.started_at, result: run.result.clone() };
+    let (session, heard) = open_session(way, &plan, task, record.spec.attempt, ticket, before)?;
+    way.host.check(way.host.store().running(&way.run, &record))?;
     Ok(Some(Launched {
         carrier: Carrier::start(way, &plan, &backend, &found.id),
         backend,
@@ -144,8 +140,38 @@ pub(crate) async fn find_again(way: &Way, run: &OpenRun, record: &LaunchRecord) 
         heard,
         token: Token::new(&way.run, record.spec.attempt),
         plan,
-        started_at,
     }))
+}
+
+/// Gives an object its ticket whose host was killed before it could. Of the old ticket the record has only the hash, so it is
+/// another one, recorded before it is used.
+async fn complete(way: &Way, backend: &dyn Backend, container: &str, record: &mut LaunchRecord) -> Step<()> {
+    let failed = |error: BackendError| Box::new(engine_outcome(&error));
+    if !backend.lacks_its_ticket(container).await.map_err(failed)? {
+        return Ok(());
+    }
+    let ticket = new_ticket()?;
+    record.ticket_sha256 = hex::encode(ticket.sha256());
+    way.host.check(way.host.store().launching(&way.run, record))?;
+    let secret_env = [(variables::TICKET.to_owned(), ticket.to_hex())].into();
+    let spec = wharf_model::LaunchSpec { secret_env, ..record.spec.clone() };
+    // Whoever asks for a stop is heard as soon as the run is watched.
+    backend.give_ticket(container, &spec, &()).await.map_err(failed)?;
+    tracing::info!(run = way.run, container, "a host was killed while it launched this run: it has a ticket now");
+    Ok(())
+}
+
+fn new_ticket() -> Step<Ticket> {
+    Ticket::generate()
+        .map_err(|error| Box::new(outcome(Cause::HostFault, format!("no ticket could be made for the run: {error}"))))
+}
+
+/// What an earlier process heard of a run.
+#[derive(Default)]
+struct Before {
+    /// When the runner came up.
+    up: Option<u64>,
+    result: Option<RunnerResult>,
 }
 
 fn open_session(
@@ -154,13 +180,13 @@ fn open_session(
     task: Result<Task, String>,
     attempt: u32,
     ticket_sha256: [u8; 32],
-    result: Option<RunnerResult>,
+    before: Before,
 ) -> Step<(Session, Arc<Heard>)> {
     let log = LogFile::open(way.host.log_path(&way.run)).map_err(|error| {
         Box::new(outcome(Cause::HostFault, format!("the run's log can't be kept: {}", sentence_of(&error))))
     })?;
     let log = log.limited_to(plan.configuration.logs.limit);
-    let heard = Arc::new(Heard::new(way.journal.clone(), log.path(), result));
+    let heard = Arc::new(Heard::new(way.journal.clone(), log.path(), before.up, before.result));
     let session = way.host.exchange().open(SessionSpec {
         run: way.run.clone(),
         attempt,

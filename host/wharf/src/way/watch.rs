@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 use wharf_exchange::StoreError;
 use wharf_model::configuration::DEFAULT_PIDS_LIMIT;
 use wharf_model::launch::{BackendError, EngineEnd};
@@ -116,13 +116,7 @@ type Watched = (Result<EngineEnd, BackendError>, Option<Interruption>);
 /// Waits for the container's end; ends it at its time limit, when somebody asks, or when its runner stays silent.
 async fn watch(way: &Way, launched: &Launched, live: &Live) -> Watched {
     let grace = way.site.runs.grace;
-    // By our own clock alone: the start is in the record, so that a restarted host goes on counting.
-    let running_for = Duration::from_millis(now().saturating_sub(launched.started_at));
-    let from_start = |limit: Duration| Instant::now() + limit.saturating_sub(running_for);
-    let time_limit = launched.plan.time_limit;
-    let deadline = time_limit.map(|seconds| from_start(Duration::from_secs(seconds)));
-
-    let caller = Asking { way, phase: Phase::Run, live };
+    let caller = Asking::new(way, Phase::Run, live);
     let wait = wait_for_end(way, launched, &caller);
     tokio::pin!(wait);
     let interruption = tokio::select! {
@@ -133,8 +127,8 @@ async fn watch(way: &Way, launched: &Launched, live: &Live) -> Watched {
         }
         () = launched.heard.wait_for_result() => None,
         by = live.stop_requested() => Some(Interruption::StoppedBy(by)),
-        () = until(deadline) => Some(Interruption::TimeLimit(time_limit.unwrap_or_default())),
-        silence = silence(way, launched) => Some(silence),
+        limit = time_limit(launched) => Some(limit),
+        silence = silence(way, launched, &caller) => Some(silence),
     };
     match &interruption {
         None => {
@@ -204,23 +198,29 @@ fn is_heard(launched: &Launched) -> bool {
     launched.heard.result().is_none() && launched.session.last_heard().is_some_and(|at| at.elapsed() < QUIET)
 }
 
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
+/// Returns when the run has had its time. That counts from the runner's first word: what a pod waited before, for a node or an
+/// image, isn't the recipe's. By our own clock alone: the start is in the record, so that a restarted host goes on counting.
+async fn time_limit(launched: &Launched) -> Interruption {
+    let Some(seconds) = launched.plan.time_limit else { return std::future::pending().await };
+    let up = launched.heard.wait_until_up().await;
+    let up_for = Duration::from_millis(now().saturating_sub(up));
+    sleep(Duration::from_secs(seconds).saturating_sub(up_for)).await;
+    Interruption::TimeLimit(seconds)
 }
 
 /// Returns when the runner has been silent for too long, since the start or since it was last heard of. Says in an event
 /// that it is silent, long before.
-async fn silence(way: &Way, launched: &Launched) -> Interruption {
-    let began = Instant::now();
+async fn silence(way: &Way, launched: &Launched, caller: &Asking<'_>) -> Interruption {
+    let mut began = Instant::now();
     // What a cluster may clear up by itself it waits for, and says so.
     let patience =
         launched.plan.configuration.engine.kubernetes().map(|settings| settings.pod.patience.until_it_runs());
     let before_start = way.site.runs.start_timeout + Duration::from_secs(patience.unwrap_or_default());
     let mut told = false;
     loop {
+        if caller.is_held() {
+            began = Instant::now();
+        }
         let heard = launched.session.last_heard();
         let quiet = heard.map_or_else(|| began.elapsed(), |at| at.elapsed());
         // A host that was started again hasn't heard of it yet, and knows from the log that it came up.

@@ -1,0 +1,150 @@
+//! Many rows in little memory, too little of it, and a kill in the middle.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{BufWriter, Write as _};
+use std::time::Instant;
+
+use serde_json::json;
+use wharf_model::{Cause, EventKind};
+use wharf_tests::Home;
+
+use crate::{activity, arguments, home};
+
+/// Ten million rows with `WHARF_TEST_LONG`.
+fn rows() -> usize {
+    if std::env::var_os("WHARF_TEST_LONG").is_some() { 10_000_000 } else { 500_000 }
+}
+
+/// A home with a model of five numbers, and a dataset of so many rows for it.
+fn with_rows(rows: usize) -> Home {
+    let home = home();
+    let columns = ["id", "a", "b", "c", "d", "e"];
+    let number = |seed: u64| {
+        let mixed = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
+        format!("{}.{:03}", mixed % 97, mixed % 1000)
+    };
+    let line = |n: usize| {
+        let mut line = n.to_string();
+        for at in 1..columns.len() {
+            write!(line, ",{}", number((n * 7 + at) as u64)).expect("a text takes it");
+        }
+        line
+    };
+    let types = |names: &[&str], target: bool| {
+        let mut columns: Vec<_> = names
+            .iter()
+            .map(|name| json!({ "name": name, "type": if *name == "id" { "bigint" } else { "double" } }))
+            .collect();
+        if target {
+            columns.push(json!({ "name": "target", "type": "string" }));
+        }
+        json!({ "columns": columns }).to_string()
+    };
+    let mut few = format!("{},target\n", columns.join(","));
+    for n in 0..2000 {
+        let line = line(n);
+        let first: f64 = line.split(',').nth(1).and_then(|text| text.parse().ok()).expect("a number");
+        writeln!(few, "{line},{}", if first > 48.0 { "high" } else { "low" }).expect("a text takes it");
+    }
+    home.write("data/few.csv", few);
+    home.write("data/few.csv.schema.json", types(&columns, true));
+    let many = fs::File::create(home.path().join("data/many.csv")).expect("a file");
+    let mut many = BufWriter::new(many);
+    writeln!(many, "{}", columns.join(",")).expect("it can be written");
+    for n in 0..rows {
+        writeln!(many, "{}", line(n)).expect("it can be written");
+    }
+    many.flush().expect("it can be written");
+    home.write("data/many.csv.schema.json", types(&columns, false));
+    let common = "configuration = \"docker-local\"\ncode_env = \"machine-learning\"\n";
+    home.write(
+        "activities/few-train.toml",
+        format!(
+            "kind = \"ml-train\"\n{common}\n[inputs]\nmain = \"../data/few.csv\"\n\n[outputs]\nmodel = \"../data/models/few-model/\"\n\n\
+             [parameters]\nprediction_type = \"binary\"\ntarget = \"target\"\nmetric = \"roc_auc\"\nexplanations = false\n\
+             features = {{ id = {{ role = \"rejected\" }} }}\nalgorithms = [{{ name = \"logistic\" }}]\n"
+        ),
+    );
+    home.write(
+        "activities/many-score.toml",
+        format!(
+            "kind = \"ml-score\"\n{common}\n[inputs]\nmain = \"../data/many.csv\"\nmodel = \"../data/models/few-model/\"\n\n\
+             [outputs]\nmain = \"../data/scored.csv\"\n"
+        ),
+    );
+    let _ = activity(&home, "few-train", &[]).exits(0);
+    home
+}
+
+/// What the same pipeline takes when it is called bare: on rows that are there, in a container with the same limits.
+const BARE: &str = "import time, numpy, pandas, dataiku\n\
+    from threadpoolctl import threadpool_limits\n\
+    from wharf_ml import model_file\n\
+    path = dataiku.Folder('model').get_path() + '/versions/1/model.skops'\n\
+    pipeline = model_file.load(path)\n\
+    random = numpy.random.default_rng(0)\n\
+    X = pandas.DataFrame({name: random.normal(size=50_000) for name in 'abcde'})\n\
+    pipeline.predict_proba(X)\n\
+    begun = time.monotonic()\n\
+    for _ in range(ROWS // 50_000): pipeline.predict_proba(X)\n\
+    print('bare', round(ROWS / (time.monotonic() - begun)), flush=True)\n";
+
+#[test]
+#[ignore = "needs docker (runs containers) and a package index"]
+fn many_rows_are_scored_in_512_megabytes() {
+    let rows = rows();
+    let home = with_rows(rows);
+    let begun = Instant::now();
+    let run = activity(&home, "many-score", &["--resource", "memory=512m"]).exits(0);
+    let took = begun.elapsed();
+    let usage = run.outcome().usage.expect("the runner counts");
+    assert!(usage.memory_limit_hits.unwrap_or_default() == 0 || usage.oom_kills == 0, "{usage:?}");
+    let scored = fs::File::open(home.path().join("data/scored.csv")).expect("the rows");
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(scored)).count();
+    assert_eq!(lines, rows + 1);
+    let said = run.log().into_iter().find(|(_, line)| line.contains("rows scored in")).expect("it says so").1;
+    let speed: f64 = said.split(", ").nth(1).and_then(|text| text.split(' ').next()?.parse().ok()).expect("a number");
+
+    home.write("activities/bare.py", BARE.replace("ROWS", &rows.to_string()));
+    home.write(
+        "activities/bare.toml",
+        "kind = \"python\"\ncode = \"bare.py\"\nconfiguration = \"docker-local\"\ncode_env = \"machine-learning\"\n\n\
+         [inputs]\nmodel = \"../data/models/few-model/\"\n",
+    );
+    let bare = activity(&home, "bare", &["--resource", "memory=512m"]).exits(0);
+    let bare: f64 = bare
+        .log()
+        .iter()
+        .find_map(|(_, line)| line.strip_prefix("bare ")?.parse().ok())
+        .expect("it says how many rows a second");
+    println!(
+        "{rows} rows, {took:?} in all: {said}; bare {bare:.0} a second; ratio {:.2}; memory {} MB at the most",
+        speed / bare,
+        usage.memory_peak >> 20
+    );
+}
+
+#[test]
+#[ignore = "needs docker (runs containers) and a package index"]
+fn the_kernel_ends_a_scoring_that_takes_too_much_or_somebody_does() {
+    let home = with_rows(400_000);
+    // As many rows at a time as there are, in less memory than they take.
+    home.replace("activities/many-score.toml", "[inputs]", "[parameters]\nchunk_rows = 10000000\n\n[inputs]");
+    let end = activity(&home, "many-score", &["--resource", "memory=190m"]).exits(14).outcome();
+    assert_eq!(end.cause, Cause::OutOfMemory, "{}", end.sentence);
+    assert!(end.sentence.contains("its limit of 190 MiB") && end.advice.is_some(), "{}", end.sentence);
+    assert!(!home.path().join("data/scored.csv").exists(), "nothing half is left");
+
+    // Killed in the middle, with a bar up to then.
+    home.replace("activities/many-score.toml", "chunk_rows = 10000000", "chunk_rows = 50");
+    let mut run = home.start(arguments(&home, "many-score", &[]));
+    run.until(
+        |event| matches!(&event.kind, EventKind::Advanced(advance) if advance.done > 0 && advance.total.is_none()),
+    );
+    let [container] = home.containers().try_into().expect("one container");
+    let _ = home.daemon().must("POST", &format!("/containers/{}/kill", container.id), None);
+    let end = run.finish().exits(22).outcome();
+    assert!(end.sentence.contains("killed through the engine"), "{}", end.sentence);
+    assert!(!home.path().join("data/scored.csv").exists(), "nothing half is left");
+}
