@@ -43,7 +43,7 @@ fn main() {
         let options = EngineOptions { cache_dir: Some(home.path().join("cache")), ..EngineOptions::default() };
         let engine = Engine::new(options).expect("an engine");
         let load = || {
-            let set = ComponentSet::load(&engine, &[folder.clone()]);
+            let set = ComponentSet::load(&engine, std::slice::from_ref(&folder));
             assert_eq!(set.failures(), []);
             set
         };

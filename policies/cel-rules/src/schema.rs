@@ -77,8 +77,8 @@ impl Type {
     }
 
     /// What both are.
-    pub(crate) fn join(self, other: Type) -> Type {
-        if self == other { self } else { Type::Dyn }
+    pub(crate) fn join(self, other: &Type) -> Type {
+        if self == *other { self } else { Type::Dyn }
     }
 }
 

@@ -124,7 +124,7 @@ pub(crate) fn is_placeholder(text: &str) -> bool {
 /// much that is no secret looks like them.
 pub(crate) fn has_random_word(text: &str) -> bool {
     words(text).any(|word| {
-        let has = |is: fn(&u8) -> bool| word.bytes().filter(|b| is(b)).count() >= 3;
+        let has = |is: fn(&u8) -> bool| word.bytes().filter(is).count() >= 3;
         // In names and dates, digits stand together.
         let runs = word.split(|c: char| !c.is_ascii_digit()).filter(|run| !run.is_empty()).count();
         word.len() >= LONG

@@ -35,9 +35,9 @@ impl RegistryHook for Cloud {
         let key = format!("Bearer {}", String::from_utf8_lossy(&key).trim());
         let repository = format!("{}/repositories/{}", settings.service, push.repository);
         // 409: it is there.
-        ask(http::Request::new("PUT", repository).header("authorization", &key), &[409])?;
+        ask(&http::Request::new("PUT", repository).header("authorization", &key), &[409])?;
         let login = http::Request::new("POST", format!("{}/login", settings.service)).header("authorization", &key);
-        let login = ask(login, &[])?;
+        let login = ask(&login, &[])?;
         let Login { user, token } =
             serde_json::from_slice(&login.body).map_err(|_| "the service's login isn't one".to_owned())?;
         Ok(Some(Credentials { user, secret: token }))
@@ -45,9 +45,9 @@ impl RegistryHook for Cloud {
 }
 
 /// Sends a request; an answer of another status than these and those of success is an error.
-fn ask(request: http::Request, fine: &[u16]) -> Result<http::Response, String> {
+fn ask(request: &http::Request, fine: &[u16]) -> Result<http::Response, String> {
     let url = request.url.clone();
-    let answer = http::send(&request).map_err(|error| format!("{url}: {}", error.sentence()))?;
+    let answer = http::send(request).map_err(|error| format!("{url}: {}", error.sentence()))?;
     if answer.is_success() || fine.contains(&answer.status) {
         return Ok(answer);
     }

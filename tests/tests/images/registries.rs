@@ -134,8 +134,11 @@ fn a_hook_creates_the_repository_and_says_who_pushes() {
     assert!(fault.message.contains("which it wasn't granted"), "{fault}");
 }
 
+/// The digests of images, by repository.
+type Digests = Vec<(String, String)>;
+
 /// Builds a code environment twice, each time with another key; the digests of the first one's images, by repository.
-fn build_twice(home: &Home, name: &str) -> (Vec<(String, String)>, Vec<(String, String)>) {
+fn build_twice(home: &Home, name: &str) -> (Digests, Digests) {
     let build = || {
         environment(home, name, &format!("six==1.16.0\n{}", never_before()));
         let build = home.call(["--json", "env", "build", name]).exits(0);
