@@ -225,7 +225,17 @@ fn finish(
         imports,
     };
     let names = Names::of(&info);
-    Ok(Loaded { engine: engine.clone(), info, compiled, instance, kind: said.kind, settings, settings_for, folder, names })
+    Ok(Loaded {
+        engine: engine.clone(),
+        info,
+        compiled,
+        instance,
+        kind: said.kind,
+        settings,
+        settings_for,
+        folder,
+        names,
+    })
 }
 
 fn compile(engine: &Engine, file: &Path, bytes: &[u8], digest: &str) -> Result<Component, Fault> {
@@ -465,7 +475,8 @@ impl Ask<'_> {
                 let question = Question::SettingsFor(at);
                 let own_role = self.role(indices, &own.json).await.map_err(|error| (question, error))?;
                 if own_role != *role {
-                    let message = "with them it takes another part: one set of settings changes plans, the other judges";
+                    let message =
+                        "with them it takes another part: one set of settings changes plans, the other judges";
                     return Err((question, CallError::Refused { message: message.to_owned() }));
                 }
             }

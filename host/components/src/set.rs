@@ -112,7 +112,9 @@ impl ComponentSet {
             return None;
         }
         let Ok(found) = Snapshot::settled(&self.engine, &self.folders, &self.seen, &self.used.entries) else {
-            tracing::debug!("components change faster than they can be read; they are looked at again before the next run");
+            tracing::debug!(
+                "components change faster than they can be read; they are looked at again before the next run"
+            );
             return None;
         };
         let used = Used::of(found.entries, found.unreadable);
