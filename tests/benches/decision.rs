@@ -42,6 +42,19 @@ fn main() {
     let _ = set.reload();
     let mut reloads: Vec<_> = (0..ROUNDS).map(|_| timed(|| assert!(set.reload().is_none()))).collect();
     row("reload, nothing changed", &mut reloads);
+    let (mut settings, mut components) = (Vec::new(), Vec::new());
+    let guests = [env!("WHARF_HOSTILE_PERMISSION"), env!("WHARF_HOSTILE_PERMISSION_CLOCK")];
+    let mut set = set;
+    for round in 0..50 {
+        replace(&folder.join("subject.toml"), format!("order = {round}\ngrants.clock = true").as_bytes());
+        settings.push(timed(|| set = set.reload().expect("the settings changed")));
+        let guest = fs::read(guests[round % 2]).expect("the guest is there");
+        replace(&folder.join("subject.wasm"), &guest);
+        components.push(timed(|| set = set.reload().expect("the component changed")));
+        assert!(set.held_back().is_none(), "{:?}", set.failures());
+    }
+    row("reload, settings changed", &mut settings);
+    row("reload, component changed, from the cache", &mut components[2..]);
 
     let activity = activity();
     let configuration = configuration();
@@ -81,6 +94,13 @@ fn in_rust(request: &Request<'_>, usage: &[UsageEntry]) -> Judgement {
         when_full: WhenFull::Wait,
     };
     Judgement::Accept { changes: Vec::new(), limits: vec![limit], warnings: Vec::new() }
+}
+
+/// As an administrator should: written beside it, then renamed.
+fn replace(file: &Path, bytes: &[u8]) {
+    let fresh = file.with_extension("fresh");
+    fs::write(&fresh, bytes).expect("a file");
+    fs::rename(fresh, file).expect("the same folder");
 }
 
 fn timed(what: impl FnOnce()) -> Duration {

@@ -117,7 +117,11 @@ async fn an_audited_policy_is_recorded_and_changes_nothing() {
     let plan = explained.plan.as_ref().unwrap();
     assert!(!plan.labels.contains_key("team") && !plan.security.privileged && plan.security.network != "host");
     assert_eq!(plan.configuration.name, "docker-local");
-    assert!(explained.differences.iter().all(|difference| difference.key != "privileged"), "{:?}", explained.differences);
+    assert!(
+        explained.differences.iter().all(|difference| difference.key != "privileged"),
+        "{:?}",
+        explained.differences
+    );
 
     // The same, enforced.
     house.toml("no", "[settings]\ndo = \"reject\"");
@@ -196,11 +200,7 @@ async fn a_required_policy_must_enforce() {
     house.replace("wharf.toml", "[\"resource-ceiling\"]", "[\"resource-ceiling\", \"must\"]");
     house.put("must", POLICY, "[when]\nusers = [\"nobody\"]");
     assert_eq!(house.explain().await.outcome, None);
-    for toml in [
-        "mode = \"audit\"",
-        "mode = \"off\"",
-        "[[mode_for]]\nusers = [\"somebody-else\"]\nmode = \"off\"",
-    ] {
+    for toml in ["mode = \"audit\"", "mode = \"off\"", "[[mode_for]]\nusers = [\"somebody-else\"]\nmode = \"off\""] {
         house.toml("must", toml);
         refused(&house.explain().await, Cause::Rejected, "the required policy must doesn't always enforce");
         let report = house.components().await;
@@ -267,7 +267,10 @@ async fn groups_answer_as_one_and_show_their_members() {
     let explained = house.explain().await;
     refused(&explained, Cause::Rejected, "judge-yes says yes, and none of the group may; judge-error failed");
     // A group has a mode, too.
-    house.toml("rest", "mode = \"audit\"\n[group]\nlogic = \"none\"\nmembers = [\"judge-no\", \"judge-error\", \"judge-yes\"]");
+    house.toml(
+        "rest",
+        "mode = \"audit\"\n[group]\nlogic = \"none\"\nmembers = [\"judge-no\", \"judge-error\", \"judge-yes\"]",
+    );
     let explained = house.explain().await;
     assert_eq!((explained.outcome.as_ref(), of(&explained, "rest").unwrap().mode), (None, Mode::Audit));
 }
@@ -277,7 +280,9 @@ async fn groups_answer_as_one_and_show_their_members() {
 async fn a_broken_group_closes_what_it_judges() {
     let house = House::new();
     house.put("one", POLICY, "");
-    for toml in ["[group]\nlogic = \"none\"\nmembers = [\"one\", \"two\"]", "[group]\nlogic = \"nnoe\"\nmembers = [\"one\"]"] {
+    for toml in
+        ["[group]\nlogic = \"none\"\nmembers = [\"one\", \"two\"]", "[group]\nlogic = \"nnoe\"\nmembers = [\"one\"]"]
+    {
         house.toml("group", toml);
         refused(&house.explain().await, Cause::Rejected, "the group group of policies can't be used");
         assert!(house.components().await.closed[0].reason.contains("group"), "it is shown");
@@ -307,7 +312,10 @@ async fn what_is_held_back_is_shown() {
     assert!(report.failed[0].older_works && report.failed[0].fault.message.contains("orderr"));
     let findings = access.diagnose().await.unwrap();
     let text: Vec<&str> = findings.iter().map(|finding| finding.text.as_str()).collect();
-    assert!(text.iter().any(|text| text.starts_with("changes on disk aren't taken") && text.contains("strict.wasm")), "{text:#?}");
+    assert!(
+        text.iter().any(|text| text.starts_with("changes on disk aren't taken") && text.contains("strict.wasm")),
+        "{text:#?}"
+    );
     // The record of a run says it, too.
     let run = access.submit(activity("SALES")).await.unwrap();
     access.wait(&run).await.unwrap();

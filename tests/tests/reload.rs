@@ -295,9 +295,13 @@ async fn one_component_for_many_rules() {
     assert_eq!(set.failures(), []);
     let names: Vec<&str> = set.policies_validating().iter().map(|policy| policy.name()).collect();
     assert_eq!(names, ["big", "base", "small"]);
-    for (policy, configuration, words) in
-        [("base", "gpu", "base"), ("big", "gpu", "big"), ("small", "cpu", "small"), ("small", "gpu", "gpu"), ("small", "none", "1")]
-    {
+    for (policy, configuration, words) in [
+        ("base", "gpu", "base"),
+        ("big", "gpu", "big"),
+        ("small", "cpu", "small"),
+        ("small", "gpu", "gpu"),
+        ("small", "none", "1"),
+    ] {
         assert_eq!(said_under(&set, policy, configuration).await, words, "{policy} under {configuration}");
     }
     // A record tells which settings it was.
@@ -339,7 +343,11 @@ fn mistakes_in_a_rule_are_refused() {
             "its settings under gpu, [settings] included, aren't valid: `validate` can't be",
         ),
         ("rule", "component = \"base.wasm\"\n[settings_for.gpu]\nvalidate = \"panic\"", "settings are hard"),
-        ("rule", "component = \"base.wasm\"\n[settings_for.gpu]\nrole = \"mutating\"", "changes plans, the other judges"),
+        (
+            "rule",
+            "component = \"base.wasm\"\n[settings_for.gpu]\nrole = \"mutating\"",
+            "changes plans, the other judges",
+        ),
         ("rule", "[group]\nlogic = \"any\"\nmembers = [\"nobody\"]", "nobody isn't a component that is loaded"),
         ("rule", "[group]\nlogic = \"any\"\nmembers = [\"mutating\"]", "mutating changes plans"),
         ("rule", "[group]\nlogic = \"any\"\nmembers = [\"base\", \"check\"]", "two worlds"),
@@ -388,7 +396,8 @@ async fn many_changes_under_many_callers() {
     let map = ConfigMap::new(home.dir.path().join("policies"), &["a.wasm", "a.toml", "b.wasm", "b.toml"]);
     let guests = [fs::read(POLICY).unwrap(), fs::read(GRANTS).unwrap()];
     let swap = |generation: usize, b: &str| {
-        let toml = format!("grants.clock = true\ngrants.random = true\ngrants.folder = \"policies\"\n{}", echo(generation));
+        let toml =
+            format!("grants.clock = true\ngrants.random = true\ngrants.folder = \"policies\"\n{}", echo(generation));
         let guest = guests[generation % 2].as_slice();
         let b = format!("{toml}{b}");
         map.swap(

@@ -278,8 +278,7 @@ fn answer(decision: &Decision) -> String {
             format!("{word}: {}", reasons.join("; "))
         }
         Judgement::Error { message, ignored } => {
-            let rest =
-                if *ignored && decision.is_enforced() { " (ignored, as its on_error says)" } else { "" };
+            let rest = if *ignored && decision.is_enforced() { " (ignored, as its on_error says)" } else { "" };
             format!("failed: {}{rest}", for_terminal(message))
         }
     }

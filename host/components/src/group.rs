@@ -191,7 +191,9 @@ pub(crate) fn judgement(votes: &GroupVotes) -> Judgement {
                 });
             }
             Judgement::Reject { reasons } => noes.extend(
-                reasons.iter().map(|reason| Reason { message: format!("{name}: {}", reason.message), ..reason.clone() }),
+                reasons
+                    .iter()
+                    .map(|reason| Reason { message: format!("{name}: {}", reason.message), ..reason.clone() }),
             ),
             Judgement::Error { message, .. } => failures.push(Reason {
                 rule: "member-failed".to_owned(),
@@ -223,7 +225,8 @@ mod tests {
     use super::*;
 
     fn vote(what: char, at: usize) -> Decision {
-        let limit = Limit { scope: at.to_string(), counter: "running".to_owned(), maximum: 1, when_full: WhenFull::Wait };
+        let limit =
+            Limit { scope: at.to_string(), counter: "running".to_owned(), maximum: 1, when_full: WhenFull::Wait };
         let judgement = match what {
             'y' => Judgement::Accept { changes: Vec::new(), limits: vec![limit], warnings: Vec::new() },
             'n' => Judgement::Reject {

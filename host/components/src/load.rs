@@ -500,7 +500,8 @@ impl Ask<'_> {
                 let question = Question::SettingsFor(at);
                 let own_role = self.role(indices, &own.json).await.map_err(|error| (question, error))?;
                 if own_role != *role {
-                    let message = "with them it takes another part: one set of settings changes plans, the other judges";
+                    let message =
+                        "with them it takes another part: one set of settings changes plans, the other judges";
                     return Err((question, CallError::Refused { message: message.to_owned() }));
                 }
             }

@@ -122,7 +122,9 @@ impl ComponentSet {
             return None;
         }
         let Ok(found) = Snapshot::settled(&self.engine, &self.folders, &self.seen, &self.used.entries) else {
-            tracing::debug!("components change faster than they can be read; they are looked at again before the next run");
+            tracing::debug!(
+                "components change faster than they can be read; they are looked at again before the next run"
+            );
             return None;
         };
         let entries = found.entries.into_iter().map(|(file, entry)| {

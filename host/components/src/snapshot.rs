@@ -190,9 +190,10 @@ impl Reading {
         let (files, unreadable) = list(folders, used);
         files.len() == self.kept.len() + self.sources.len()
             && unreadable == self.unreadable
-            && self.sources.iter().all(|source| {
-                files.binary_search(&source.file).is_ok() && Look::at(&source.files) == source.look
-            })
+            && self
+                .sources
+                .iter()
+                .all(|source| files.binary_search(&source.file).is_ok() && Look::at(&source.files) == source.look)
             && self.kept.iter().all(|(file, entry)| files.binary_search(file).is_ok() && entry.is_unchanged(file))
     }
 }
@@ -240,7 +241,8 @@ fn load_entry(engine: &Engine, source: Source, entries: &Entries, before: &Entri
     });
     let group = source.is_group();
     let (found, refusal) = if source.wasm.is_some() {
-        let compiled = print.wasm.as_deref().and_then(|digest| compiled(digest, entries).or_else(|| compiled(digest, before)));
+        let compiled =
+            print.wasm.as_deref().and_then(|digest| compiled(digest, entries).or_else(|| compiled(digest, before)));
         match load::load(engine, source, compiled) {
             Ok(loaded) => (Found::Component(Arc::new(loaded)), None),
             Err(refusal) => (Found::Nothing, Some(refusal)),

@@ -120,7 +120,8 @@ pub(crate) fn component_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     files.sort();
-    let with_wasm: Vec<PathBuf> = files.iter().filter(|file| is_wasm(file)).map(|file| file.with_extension("toml")).collect();
+    let with_wasm: Vec<PathBuf> =
+        files.iter().filter(|file| is_wasm(file)).map(|file| file.with_extension("toml")).collect();
     files.retain(|file| with_wasm.binary_search(file).is_err());
     Ok(files)
 }
@@ -225,9 +226,8 @@ impl Source {
     pub(crate) fn is_group(&self) -> bool {
         !is_wasm(&self.file)
             && match self.toml.as_ref().ok().and_then(Option::as_deref) {
-                Some(text) => {
-                    toml::from_str::<toml::Table>(text).map_or(text.contains("[group]"), |table| table.contains_key("group"))
-                }
+                Some(text) => toml::from_str::<toml::Table>(text)
+                    .map_or(text.contains("[group]"), |table| table.contains_key("group")),
                 None => true,
             }
     }

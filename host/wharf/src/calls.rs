@@ -10,9 +10,7 @@ use wharf_model::Fault;
 
 use crate::host::{Inner, no_such_run, store_fault};
 use crate::journal::millis;
-use crate::message::{
-    Closed, ComponentFailure, ComponentReport, FileChange, HeldBackChanges, Hello, Reply, Request,
-};
+use crate::message::{Closed, ComponentFailure, ComponentReport, FileChange, HeldBackChanges, Hello, Reply, Request};
 use crate::plugins;
 use crate::way::permission::why_required_does_not_judge;
 
@@ -100,7 +98,8 @@ impl Inner {
     pub(crate) async fn component_report(&self) -> Result<ComponentReport, Fault> {
         let set = self.set().await;
         let required = self.home().load_site()?.required_policies;
-        let required_closes = |name: &String| why_required_does_not_judge(&set, name).filter(|_| set.policy(name).is_some());
+        let required_closes =
+            |name: &String| why_required_does_not_judge(&set, name).filter(|_| set.policy(name).is_some());
         let group_closes = set.closed_by().map(|group| {
             let name = group.file.file_stem().unwrap_or_default().to_string_lossy();
             let advice = format!("mend or remove {}", group.file.display());

@@ -141,8 +141,11 @@ impl Inner {
             }
         }
         for component in loaded.iter().filter(|component| component.mode != Mode::Enforce) {
-            let exceptions =
-                if component.mode_for.is_empty() { String::new() } else { format!("; {}", component.mode_for.join("; ")) };
+            let exceptions = if component.mode_for.is_empty() {
+                String::new()
+            } else {
+                format!("; {}", component.mode_for.join("; "))
+            };
             findings.push(ok(
                 "components",
                 format!("{} doesn't enforce: its mode is {}{exceptions}", component.name, component.mode.as_str()),

@@ -85,7 +85,7 @@ impl Checker {
                 let mut of: Option<Type> = None;
                 for element in &list.elements {
                     let element = self.of(element)?;
-                    of = Some(of.map_or(element.clone(), |of| of.join(element)));
+                    of = Some(of.map_or(element.clone(), |of| of.join(&element)));
                 }
                 Ok(Type::list(of.unwrap_or(Type::Dyn)))
             }
@@ -139,7 +139,7 @@ impl Checker {
             (operators::INDEX, [of, _]) => element(of),
             (operators::CONDITIONAL, [condition, then, other]) => {
                 bools("?", std::slice::from_ref(condition))?;
-                Ok(then.clone().join(other.clone()))
+                Ok(then.clone().join(other))
             }
             (operators::IN, [_, within]) => match within {
                 Type::Dyn | Type::List(_) | Type::Map(_) | Type::Record(_) => Ok(Type::Bool),
@@ -235,7 +235,7 @@ fn adds(left: &Type, right: &Type) -> Result<Type, String> {
         (Type::Dyn, _) | (_, Type::Dyn) => Ok(Type::Dyn),
         (Type::String, Type::String) => Ok(Type::String),
         (Type::Bytes, Type::Bytes) => Ok(Type::Bytes),
-        (Type::List(left), Type::List(right)) => Ok(Type::list((**left).clone().join((**right).clone()))),
+        (Type::List(left), Type::List(right)) => Ok(Type::list((**left).clone().join(right))),
         (left, right) if left.is_number() && left == right => Ok(left.clone()),
         (left, right) => Err(format!("`+` takes two of a kind, and not {left} and {right}")),
     }

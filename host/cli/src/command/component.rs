@@ -29,7 +29,11 @@ pub(super) async fn list(global: &GlobalArguments, console: &mut Console) -> End
     access.shutdown().await;
     let report = report?;
     // A list with failures in it is still the list that was asked for; a closed host is an error of its own.
-    let code = if report.missing.is_empty() && report.closed.is_empty() { exit_code::SUCCEEDED } else { exit_code::CONFIGURATION };
+    let code = if report.missing.is_empty() && report.closed.is_empty() {
+        exit_code::SUCCEEDED
+    } else {
+        exit_code::CONFIGURATION
+    };
     if console.is_json() {
         console.json_line(&report)?;
         return Ok(code);

@@ -23,7 +23,7 @@ pub(super) async fn install(global: &GlobalArguments, arguments: &InstallArgumen
     let review = distribution.review(&fetched, &grants)?;
     // Said before anybody is asked.
     agree(&review, "Install it?", arguments.grant.yes, console).await?;
-    let installed = distribution.put(fetched, &review, false)?;
+    let installed = distribution.put(&fetched, &review, false)?;
     tell(&installed, "installed", console)
 }
 
@@ -62,7 +62,7 @@ async fn replace(
 ) -> Ending {
     let review = distribution.review(&fetched, grants)?;
     agree(&review, question, yes, console).await?;
-    let installed = distribution.put(fetched, &review, true)?;
+    let installed = distribution.put(&fetched, &review, true)?;
     tell(&installed, "installed", console)
 }
 

@@ -1,9 +1,7 @@
 //! Step 1: may this user use this execution configuration for this?
 
 use wharf_components::{ComponentSet, Request, Subject};
-use wharf_model::{
-    Cause, Decision, EventKind, ExecutionConfiguration, Judgement, Limit, Mode, Outcome, Phase, Reason,
-};
+use wharf_model::{Cause, Decision, EventKind, ExecutionConfiguration, Judgement, Limit, Mode, Outcome, Phase, Reason};
 
 use super::{Asked, Step, Way};
 use crate::conclude::outcome;
