@@ -27,7 +27,7 @@ pub mod secret;
 
 pub use activity::{Activity, ActivityKind, Binding, BindingKind, Identity, Place};
 pub use configuration::{ExecutionConfiguration, Security};
-pub use decision::{Decision, Judgement, Limit, Reason, UsageEntry, WhenFull};
+pub use decision::{Decision, Judgement, Limit, Question, Reason, UsageEntry, WhenFull};
 #[cfg(feature = "launch")]
 pub use engine_cause::{EngineCause, Told};
 pub use event::{Event, EventKind, Phase};

@@ -1,6 +1,7 @@
 //! Step 1: may this user use this execution configuration for this?
 
 use wharf_components::Request;
+use wharf_model::decision::Question;
 use wharf_model::{Cause, Decision, EventKind, ExecutionConfiguration, Judgement, Limit, Outcome, Phase, Reason};
 
 use super::{Asked, Step, Way};
@@ -52,6 +53,7 @@ pub(crate) async fn ask(way: &Way, asked: Asked) -> Step<Permitted> {
                 ..outcome(Cause::Refused, message)
             }));
         };
+        way.journal.question("permission", name, || Question::of_permission(&way.activity, &configuration, &usage));
         let decision = check.check(&request, &usage).await;
         way.journal.note(EventKind::Decision(decision.clone()));
         match decision.judgement {
