@@ -3,11 +3,16 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ring::rand::{SecureRandom, SystemRandom};
-use wasmtime::component::{HasSelf, Linker};
-use wasmtime::{Result, bail};
+use wasmtime::component::{HasSelf, Linker, Resource};
+use wasmtime::{Result as Called, StoreContextMut, bail};
+use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddressFamily};
+use wasmtime_wasi::p2::bindings::sockets::tcp::TcpSocket;
+use wasmtime_wasi::p2::bindings::sockets::udp::UdpSocket;
 
+use crate::call_error::cut;
 use crate::bindings::{clock, folder, log, random, settings, types};
 use crate::folder::{FolderError, GrantedFolder};
+use crate::observation::LogLine;
 use crate::settings_file::Grants;
 use crate::state::State;
 
@@ -15,13 +20,16 @@ use crate::state::State;
 const LOG_LINES: u32 = 1_000;
 /// How long one may be.
 const LOG_LINE: usize = 8 * 1024;
+/// The version under which this runtime links standard WASI; a test holds it.
+const WASI: &str = "0.2.12";
 /// How many random bytes come at once.
 const RANDOM_BYTES: u32 = 4_096;
 
 /// Links what every component has and what this one was granted, and nothing else.
-pub(crate) fn link(engine: &wasmtime::Engine, grants: &Grants) -> Result<Linker<State>> {
+pub(crate) fn link(engine: &wasmtime::Engine, grants: &Grants) -> Called<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    shut(&mut linker)?;
     types::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     log::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     settings::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
@@ -37,6 +45,27 @@ pub(crate) fn link(engine: &wasmtime::Engine, grants: &Grants) -> Result<Linker<
     Ok(linker)
 }
 
+/// Puts functions that give nothing in the place of those of WASI by which a component would reach further: so what it tried
+/// is seen where it begins.
+fn shut(linker: &mut Linker<State>) -> Called<()> {
+    linker.allow_shadowing(true);
+    linker.instance(&format!("wasi:sockets/tcp-create-socket@{WASI}"))?.func_wrap(
+        "create-tcp-socket",
+        |store, (_,): (IpAddressFamily,)| Ok((no_socket::<TcpSocket>(store, "open a TCP socket"),)),
+    )?;
+    linker.instance(&format!("wasi:sockets/udp-create-socket@{WASI}"))?.func_wrap(
+        "create-udp-socket",
+        |store, (_,): (IpAddressFamily,)| Ok((no_socket::<UdpSocket>(store, "open a UDP socket"),)),
+    )?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+fn no_socket<T: 'static>(mut store: StoreContextMut<'_, State>, what: &str) -> Result<Resource<T>, ErrorCode> {
+    store.data_mut().note(|| (what.to_owned(), Some("components have no network".to_owned())));
+    Err(ErrorCode::AccessDenied)
+}
+
 impl types::Host for State {}
 
 impl log::Host for State {
@@ -50,6 +79,16 @@ impl log::Host for State {
             return;
         }
         let message = shown(&message);
+        if let Some(seen) = &mut self.seen {
+            let level = match level {
+                log::Level::Debug => "debug",
+                log::Level::Info => "info",
+                log::Level::Warn => "warn",
+                log::Level::Error => "error",
+            };
+            seen.log.push(LogLine { level, message: message.clone() });
+        }
+        let component = &*self.component;
         match level {
             log::Level::Debug => tracing::debug!(component, "{message}"),
             log::Level::Info => tracing::info!(component, "{message}"),
@@ -73,13 +112,15 @@ impl settings::Host for State {
 
 impl clock::Host for State {
     fn now(&mut self) -> u64 {
+        self.note(|| ("ask for the time".to_owned(), None));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
     }
 }
 
 impl random::Host for State {
-    fn bytes(&mut self, count: u32) -> Result<Vec<u8>> {
+    fn bytes(&mut self, count: u32) -> Called<Vec<u8>> {
+        self.note(|| (format!("ask for {count} random bytes"), None));
         if count > RANDOM_BYTES {
             bail!("it asked for {count} random bytes at once, of at most {RANDOM_BYTES}");
         }
@@ -93,12 +134,27 @@ impl random::Host for State {
 
 impl folder::Host for State {
     async fn read(&mut self, path: String) -> Result<Vec<u8>, folder::ReadError> {
-        read(self.folder.clone(), move |folder| folder.read(&path)).await
+        let shown = cut(&path);
+        let answer = read(self.folder.clone(), move |folder| folder.read(&path)).await;
+        self.note(|| (format!("read \"{shown}\" of its folder"), refusal(&answer)));
+        answer
     }
 
     async fn entries(&mut self, path: String) -> Result<Vec<String>, folder::ReadError> {
-        read(self.folder.clone(), move |folder| folder.entries(&path)).await
+        let shown = cut(&path);
+        let answer = read(self.folder.clone(), move |folder| folder.entries(&path)).await;
+        self.note(|| (format!("list \"{shown}\" of its folder"), refusal(&answer)));
+        answer
     }
+}
+
+fn refusal<T>(answer: &Result<T, folder::ReadError>) -> Option<String> {
+    Some(match answer.as_ref().err()? {
+        folder::ReadError::NotFound => "it isn't there".to_owned(),
+        folder::ReadError::Outside => "it is outside of the folder".to_owned(),
+        folder::ReadError::TooLarge => "it is too large".to_owned(),
+        folder::ReadError::Other(message) => message.clone(),
+    })
 }
 
 /// Reads away from the workers; a call whose time is over doesn't wait for a disk that doesn't answer.

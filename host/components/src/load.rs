@@ -19,9 +19,10 @@ use crate::call_error::{CallError, cut};
 use crate::engine::Engine;
 use crate::folder::GrantedFolder;
 use crate::imports;
+use crate::inspect::{Inspection, Metadata};
 use crate::loaded::{ComponentInfo, Kind, Loaded, Names, Offer};
 use crate::policy::PolicyRole;
-use crate::settings_file::{self, ComponentSettingsFile};
+use crate::settings_file::{self, ComponentSettingsFile, Grants};
 use crate::source::{self, Source};
 use crate::state::State;
 use crate::world::{InterfaceName, PACKAGE, VERSION, World};
@@ -112,6 +113,48 @@ fn check(engine: &Engine, source: &Source, compiled: Option<Component>) -> Resul
     let place = Place { source, toml: toml.unwrap_or_default() };
     finish(engine, &place, &settings_file, compiled, world, digest)
         .map_err(|fault| Refusal { fault, world: Some(world) })
+}
+
+/// Finds out what a component's file says: what it is, and what it says of itself when everything that it imports is there.
+pub(crate) fn look(engine: &Engine, source: Source, inspection: &mut Inspection) {
+    let file = source.wasm_file.clone();
+    let seen = (|| {
+        let bytes = source.wasm.as_ref().map_err(Clone::clone)?;
+        let compiled = compile(engine, &file, bytes, &inspection.digest)?;
+        let ty = compiled.component_type();
+        inspection.note_names(
+            ty.imports(engine.wasmtime()).map(|(name, _)| name),
+            ty.exports(engine.wasmtime()).map(|(name, _)| name),
+        );
+        let world = world(engine, &file, &compiled)?;
+        inspection.world = Some(world);
+        let all = Grants { clock: true, random: true, folder: Some(".".into()) };
+        let settings_file = ComponentSettingsFile { grants: all, ..ComponentSettingsFile::default() };
+        let place = Place { source: &source, toml: "" };
+        check_imports(engine, &place, &settings_file, &compiled, world)?;
+        let wrong = |error: wasmtime::Error| place.wasm("component-invalid", cut(&format!("{error:#}")));
+        let linker = imports::link(engine.wasmtime(), &settings_file.grants).map_err(wrong)?;
+        let instance = linker.instantiate_pre(&compiled).map_err(wrong)?;
+        let metadata = metadata::GuestIndices::new(&instance).map_err(wrong)?;
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        let ask = Ask {
+            engine,
+            instance: &instance,
+            name: name.as_ref().into(),
+            settings: "{}".into(),
+            folder: None,
+            file: &settings_file,
+        };
+        let info = ask.wait(ask.describe(&metadata)).map_err(|(question, error)| question.fault(&place, &error))?;
+        inspection.metadata = Some(Metadata {
+            name: info.name,
+            version: info.version,
+            description: info.description,
+            settings_schema: Some(info.settings_schema).filter(|schema| !schema.trim().is_empty()),
+        });
+        Ok(())
+    })();
+    inspection.fault = seen.err();
 }
 
 /// The files, for errors that point into them.
@@ -365,11 +408,19 @@ struct Ask<'a> {
 
 impl Ask<'_> {
     fn introduce(&self, metadata: &metadata::GuestIndices, kind: Kind) -> Result<Said, (Question, CallError)> {
+        self.wait(self.introduce_async(metadata, kind))
+    }
+
+    /// Waits for an answer on this thread.
+    fn wait<T>(
+        &self,
+        answer: impl Future<Output = Result<T, (Question, CallError)>>,
+    ) -> Result<T, (Question, CallError)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|error| {
             let message = format!("there is no runtime for it: {error}");
             (Question::Start, CallError::Trap { message, at: String::new(), words: String::new() })
         })?;
-        let said = runtime.block_on(self.introduce_async(metadata, kind));
+        let said = runtime.block_on(answer);
         // A read of a disk that doesn't answer isn't waited for.
         runtime.shutdown_background();
         said
@@ -380,14 +431,7 @@ impl Ask<'_> {
         metadata: &metadata::GuestIndices,
         mut kind: Kind,
     ) -> Result<Said, (Question, CallError)> {
-        let info = {
-            let mut session = self.session().await?;
-            let info = match metadata.load(&mut session.store, &session.instance) {
-                Ok(guest) => within(session.deadline(), guest.call_describe(&mut session.store)).await,
-                Err(error) => Err(error),
-            };
-            session.finish(info).and_then(check_info).map_err(|error| (Question::Describe, error))?
-        };
+        let info = self.describe(metadata).await?;
         let (mut role, mut offers) = (None, Vec::new());
         match &mut kind {
             Kind::Policy(indices, slot) => {
@@ -426,6 +470,15 @@ impl Ask<'_> {
         let metadata::Info { name: title, version, description, settings_schema } = info;
         let settings_schema = Some(settings_schema).filter(|schema| !schema.trim().is_empty());
         Ok(Said { title, version, description, settings_schema, kind, role, offers })
+    }
+
+    async fn describe(&self, metadata: &metadata::GuestIndices) -> Result<metadata::Info, (Question, CallError)> {
+        let mut session = self.session().await?;
+        let info = match metadata.load(&mut session.store, &session.instance) {
+            Ok(guest) => within(session.deadline(), guest.call_describe(&mut session.store)).await,
+            Err(error) => Err(error),
+        };
+        session.finish(info).and_then(check_info).map_err(|error| (Question::Describe, error))
     }
 
     async fn session(&self) -> Result<Session, (Question, CallError)> {

@@ -1,6 +1,7 @@
 //! What components were asked, in the record: so that they, or others, can be asked the same again.
 
 use rusqlite::params;
+use serde::{Deserialize, Serialize};
 use wharf_model::decision::Question;
 
 use crate::store::{Store, StoreError};
@@ -18,11 +19,11 @@ CREATE TABLE questions (
 ";
 
 /// One question of a run's way, in the order in which they were asked.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RecordedQuestion {
     /// `permission` or `policy`.
     pub step: String,
-    /// Who was asked.
+    /// Who was asked; nobody, for what any other policy would have been asked there.
     pub component: String,
     /// What.
     pub question: Question,
@@ -56,7 +57,7 @@ impl Store {
     pub fn questions(&self, run: &str) -> Result<Vec<RecordedQuestion>, StoreError> {
         let rows: Vec<(String, String, Option<String>)> = {
             let connection = self.connection();
-            let read = || {
+            let read = || -> rusqlite::Result<Vec<_>> {
                 let mut statement = connection
                     .prepare_cached("SELECT step, component, body FROM questions WHERE run = ? ORDER BY number")?;
                 statement.query_map([run], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()

@@ -2,9 +2,11 @@
 
 mod base;
 mod build;
+mod cases;
 mod cluster;
 mod component;
 mod config;
+mod dev;
 mod docs;
 mod doctor;
 mod env;
@@ -12,6 +14,7 @@ mod error;
 mod explain;
 mod image;
 mod init;
+mod inspect;
 mod logs;
 mod plugin;
 mod run;
@@ -72,6 +75,11 @@ pub(crate) async fn execute(arguments: Arguments, console: &mut Console) -> Endi
         Command::Plugin(PluginCommand::Remove { name }) => plugin::remove(&global, name, console).await,
         Command::Component(ComponentCommand::List) => component::list(&global, console).await,
         Command::Component(ComponentCommand::Check { files }) => component::check(files, console),
+        Command::Component(ComponentCommand::Test(arguments)) => cases::execute(&global, arguments, console).await,
+        Command::Component(ComponentCommand::Inspect { path }) => inspect::execute(path, console),
+        Command::Component(ComponentCommand::Dev { folder, filter }) => {
+            dev::execute(&global, folder, filter.as_deref(), console).await
+        }
         Command::Runs(arguments) => runs::execute(&global, arguments, console).await,
         Command::Logs(arguments) => logs::execute(&global, arguments, console).await,
         Command::Stop(arguments) => stop::execute(&global, arguments, console).await,

@@ -60,6 +60,8 @@ pub(crate) async fn judge(way: &Way, planned: Planned) -> Step<Answer> {
     let (mut plan, mut image, mut limits) = planned.into_parts();
     let usage = way.host.usage()?;
     let mut writers = HashMap::new();
+    // Whoever writes a policy can ask it about this run, even where none was asked.
+    way.journal.question("policy", "", || Question::of_policy(&plan, None, &usage));
     for policy in way.set.policies_mutating() {
         let Some(accepted) = ask(way, policy, &plan, None, &usage).await? else { continue };
         let before = plan.clone();
@@ -84,6 +86,7 @@ pub(crate) async fn judge(way: &Way, planned: Planned) -> Step<Answer> {
     }
     plan.image_key = content_key(way.host.engines(), plan.configuration.engine.builder(), &image).await;
     let object = object(way, &plan, &image).await?;
+    way.journal.question("policy", "", || Question::of_policy(&plan, Some(&object), &usage));
     for policy in way.set.policies_validating() {
         if let Some(accepted) = ask(way, policy, &plan, Some(&object), &usage).await? {
             accepted.note(way, Vec::new(), &mut limits);
