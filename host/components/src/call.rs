@@ -137,7 +137,7 @@ impl Session {
     pub(crate) fn finish<T>(mut self, answer: wasmtime::Result<T>) -> Result<T, CallError> {
         let state = self.store.data();
         let output = state.output();
-        if !output.trim().is_empty() {
+        if self.observer.is_none() && !output.trim().is_empty() {
             tracing::debug!(component = &*state.component, "it printed: {}", crate::call_error::cut(output.trim()));
         }
         let answer = answer.map_err(|error| self.explain(&error));

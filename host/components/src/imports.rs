@@ -15,6 +15,7 @@ use crate::folder::{FolderError, GrantedFolder};
 use crate::observation::LogLine;
 use crate::settings_file::Grants;
 use crate::state::State;
+use crate::world::Contract;
 
 /// How many lines a call may write to the log.
 const LOG_LINES: u32 = 1_000;
@@ -26,23 +27,32 @@ const WASI: &str = "0.2.12";
 const RANDOM_BYTES: u32 = 4_096;
 
 /// Links what every component has and what this one was granted, and nothing else.
-pub(crate) fn link(engine: &wasmtime::Engine, grants: &Grants) -> Called<Linker<State>> {
+pub(crate) fn link(engine: &wasmtime::Engine, contract: Contract, grants: &Grants) -> Called<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     shut(&mut linker)?;
-    types::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    log::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    settings::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    if grants.clock {
-        clock::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    }
-    if grants.random {
-        random::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    }
-    if grants.folder.is_some() {
-        folder::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    match contract {
+        Contract::V0_1 => link_0_1(&mut linker, grants)?,
+        #[cfg(test)]
+        Contract::Next => crate::next::link(&mut linker)?,
     }
     Ok(linker)
+}
+
+fn link_0_1(linker: &mut Linker<State>, grants: &Grants) -> Called<()> {
+    types::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    log::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    settings::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    if grants.clock {
+        clock::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    }
+    if grants.random {
+        random::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    }
+    if grants.folder.is_some() {
+        folder::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    }
+    Ok(())
 }
 
 /// Puts functions that give nothing in the place of those of WASI by which a component would reach further: so what it tried
@@ -86,7 +96,9 @@ impl log::Host for State {
                 log::Level::Warn => "warn",
                 log::Level::Error => "error",
             };
-            seen.log.push(LogLine { level, message: message.clone() });
+            // Who watches shows it in its own way.
+            seen.log.push(LogLine { level, message });
+            return;
         }
         let component = &*self.component;
         match level {

@@ -137,7 +137,9 @@ fn import(name: &str) -> Import {
         ("wasi:filesystem", _) => ("look for folders; there are none", None),
         ("wasi:random", _) => ("get random numbers that are the same at every call", None),
         ("wasi:sockets", _) => ("ask for a network, which is refused", None),
-        _ => ("wait for its own streams", None),
+        (_, "poll") => ("wait for its own streams", None),
+        (_, "error") => ("say what went wrong with its own streams", None),
+        _ => ("read and write its own streams", None),
     };
     Import { name: cut(name), meaning, grant }
 }

@@ -20,6 +20,7 @@ mod cache;
 mod call;
 mod call_error;
 mod capture;
+mod contract;
 mod engine;
 mod folder;
 mod image_recipe;
@@ -27,6 +28,8 @@ mod imports;
 mod inspect;
 mod load;
 mod loaded;
+#[cfg(test)]
+mod next;
 mod observation;
 mod permission;
 mod policy;

@@ -11,11 +11,10 @@ use wasmtime::component::{Component, InstancePre};
 use wharf_model::{Fault, document};
 
 use crate::answer;
-use crate::bindings::{
-    image_recipe_generation, metadata, permission_check, policy_evaluation as policy, recipe_adaptation,
-};
+use crate::bindings::{image_recipe_generation, metadata, permission_check, recipe_adaptation};
 use crate::call::{Callee, Session, within};
 use crate::call_error::{CallError, cut};
+use crate::contract::{MetadataIndices, PolicyIndices};
 use crate::engine::Engine;
 use crate::folder::GrantedFolder;
 use crate::imports;
@@ -25,7 +24,7 @@ use crate::policy::PolicyRole;
 use crate::settings_file::{self, ComponentSettingsFile, Grants};
 use crate::source::{self, Source};
 use crate::state::State;
-use crate::world::{InterfaceName, PACKAGE, VERSION, World};
+use crate::world::{Contract, InterfaceName, PACKAGE, VERSION, World};
 
 /// How many compilations may be overdue before no more are begun.
 const MAX_OVERDUE: usize = 2;
@@ -109,9 +108,9 @@ fn check(engine: &Engine, source: &Source, compiled: Option<Component>) -> Resul
         Some(compiled) => compiled,
         None => compile(engine, file, bytes, &digest)?,
     };
-    let world = world(engine, file, &compiled)?;
+    let (world, contract) = world(engine, file, &compiled)?;
     let place = Place { source, toml: toml.unwrap_or_default() };
-    finish(engine, &place, &settings_file, compiled, world, digest)
+    finish(engine, &place, &settings_file, compiled, (world, contract), digest)
         .map_err(|fault| Refusal { fault, world: Some(world) })
 }
 
@@ -126,16 +125,16 @@ pub(crate) fn look(engine: &Engine, source: Source, inspection: &mut Inspection)
             ty.imports(engine.wasmtime()).map(|(name, _)| name),
             ty.exports(engine.wasmtime()).map(|(name, _)| name),
         );
-        let world = world(engine, &file, &compiled)?;
+        let (world, contract) = world(engine, &file, &compiled)?;
         inspection.world = Some(world);
         let all = Grants { clock: true, random: true, folder: Some(".".into()) };
         let settings_file = ComponentSettingsFile { grants: all, ..ComponentSettingsFile::default() };
         let place = Place { source: &source, toml: "" };
-        check_imports(engine, &place, &settings_file, &compiled, world)?;
+        check_imports(engine, &place, &settings_file, &compiled, (world, contract))?;
         let wrong = |error: wasmtime::Error| place.wasm("component-invalid", cut(&format!("{error:#}")));
-        let linker = imports::link(engine.wasmtime(), &settings_file.grants).map_err(wrong)?;
+        let linker = imports::link(engine.wasmtime(), contract, &settings_file.grants).map_err(wrong)?;
         let instance = linker.instantiate_pre(&compiled).map_err(wrong)?;
-        let metadata = metadata::GuestIndices::new(&instance).map_err(wrong)?;
+        let metadata = MetadataIndices::new(contract, &instance).map_err(wrong)?;
         let name = file.file_stem().unwrap_or_default().to_string_lossy();
         let ask = Ask {
             engine,
@@ -182,14 +181,14 @@ fn finish(
     place: &Place<'_>,
     file: &ComponentSettingsFile,
     compiled: Component,
-    world: World,
+    (world, contract): (World, Contract),
     digest: String,
 ) -> Result<Loaded, Fault> {
     if world != World::Policy && file.on_error.is_some() {
         let message = format!("`on_error` is for policies; {world} components always fail closed");
         return Err(place.toml(settings_file::CODE, message, &["on_error"]));
     }
-    let imports = check_imports(engine, place, file, &compiled, world)?;
+    let imports = check_imports(engine, place, file, &compiled, (world, contract))?;
     let folder = match &file.grants.folder {
         Some(folder) if world.takes_grants() => Some(open_folder(place, folder)?),
         _ => None,
@@ -198,10 +197,10 @@ fn finish(
         let message = format!("it doesn't fit {PACKAGE} {VERSION}: {}", cut(&format!("{error:#}")));
         place.wasm("component-invalid", message).hint("build it again from the wit/ folder of this version")
     };
-    let linker = imports::link(engine.wasmtime(), &file.grants).map_err(wrong_types)?;
+    let linker = imports::link(engine.wasmtime(), contract, &file.grants).map_err(wrong_types)?;
     let instance = linker.instantiate_pre(&compiled).map_err(wrong_types)?;
-    let metadata = metadata::GuestIndices::new(&instance).map_err(wrong_types)?;
-    let kind = kind(world, &instance).map_err(wrong_types)?;
+    let metadata = MetadataIndices::new(contract, &instance).map_err(wrong_types)?;
+    let kind = kind(world, contract, &instance).map_err(wrong_types)?;
     let name = place.source.wasm_file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let settings: Arc<str> = file.settings_json().into();
     let ask = Ask {
@@ -251,7 +250,7 @@ fn compile(engine: &Engine, file: &Path, bytes: &[u8], digest: &str) -> Result<C
 }
 
 /// What a component is, from what it exports.
-fn world(engine: &Engine, file: &Path, component: &Component) -> Result<World, Fault> {
+fn world(engine: &Engine, file: &Path, component: &Component) -> Result<(World, Contract), Fault> {
     let ty = component.component_type();
     let exports: Vec<&str> = ty.exports(engine.wasmtime()).map(|(name, _)| name).collect();
     let fault = |message: String| {
@@ -262,13 +261,19 @@ fn world(engine: &Engine, file: &Path, component: &Component) -> Result<World, F
     };
     let names: Vec<InterfaceName<'_>> = exports.iter().map(|name| InterfaceName::of(name)).collect();
     if let Some(other) = names.iter().find(|name| name.package == PACKAGE && !name.is_ours()) {
-        let message = format!("it is made for {PACKAGE} {}; this host speaks {VERSION}", cut(other.version));
+        let message =
+            format!("it is made for {PACKAGE} {}; this host speaks {}", cut(other.version), Contract::known());
         return Err(fault(message));
+    }
+    let mut contracts = names.iter().filter_map(InterfaceName::contract);
+    let contract = contracts.next();
+    if let (Some(one), Some(other)) = (contract, contracts.find(|other| Some(*other) != contract)) {
+        return Err(fault(format!("it is of two versions at once: {} and {}", one.version(), other.version())));
     }
     let has = |interface: &str| names.iter().any(|name| name.is_ours() && name.interface == interface);
     let worlds: Vec<World> = World::ALL.into_iter().filter(|world| has(world.interface())).collect();
     match worlds.as_slice() {
-        [world] if has("metadata") => Ok(*world),
+        [world] if has("metadata") => Ok((*world, contract.unwrap_or(Contract::V0_1))),
         [world] => Err(fault(format!("it exports {} but not metadata", world.interface()))),
         [] if exports.is_empty() => Err(fault("it exports nothing".to_owned())),
         [] => Err(fault(format!("it exports nothing of {PACKAGE}, only {}", cut(&exports.join(", "))))),
@@ -282,7 +287,7 @@ fn check_imports(
     place: &Place<'_>,
     file: &ComponentSettingsFile,
     component: &Component,
-    world: World,
+    (world, contract): (World, Contract),
 ) -> Result<Vec<String>, Fault> {
     let ty = component.component_type();
     let mut imports = Vec::new();
@@ -299,7 +304,7 @@ fn check_imports(
             continue;
         }
         let granted = match name.interface {
-            _ if !name.is_ours() => None,
+            _ if name.contract() != Some(contract) => None,
             "types" | "log" | "settings" => Some(true),
             "clock" => Some(file.grants.clock),
             "random" => Some(file.grants.random),
@@ -320,8 +325,11 @@ fn check_imports(
                     .wasm("component-import-not-granted", format!("it imports {shown}, which it wasn't granted"))
                     .hint(format!("if it may have that, write `{line}` under [grants] in {}", place.toml_name())));
             }
-            None if name.package == PACKAGE && !name.is_ours() => {
-                let message = format!("it imports {shown}; this host speaks {PACKAGE} {VERSION}");
+            None if name.package == PACKAGE && name.contract() != Some(contract) => {
+                let message = match name.contract() {
+                    Some(_) => format!("it imports {shown}, and exports what is of {}", contract.version()),
+                    None => format!("it imports {shown}; this host speaks {PACKAGE} {}", Contract::known()),
+                };
                 return Err(place.wasm("component-import-unknown", message).hint("build it for that version"));
             }
             None => {
@@ -343,11 +351,11 @@ fn open_folder(place: &Place<'_>, folder: &Path) -> Result<GrantedFolder, Fault>
     })
 }
 
-fn kind(world: World, instance: &InstancePre<State>) -> wasmtime::Result<Kind> {
+fn kind(world: World, contract: Contract, instance: &InstancePre<State>) -> wasmtime::Result<Kind> {
     Ok(match world {
         World::Permission => Kind::Permission(permission_check::GuestIndices::new(instance)?),
         // The role is asked for as soon as it can be.
-        World::Policy => Kind::Policy(policy::GuestIndices::new(instance)?, PolicyRole::Validating),
+        World::Policy => Kind::Policy(PolicyIndices::new(contract, instance)?, PolicyRole::Validating),
         World::ImageRecipe => Kind::ImageRecipe(image_recipe_generation::GuestIndices::new(instance)?),
         World::RecipeAdapter => Kind::RecipeAdapter(recipe_adaptation::GuestIndices::new(instance)?),
     })
@@ -407,7 +415,7 @@ struct Ask<'a> {
 }
 
 impl Ask<'_> {
-    fn introduce(&self, metadata: &metadata::GuestIndices, kind: Kind) -> Result<Said, (Question, CallError)> {
+    fn introduce(&self, metadata: &MetadataIndices, kind: Kind) -> Result<Said, (Question, CallError)> {
         self.wait(self.introduce_async(metadata, kind))
     }
 
@@ -428,7 +436,7 @@ impl Ask<'_> {
 
     async fn introduce_async(
         &self,
-        metadata: &metadata::GuestIndices,
+        metadata: &MetadataIndices,
         mut kind: Kind,
     ) -> Result<Said, (Question, CallError)> {
         let info = self.describe(metadata).await?;
@@ -436,14 +444,8 @@ impl Ask<'_> {
         match &mut kind {
             Kind::Policy(indices, slot) => {
                 let mut session = self.session().await?;
-                let said = match indices.load(&mut session.store, &session.instance) {
-                    Ok(guest) => within(session.deadline(), guest.call_role(&mut session.store)).await,
-                    Err(error) => Err(error),
-                };
-                *slot = match session.finish(said).map_err(|error| (Question::Role, error))? {
-                    policy::PolicyRole::Mutating => PolicyRole::Mutating,
-                    policy::PolicyRole::Validating => PolicyRole::Validating,
-                };
+                let said = indices.role(&mut session).await;
+                *slot = session.finish(said).map_err(|error| (Question::Role, error))?;
                 role = Some(*slot);
             }
             Kind::RecipeAdapter(indices) => {
@@ -457,12 +459,7 @@ impl Ask<'_> {
             Kind::Permission(_) | Kind::ImageRecipe(_) => {}
         }
         let mut session = self.session().await?;
-        let valid = match metadata.load(&mut session.store, &session.instance) {
-            Ok(guest) => {
-                within(session.deadline(), guest.call_validate_settings(&mut session.store, &self.settings)).await
-            }
-            Err(error) => Err(error),
-        };
+        let valid = metadata.validate_settings(&mut session, &self.settings).await;
         let failed = |error| (Question::ValidateSettings, error);
         if let Err(message) = session.finish(valid).map_err(failed)? {
             return Err(failed(CallError::Refused { message: cut(message.trim()) }));
@@ -472,12 +469,9 @@ impl Ask<'_> {
         Ok(Said { title, version, description, settings_schema, kind, role, offers })
     }
 
-    async fn describe(&self, metadata: &metadata::GuestIndices) -> Result<metadata::Info, (Question, CallError)> {
+    async fn describe(&self, metadata: &MetadataIndices) -> Result<metadata::Info, (Question, CallError)> {
         let mut session = self.session().await?;
-        let info = match metadata.load(&mut session.store, &session.instance) {
-            Ok(guest) => within(session.deadline(), guest.call_describe(&mut session.store)).await,
-            Err(error) => Err(error),
-        };
+        let info = metadata.describe(&mut session).await;
         session.finish(info).and_then(check_info).map_err(|error| (Question::Describe, error))
     }
 

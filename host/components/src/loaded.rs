@@ -8,9 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wasmtime::component::{Component, InstancePre};
 
-use crate::bindings::{image_recipe_generation, permission_check, policy_evaluation, recipe_adaptation};
+use crate::bindings::{image_recipe_generation, permission_check, recipe_adaptation};
 use crate::call::{Attribution, Callee, Session};
 use crate::call_error::CallError;
+use crate::contract::PolicyIndices;
 use crate::engine::Engine;
 use crate::folder::GrantedFolder;
 use crate::policy::PolicyRole;
@@ -90,7 +91,7 @@ pub(crate) struct Names {
 #[derive(Clone)]
 pub(crate) enum Kind {
     Permission(permission_check::GuestIndices),
-    Policy(policy_evaluation::GuestIndices, PolicyRole),
+    Policy(PolicyIndices, PolicyRole),
     ImageRecipe(image_recipe_generation::GuestIndices),
     RecipeAdapter(recipe_adaptation::GuestIndices),
 }

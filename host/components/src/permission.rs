@@ -1,7 +1,7 @@
 //! Components that answer permission checks.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wharf_model::{Decision, Judgement, UsageEntry};
 
@@ -37,6 +37,28 @@ impl Permission {
             Err(error) => Judgement::Error { message: error.to_string(), ignored: false },
         };
         self.loaded.attribution(started).decision("permission", judgement)
+    }
+
+    /// Calls one instance many times, which a host never does: for a benchmark to compare with. Says how long that took.
+    ///
+    /// # Errors
+    /// A call failed.
+    #[doc(hidden)]
+    pub async fn check_in_one_instance(
+        &self,
+        request: &Request<'_>,
+        usage: &[UsageEntry],
+        rounds: usize,
+    ) -> Result<Duration, CallError> {
+        let mut session = self.loaded.session().await?;
+        let guest = self.indices.load(&mut session.store, &session.instance).map_err(|error| session.explain(&error))?;
+        let started = Instant::now();
+        for _ in 0..rounds {
+            let (request, usage) = (view::request(request), view::usage(usage));
+            let verdict = guest.call_check(&mut session.store, &request, &usage).await;
+            drop(verdict.map_err(|error| session.explain(&error))?);
+        }
+        Ok(started.elapsed())
     }
 
     async fn answer(&self, request: &Request<'_>, usage: &[UsageEntry]) -> Result<Judgement, CallError> {

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use wharf_model::{Change, Limit, Plan, Reason, UsageEntry};
 
 use crate::answer;
-use crate::bindings::policy_evaluation::{Decision, GuestIndices};
-use crate::call::{Call, within};
+use crate::bindings::policy_evaluation::Decision;
+use crate::call::Call;
 use crate::call_error::CallError;
+use crate::contract::PolicyIndices;
 use crate::loaded::Loaded;
 use crate::settings_file::OnError;
 use crate::view;
@@ -48,7 +49,7 @@ pub enum PolicyAnswer {
 #[derive(Clone)]
 pub struct Policy {
     pub(crate) loaded: Arc<Loaded>,
-    pub(crate) indices: GuestIndices,
+    pub(crate) indices: PolicyIndices,
     pub(crate) role: PolicyRole,
 }
 
@@ -87,11 +88,7 @@ impl Policy {
         let plan = view::plan(plan, engine_object);
         let usage = view::usage(usage);
         let mut session = self.loaded.session().await?;
-        let guest = self.indices.load(&mut session.store, &session.instance);
-        let decision = match guest {
-            Ok(guest) => within(session.deadline(), guest.call_evaluate(&mut session.store, &plan, &usage)).await,
-            Err(error) => Err(error),
-        };
+        let decision = self.indices.evaluate(&mut session, &plan, &usage).await;
         match session.finish(decision)? {
             Decision::Accept(acceptance) => {
                 if self.role == PolicyRole::Validating && !acceptance.changes.is_empty() {
