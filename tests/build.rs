@@ -41,6 +41,13 @@ fn main() {
         build(cargo, GUEST_TARGET, &folder.join(GUEST_TARGET).join("guest/wharf_hostile.wasm"), &wasm);
         println!("cargo::rustc-env=WHARF_HOSTILE_{}={}", name.to_uppercase(), wasm.display());
     }
+    // Once with what says which line an instruction comes from.
+    let wasm = out.join("hostile-lines.wasm");
+    let mut with_lines = cargo("wharf-hostile", "guest", GUEST_TARGET, &folder);
+    with_lines.args(["--features", "policy"]);
+    with_lines.env("CARGO_PROFILE_GUEST_DEBUG", "line-tables-only").env("CARGO_PROFILE_GUEST_STRIP", "none");
+    build(with_lines, GUEST_TARGET, &folder.join(GUEST_TARGET).join("guest/wharf_hostile.wasm"), &wasm);
+    println!("cargo::rustc-env=WHARF_HOSTILE_LINES={}", wasm.display());
     for (name, file, variable) in [
         ("script-plugin", "script_plugin", "WHARF_SCRIPT_PLUGIN"),
         ("registry-hook", "registry_hook", "WHARF_REGISTRY_HOOK"),

@@ -15,6 +15,8 @@ use wharf_model::decision::{Limit, WhenFull};
 use wharf_model::{Activity, ExecutionConfiguration, Judgement, UsageEntry};
 
 const ROUNDS: usize = 5_000;
+/// How many components a large site has.
+const MANY: u8 = 50;
 
 fn main() {
     // Only what `cargo bench` runs; a test run of all targets passes by.
@@ -56,12 +58,15 @@ fn main() {
     row("reload, settings changed", &mut settings);
     row("reload, component changed, from the cache", &mut components[2..]);
 
+    many(&home.path().join("many"), &fs::read(folder.join("subject.wasm")).expect("it is there"));
+
     let activity = activity();
     let configuration = configuration();
     let request = Request::of_activity("run-1", &activity, &configuration);
     let usage = [UsageEntry { user: "ana".into(), configuration: "c".into(), running: 2, cpus: 0, memory: 0 }];
     let mut native: Vec<_> = (0..ROUNDS).map(|_| timed(|| drop(black_box(in_rust(&request, &usage))))).collect();
-    row("decision, native function", &mut native);
+    let native = row("decision, native function", &mut native);
+    let mut fresh = Duration::ZERO;
     for (name, signals_based_traps) in
         [("decision, fresh instance", true), ("decision, fresh instance, no signals", false)]
     {
@@ -75,8 +80,52 @@ fn main() {
             calls.push(started.elapsed());
             assert!(!matches!(decision.judgement, Judgement::Error { .. }), "{decision:?}");
         }
-        row(name, &mut calls);
+        let median = row(name, &mut calls);
+        if signals_based_traps {
+            fresh = median;
+        }
     }
+    let subject = set.permission("subject").expect("the guest is a permission component");
+    let reused = runtime.block_on(subject.check_in_one_instance(&request, &usage, ROUNDS)).expect("it answers");
+    let reused = row("decision, one instance for all", &mut [reused / u32::try_from(ROUNDS).expect("a few")]);
+    let times = |a: Duration, b: Duration| a.as_secs_f64() / b.as_secs_f64().max(1e-9);
+    println!("a fresh instance takes {:.1} times as long as a reused one", times(fresh, reused));
+    println!("and {:.1} times as long as the native function", times(fresh, native));
+}
+
+/// A host's start with many components, with and without the compiled cache, and what each of them takes of memory.
+fn many(home: &Path, guest: &[u8]) {
+    let folder = home.join("policies");
+    fs::create_dir_all(&folder).expect("a new folder");
+    for number in 0..MANY {
+        // A custom section of its own makes each another file: its number after its one-letter name.
+        let mut bytes = guest.to_vec();
+        bytes.extend([0, 3, 1, b'n', number]);
+        fs::write(folder.join(format!("c{number:02}.wasm")), bytes).expect("it can be written");
+    }
+    let start = || {
+        let options = EngineOptions { cache_dir: Some(home.join("cache")), ..EngineOptions::default() };
+        let engine = Engine::new(options).expect("an engine");
+        let before = resident();
+        let started = Instant::now();
+        let set = load(&engine, &folder);
+        let took = started.elapsed();
+        assert_eq!(set.components().len(), usize::from(MANY));
+        (took, resident().saturating_sub(before))
+    };
+    let (cold, _) = start();
+    let (warm, grown) = start();
+    row("start with 50 components, compiling", &mut [cold]);
+    row("start with 50 components, from the cache", &mut [warm]);
+    println!("the cache makes that {:.1} times as fast", cold.as_secs_f64() / warm.as_secs_f64());
+    println!("memory of a loaded component, from the cache: {} KiB", grown / u64::from(MANY) / 1024);
+}
+
+/// What this process has in memory now, in bytes.
+fn resident() -> u64 {
+    let text = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = text.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or_default();
+    pages * 4096
 }
 
 fn load(engine: &Engine, folder: &Path) -> ComponentSet {
@@ -109,10 +158,12 @@ fn timed(what: impl FnOnce()) -> Duration {
     started.elapsed()
 }
 
-fn row(name: &str, times: &mut [Duration]) {
+/// Prints a line, and gives the median.
+fn row(name: &str, times: &mut [Duration]) -> Duration {
     times.sort_unstable();
     let micros = |time: Duration| format!("{:.1} µs", time.as_secs_f64() * 1e6);
     println!("{name:<44} {:>10} {:>10}", micros(times[times.len() / 2]), micros(times[times.len() * 99 / 100]));
+    times[times.len() / 2]
 }
 
 fn activity() -> Activity {

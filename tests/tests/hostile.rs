@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use wharf_components::{
-    Call, CallError, ComponentSet, Engine, EngineOptions, LoadFailure, OnError, PolicyAnswer, PolicyRole, Request,
-    World,
+    Attempt, Call, CallError, ComponentSet, Engine, EngineOptions, LoadFailure, Observer, OnError, PolicyAnswer,
+    PolicyRole, Request, World,
 };
 use wharf_model::{Activity, ExecutionConfiguration, ImageSpec, Job, Judgement, Plan, Step, UsageEntry};
 
 const POLICY: &str = env!("WHARF_HOSTILE_POLICY");
+const LINES: &str = env!("WHARF_HOSTILE_LINES");
+const GRANTS: &str = env!("WHARF_HOSTILE_GRANTS");
 const CLOCK: &str = env!("WHARF_HOSTILE_CLOCK");
 const PERMISSION: &str = env!("WHARF_HOSTILE_PERMISSION");
 const ADAPTER: &str = env!("WHARF_HOSTILE_ADAPTER");
@@ -201,6 +203,60 @@ async fn a_crash_says_what_happened_and_harms_no_other_call() {
         assert!(matches!(policy.evaluate(&plan(), None, &[]).await.answer, Err(CallError::Panic { .. })));
     }
     assert_eq!(warnings(does("nothing").await), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trap_names_its_line_where_that_is_wanted() {
+    for (source_lines, guest, named) in [(true, LINES, true), (true, POLICY, false), (false, LINES, false)] {
+        let engine = Engine::new(EngineOptions { source_lines, ..EngineOptions::default() }).unwrap();
+        for (what, function) in [("panic", "lose_temper"), ("unreachable", "misbehave"), ("deep", "sink")] {
+            let home = Home::with(guest, &format!("[settings]\ndo = \"{what}\""));
+            let set = ComponentSet::load(&engine, &[home.dir.path().join("policies")]);
+            let failed = set.policy("hostile").unwrap().evaluate(&plan(), None, &[]).await.answer.unwrap_err();
+            let (CallError::Panic { at, .. } | CallError::Trap { at, .. } | CallError::StackOverflow { at }) = &failed
+            else {
+                panic!("{failed:?}")
+            };
+            assert!(at.contains(function), "{what}: {at:?}");
+            assert_eq!(at.contains("misdeed.rs:"), named, "{what}: {at:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_watches_sees_what_a_component_did() {
+    let observer = Observer::default();
+    let engine = Engine::new(EngineOptions { observer: Some(observer.clone()), ..EngineOptions::default() }).unwrap();
+    let seen = async |guest: &str, toml: &str| {
+        let home = Home::with(guest, toml);
+        fs::create_dir(home.dir.path().join("granted")).unwrap();
+        fs::write(home.dir.path().join("granted/inside"), "x").unwrap();
+        let set = ComponentSet::load(&engine, &[home.dir.path().join("policies")]);
+        assert_eq!(set.failures(), []);
+        assert_eq!(observer.take().len(), 3, "it describes itself, says its role, and checks its settings");
+        let _ = set.policy("hostile").unwrap().evaluate(&plan(), None, &[]).await;
+        let [call] = observer.take().try_into().unwrap();
+        call
+    };
+    let tried = |call: &wharf_components::Observation, what: &str| -> Attempt {
+        let found = call.attempts.iter().find(|attempt| attempt.what == what);
+        found.unwrap_or_else(|| panic!("no \"{what}\" in {:?}", call.attempts)).clone()
+    };
+    let world = seen(POLICY, "[settings]\ndo = \"world\"").await;
+    for what in ["open a TCP socket", "open a UDP socket"] {
+        assert_eq!(tried(&world, what).refused.as_deref(), Some("components have no network"));
+    }
+    assert!(world.micros > 0 && world.memory >= 1 << 16, "{world:?}");
+    let grants = "[grants]\nclock = true\nrandom = true\nfolder = \"granted\"\n";
+    let folder = seen(GRANTS, &format!("{grants}[settings]\ndo = \"folder\"")).await;
+    assert_eq!(tried(&folder, "read \"inside\" of its folder").refused, None);
+    let outside = tried(&folder, "read \"../secret\" of its folder");
+    assert_eq!(outside.refused.as_deref(), Some("it is outside of the folder"));
+    let flood = seen(POLICY, "limits.time_ms = 10000\n[settings]\ndo = \"flood\"").await;
+    assert_eq!(flood.log.len(), 1_000);
+    assert_eq!((flood.log[7].level, flood.log[7].message.as_str()), ("info", "line 7  [2J"));
+    let exit = seen(POLICY, "[settings]\ndo = \"exit\"").await;
+    assert!(exit.output.contains("I am leaving"), "{exit:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

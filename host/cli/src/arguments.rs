@@ -379,6 +379,28 @@ pub(crate) enum ComponentCommand {
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
     },
+    /// Run the cases of components: what each is asked, and what it must answer. Needs no home and no engine.
+    ///
+    /// Of cases that don't pass, or with --verbose of all, it shows the difference, the component's log, what it was granted and what it tried.
+    #[command(after_help = "Exit code: 0 when all cases pass, 1 when one doesn't, 2 for wrong arguments, 3 when a component or its cases aren't there.")]
+    Test(ComponentTestArguments),
+    /// Show what a component's file says: kind, versions, imports and what each lets it do, settings, and how it was made. Needs no home.
+    Inspect {
+        /// The component's file, or the folder of its project.
+        #[arg(value_name = "FILE|DIR")]
+        path: PathBuf,
+    },
+    /// Build a component and run its cases again, whenever a file of its project changes.
+    ///
+    /// Shows only what changed since the time before. Ctrl-C ends it.
+    Dev {
+        /// The folder of its project: with a wharf-component.toml, or a Cargo.toml.
+        #[arg(value_name = "DIR", default_value = ".")]
+        folder: PathBuf,
+        /// Only cases whose name contains this.
+        #[arg(long, value_name = "TEXT")]
+        filter: Option<String>,
+    },
     /// Install a component from a file, a URL or a registry.
     ///
     /// It is fetched, checked against [trust], and shown with what it may do, before anybody is asked. The TOML file beside a
@@ -479,6 +501,31 @@ pub(crate) struct GrantArguments {
     pub(crate) yes: bool,
 }
 
+/// Arguments of `component test`.
+#[derive(Debug, Args)]
+pub(crate) struct ComponentTestArguments {
+    /// Folders of projects, or files that end in .wasm with their cases beside them, in cases/ or NAME.cases/.
+    #[arg(value_name = "DIR|FILE", default_value = ".")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Only cases whose name contains this.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) filter: Option<String>,
+    /// Write what is answered into expected.json, wherever it is something else. Read the difference before you keep it.
+    #[arg(long)]
+    pub(crate) update: bool,
+    /// Write the results as JUnit XML, for a CI system.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Make a case out of a run of the home: what the component was asked then, as it saw it, and what it answered.
+    ///
+    /// A component that isn't in the home gets what one of its kind was asked.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["filter", "update", "junit"])]
+    pub(crate) record: Option<String>,
+    /// The folder of the new case. Without it, run-ID among the component's cases.
+    #[arg(long, value_name = "DIR", requires = "record")]
+    pub(crate) into: Option<PathBuf>,
+}
+
 /// Arguments of `runs`.
 #[derive(Debug, Args)]
 pub(crate) struct RunsArguments {
@@ -553,6 +600,8 @@ mod tests {
             "wharf component install",
             "wharf component grant x",
             "wharf component push x.wasm",
+            "wharf component test --into a",
+            "wharf component test --record last --update",
             "wharf",
         ] {
             assert!(Arguments::try_parse_from(line.split(' ')).is_err(), "{line}");

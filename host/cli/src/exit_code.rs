@@ -74,13 +74,14 @@ pub(crate) fn of_fault(fault: &Fault) -> u8 {
         "image-bootstrap-missing-tool" => 21,
         "home-not-found" | "home-exists" => CONFIGURATION,
         code => {
-            const FILES: [&str; 9] = [
+            const FILES: [&str; 10] = [
                 "config-",
                 "site-",
                 "base-image-",
                 "activity-",
                 "file-",
                 "component-",
+                "case-",
                 "binding-",
                 "input-",
                 "output-",

@@ -8,6 +8,7 @@ mod explanation;
 mod failure;
 mod identity;
 mod interruption;
+mod junit;
 mod reference;
 mod resolved;
 mod run_view;

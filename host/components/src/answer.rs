@@ -17,6 +17,10 @@ type Checked<T> = Result<T, CallError>;
 const MAX_ENTRIES: usize = 2_000;
 /// The most sentences of a refusal that are shown.
 const MAX_PROBLEMS: usize = 50;
+/// The longest time limit: ten years.
+const MAX_SECONDS: u64 = 10 * 366 * 24 * 60 * 60;
+/// The most bytes and the most billionths of a CPU that engines can be told: they count with a sign.
+const MAX_AMOUNT: u64 = i64::MAX as u64;
 /// The longest name, key or path.
 const MAX_NAME: usize = 1_024;
 
@@ -93,6 +97,10 @@ fn edit(at: &str, edit: policy::Edit) -> Checked<Edit> {
         Asked::SetTimeLimit(Some(0)) => {
             return Err(CallError::invalid(format!("{at}.set-time-limit"), "no run ends in 0 seconds"));
         }
+        Asked::SetTimeLimit(Some(seconds)) if seconds > MAX_SECONDS => {
+            let problem = format!("{seconds} seconds is more than ten years; none is no limit");
+            return Err(CallError::invalid(format!("{at}.set-time-limit"), problem));
+        }
         Asked::SetTimeLimit(seconds) => Edit::SetTimeLimit(seconds),
         Asked::SetUser(user) => Edit::SetUser(user_and_group(&format!("{at}.set-user"), user)?),
         Asked::SetPrivileged(on) => Edit::SetPrivileged(on),
@@ -154,6 +162,11 @@ fn quantity(at: &str, key: &str, unit: Option<Unit>, quantity: types::Quantity) 
             (matches!(found, Quantity::Texts(texts) if !texts.is_empty()), "texts, at least one")
         }
     };
+    if let Quantity::Bytes(amount) | Quantity::Cpus(amount) = quantity
+        && amount > MAX_AMOUNT
+    {
+        return Err(CallError::invalid(at, format!("`{key}` is {amount}, more than any engine can be told")));
+    }
     if fits { Ok(quantity) } else { Err(CallError::invalid(at, format!("`{key}` takes {expected}"))) }
 }
 

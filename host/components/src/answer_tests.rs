@@ -52,6 +52,11 @@ fn bad_edits_name_their_field() {
         (resource("memory", types::Quantity::Text("4g".to_owned())), "set-resource.value"),
         (resource("memory", types::Quantity::Count(-1)), "set-resource.value"),
         (resource("cpus", types::Quantity::Cpus(0)), "set-resource.value"),
+        (resource("cpus", types::Quantity::Cpus(u64::MAX)), "set-resource.value"),
+        (resource("memory", types::Quantity::Bytes(1 << 63)), "set-resource.value"),
+        (resource("limits.memory", types::Quantity::Bytes(1 << 63)), "set-resource.value"),
+        (resource("limits.a b", types::Quantity::Count(1)), "set-resource.key"),
+        (resource("ulimit", types::Quantity::Texts(vec!["a".to_owned(), "b\n".to_owned()])), "set-resource.value[1]"),
         (resource("gpus", types::Quantity::Text(String::new())), "set-resource.value"),
         (resource("ulimit", types::Quantity::Texts(vec![])), "set-resource.value"),
         (E::RemoveResource("all".to_owned()), "remove-resource"),
@@ -62,6 +67,13 @@ fn bad_edits_name_their_field() {
         (E::SetLabel(pair("a", "x\ny")), "set-label.value"),
         (E::RemoveLabel("wharf.host".to_owned()), "remove-label"),
         (E::SetTimeLimit(Some(0)), "set-time-limit"),
+        (E::SetTimeLimit(Some(u64::MAX)), "set-time-limit"),
+        (E::RemoveEnv("1A".to_owned()), "remove-env"),
+        (E::SetParameter(pair("", "1")), "set-parameter.key"),
+        (E::SetParameter(pair("a", "{")), "set-parameter.value"),
+        (E::RemoveParameter("a\n".to_owned()), "remove-parameter"),
+        (E::SetDropCapabilities(vec!["ALL".to_owned(), String::new()]), "set-drop-capabilities[1]"),
+        (E::SetAddCapabilities(vec!["A".to_owned(); MAX_ENTRIES + 1]), "set-add-capabilities"),
         (E::SetUser("root".to_owned()), "set-user"),
         (E::SetUser("1000".to_owned()), "set-user"),
         (E::SetUser("+1:1".to_owned()), "set-user"),
@@ -80,6 +92,7 @@ fn bad_edits_name_their_field() {
 
 #[test]
 fn reasons_and_limits_are_checked() {
+    use policy::Edit as E;
     let reason =
         |rule: &str, message: &str| types::Reason { rule: rule.to_owned(), message: message.to_owned(), field: None };
     assert_eq!(field(reasons(vec![]).unwrap_err()), "reasons");
@@ -95,6 +108,15 @@ fn reasons_and_limits_are_checked() {
     assert!(limits(vec![limit("user:ana", "memory")]).is_ok());
     assert_eq!(field(limits(vec![limit("", "memory")]).unwrap_err()), "limits[0].scope");
     assert_eq!(field(limits(vec![limit("x", "sheep")]).unwrap_err()), "limits[0].counter");
+    assert_eq!(field(changes(vec![change(E::SetTimeLimit(None)); MAX_ENTRIES + 1]).unwrap_err()), "changes");
+    let odd = policy::Change { rule: "Odd".to_owned(), ..change(E::SetTimeLimit(None)) };
+    assert_eq!(field(changes(vec![change(E::SetTimeLimit(None)), odd]).unwrap_err()), "changes[1].rule");
+    let silent = policy::Change { reason: "\n".to_owned(), ..change(E::SetTimeLimit(None)) };
+    assert_eq!(field(changes(vec![silent]).unwrap_err()), "changes[0].reason");
+    let named = types::Reason { field: Some("a\nb".to_owned()), ..reason("ok", "x") };
+    assert_eq!(field(reasons(vec![named]).unwrap_err()), "reasons[0].field");
+    assert_eq!(field(reasons(vec![reason("ok", "x"); MAX_ENTRIES + 1]).unwrap_err()), "reasons");
+    assert_eq!(field(warnings(vec!["a".to_owned(), " ".to_owned()]).unwrap_err()), "warnings[1]");
     assert_eq!(field(warnings(vec!["x".to_owned(); MAX_ENTRIES + 1]).unwrap_err()), "warnings");
 }
 

@@ -11,6 +11,7 @@ use wharf_model::{Decision, GroupVotes, Judgement, Mode};
 
 use crate::call_error::{Bounds, CallError, TimeIsUp};
 use crate::engine::Engine;
+use crate::observation::{Observation, Observer};
 use crate::state::State;
 use crate::ticker::Running;
 
@@ -86,6 +87,8 @@ pub(crate) struct Session {
     pub(crate) instance: Instance,
     bounds: Bounds,
     deadline: Instant,
+    started: Instant,
+    observer: Option<Observer>,
     _running: Running,
     _permit: Option<OwnedSemaphorePermit>,
 }
@@ -97,8 +100,13 @@ impl Session {
         // The semaphore is never closed.
         let permit = Arc::clone(engine.calls()).acquire_owned().await.ok();
         let running = engine.ticker().running();
-        let deadline = Instant::now() + bounds.time;
+        let started = Instant::now();
+        let deadline = started + bounds.time;
+        let observer = engine.observer().cloned();
         let mut store = Store::new(engine.wasmtime(), state);
+        if observer.is_some() {
+            store.data_mut().seen = Some(Box::default());
+        }
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel((bounds.answer_kb as usize) << 10);
         store.set_epoch_deadline(1);
@@ -110,8 +118,14 @@ impl Session {
             Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
         });
         match within(deadline, pre.instantiate_async(&mut store)).await {
-            Ok(instance) => Ok(Self { store, instance, bounds, deadline, _running: running, _permit: permit }),
-            Err(error) => Err(CallError::explain(&error, store.data(), bounds)),
+            Ok(instance) => {
+                Ok(Self { store, instance, bounds, deadline, started, observer, _running: running, _permit: permit })
+            }
+            Err(error) => {
+                let failure = CallError::explain(&error, store.data(), bounds);
+                observe(observer.as_ref(), store.data_mut(), started);
+                Err(failure)
+            }
         }
     }
 
@@ -126,13 +140,27 @@ impl Session {
     }
 
     /// Ends the call: logs what the component printed, and finds words for a failure.
-    pub(crate) fn finish<T>(self, answer: wasmtime::Result<T>) -> Result<T, CallError> {
+    pub(crate) fn finish<T>(mut self, answer: wasmtime::Result<T>) -> Result<T, CallError> {
         let state = self.store.data();
         let output = state.output();
-        if !output.trim().is_empty() {
+        if self.observer.is_none() && !output.trim().is_empty() {
             tracing::debug!(component = &*state.component, "it printed: {}", crate::call_error::cut(output.trim()));
         }
-        answer.map_err(|error| self.explain(&error))
+        let answer = answer.map_err(|error| self.explain(&error));
+        observe(self.observer.as_ref(), self.store.data_mut(), self.started);
+        answer
+    }
+}
+
+/// Tells whoever wants to know what a call did.
+fn observe(observer: Option<&Observer>, state: &mut State, started: Instant) {
+    if let (Some(observer), Some(seen)) = (observer, state.seen.take()) {
+        observer.push(Observation {
+            micros: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            memory: state.memory.used as u64,
+            output: state.output(),
+            ..*seen
+        });
     }
 }
 

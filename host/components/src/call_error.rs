@@ -143,16 +143,21 @@ fn functions(error: &wasmtime::Error) -> String {
     let Some(trace) = error.downcast_ref::<WasmBacktrace>() else { return String::new() };
     let mut names: Vec<String> = Vec::new();
     for frame in trace.frames() {
-        let symbol = frame.symbols().iter().find_map(|symbol| symbol.name().map(str::to_owned));
-        let Some(name) = symbol.or_else(|| frame.func_name().map(readable)) else { continue };
+        let symbol = frame.symbols().iter().find(|symbol| symbol.name().is_some());
+        let found = symbol.and_then(|symbol| symbol.name().map(readable)).or_else(|| frame.func_name().map(readable));
+        let Some(name) = found else { continue };
         // The machinery of a panic, of an allocator and of generated bindings says nothing to anybody.
         let machinery = ["core::", "std::", "alloc::", "__", "_rust", "rust_", "abort", "cabi_", "dlmalloc"];
         let plain = name.trim_start_matches(['<', '_', '(', '&', '*']);
-        if machinery.iter().any(|prefix| name.starts_with(prefix) || plain.starts_with(prefix)) || names.contains(&name)
+        if machinery.iter().any(|prefix| name.starts_with(prefix) || plain.starts_with(prefix)) || names.iter().any(|other| other.split(" at ").next() == Some(&name))
         {
             continue;
         }
-        names.push(name);
+        // Only an engine that reads debug information knows the line.
+        names.push(match symbol.and_then(|symbol| Some((symbol.file()?, symbol.line()?))) {
+            Some((file, line)) => format!("{name} at {file}:{line}"),
+            None => name,
+        });
         if names.len() == FRAMES {
             break;
         }

@@ -8,10 +8,11 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
 use crate::cache::Cache;
 use crate::gate::Gate;
+use crate::observation::Observer;
 use crate::ticker::Ticker;
 
 /// How many calls run at once; more wait their turn. Each may use as much memory as its component's limit.
@@ -37,11 +38,22 @@ pub struct EngineOptions {
     pub signals_based_traps: bool,
     /// How long one component may take to compile and to be checked.
     pub compile_limit: Duration,
+    /// Whether traps name lines of the source, from the debug information of the component. That is read outside of all
+    /// limits, so it is for tools that run the components of whoever calls them, not for hosts.
+    pub source_lines: bool,
+    /// Who wants to know what calls did.
+    pub observer: Option<Observer>,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { cache_dir: None, signals_based_traps: true, compile_limit: Duration::from_secs(120) }
+        Self {
+            cache_dir: None,
+            signals_based_traps: true,
+            compile_limit: Duration::from_secs(120),
+            source_lines: false,
+            observer: None,
+        }
     }
 }
 
@@ -76,6 +88,7 @@ struct Shared {
     calls: Arc<Semaphore>,
     compile_limit: Duration,
     overdue: Arc<AtomicUsize>,
+    observer: Option<Observer>,
     pooled: bool,
 }
 
@@ -87,13 +100,13 @@ impl Engine {
     /// # Errors
     /// The machine can't run WebAssembly, or no thread could be started.
     pub fn new(options: EngineOptions) -> Result<Self, ComponentsError> {
-        let EngineOptions { cache_dir, signals_based_traps, compile_limit } = options;
+        let EngineOptions { cache_dir, signals_based_traps, compile_limit, source_lines, observer } = options;
         let mut pooled = true;
-        let wasmtime = wasmtime::Engine::new(&config(signals_based_traps, pooled))
+        let wasmtime = wasmtime::Engine::new(&config(signals_based_traps, source_lines, pooled))
             .or_else(|error| {
                 tracing::warn!(%error, "can't reserve memory for components ahead; each call will ask for its own");
                 pooled = false;
-                wasmtime::Engine::new(&config(signals_based_traps, pooled))
+                wasmtime::Engine::new(&config(signals_based_traps, source_lines, pooled))
             })
             .map_err(|error| ComponentsError::Engine { source: error.into() })?;
         let cache = cache_dir.and_then(|dir| match Cache::open(&dir, &wasmtime) {
@@ -113,6 +126,7 @@ impl Engine {
                 calls: Arc::new(Semaphore::new(CALLS as usize)),
                 compile_limit,
                 overdue: Arc::default(),
+                observer,
                 pooled,
             }),
         })
@@ -148,6 +162,10 @@ impl Engine {
         self.shared.compile_limit
     }
 
+    pub(crate) fn observer(&self) -> Option<&Observer> {
+        self.shared.observer.as_ref()
+    }
+
     /// Compilations that took too long and haven't ended yet.
     pub(crate) fn overdue(&self) -> &Arc<AtomicUsize> {
         &self.shared.overdue
@@ -163,13 +181,15 @@ impl fmt::Debug for Engine {
     }
 }
 
-fn config(signals_based_traps: bool, pooled: bool) -> Config {
+fn config(signals_based_traps: bool, source_lines: bool, pooled: bool) -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
         .concurrency_support(false)
         .epoch_interruption(true)
-        .signals_based_traps(signals_based_traps);
+        .signals_based_traps(signals_based_traps)
+        // Said, since the default asks the environment.
+        .wasm_backtrace_details(if source_lines { WasmBacktraceDetails::Enable } else { WasmBacktraceDetails::Disable });
     if pooled {
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
     } else {

@@ -13,25 +13,26 @@ use wharf_model::{Fault, Mode, document};
 
 use crate::answer;
 use crate::bindings::{
-    image_recipe_generation, metadata, permission_check, policy_evaluation as policy, recipe_adaptation,
-    registry_preparation,
+    image_recipe_generation, metadata, permission_check, recipe_adaptation, registry_preparation,
 };
 use crate::call::{Callee, Session, within};
 use crate::call_error::{CallError, cut};
+use crate::contract::{MetadataIndices, PolicyIndices};
 use crate::engine::Engine;
 use crate::folder::GrantedFolder;
 use crate::gate;
 use crate::http::GrantedPlaces;
 use crate::imports;
+use crate::inspect::{Inspection, Metadata};
 use crate::keep;
 use crate::loaded::{ComponentInfo, Kind, Loaded, Names, Offer, OwnSettings};
 use crate::needs;
 use crate::policy::PolicyRole;
-use crate::settings_file::{self, ComponentSettingsFile};
+use crate::settings_file::{self, ComponentSettingsFile, Grants};
 use crate::source::{self, Source};
 use crate::state::State;
 use crate::trust::Voucher;
-use crate::world::{InterfaceName, PACKAGE, VERSION, World};
+use crate::world::{Contract, InterfaceName, PACKAGE, VERSION, World};
 
 /// How many compilations may be overdue before no more are begun.
 const MAX_OVERDUE: usize = 2;
@@ -114,12 +115,13 @@ fn check(engine: &Engine, source: &Source, compiled: Option<Component>) -> Resul
         Some(compiled) => compiled,
         None => compile(engine, file, bytes, &digest)?,
     };
-    let world = world(engine, file, &compiled)?;
+    let (world, contract) = world(engine, file, &compiled)?;
     let imports = needs::imports_of(engine, &compiled);
     let known = |fault| Refusal { fault, world: Some(world) };
     engine.gate().hold_back(source, &digest, &imports, &settings_file).map_err(known)?;
     settings_file.grants = engine.gate().grants(source, &digest, &settings_file);
-    let loaded = finish(engine, &place, &settings_file, compiled, world, digest, voucher).map_err(known)?;
+    let loaded =
+        finish(engine, &place, &settings_file, compiled, (world, contract), digest, voucher).map_err(known)?;
     keep::save(engine, source, &loaded.info.digest);
     Ok(loaded)
 }
@@ -134,6 +136,50 @@ fn check_kind_of_file(place: &Place<'_>, file: &ComponentSettingsFile) -> Result
     let Some(key) = other.map(|_| "component").or(file.group.as_ref().map(|_| "group")) else { return Ok(()) };
     let message = format!("`{key}` stands in the file of a component: {} is beside it", beside.display());
     Err(place.toml(settings_file::CODE, message, &[key]).hint("give one of the two files another name"))
+}
+
+/// Finds out what a component's file says: what it is, and what it says of itself when everything that it imports is there.
+pub(crate) fn look(engine: &Engine, source: &Source, inspection: &mut Inspection) {
+    let file = source.wasm_file().to_owned();
+    let seen = (|| {
+        let bytes = source.bytes()?;
+        let compiled = compile(engine, &file, bytes, &inspection.digest)?;
+        let ty = compiled.component_type();
+        inspection.note_names(
+            ty.imports(engine.wasmtime()).map(|(name, _)| name),
+            ty.exports(engine.wasmtime()).map(|(name, _)| name),
+        );
+        let (world, contract) = world(engine, &file, &compiled)?;
+        inspection.world = Some(world);
+        let http = vec!["localhost:80".to_owned()];
+        let all = Grants { clock: true, random: true, folder: Some(".".into()), http, digest: None };
+        let settings_file = ComponentSettingsFile { grants: all, ..ComponentSettingsFile::default() };
+        let place = Place { source, toml: "" };
+        check_imports(engine, &place, &settings_file, &compiled, (world, contract))?;
+        let wrong = |error: wasmtime::Error| place.wasm("component-invalid", cut(&format!("{error:#}")));
+        let linker = imports::link(engine.wasmtime(), contract, &settings_file.grants).map_err(wrong)?;
+        let instance = linker.instantiate_pre(&compiled).map_err(wrong)?;
+        let metadata = MetadataIndices::new(contract, &instance).map_err(wrong)?;
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        let ask = Ask {
+            engine,
+            instance: &instance,
+            name: name.as_ref().into(),
+            settings: "{}".into(),
+            settings_for: &BTreeMap::new(),
+            folder: None,
+            file: &settings_file,
+        };
+        let info = ask.wait(ask.describe(&metadata)).map_err(|(question, error)| question.fault(&place, &error))?;
+        inspection.metadata = Some(Metadata {
+            name: info.name,
+            version: info.version,
+            description: info.description,
+            settings_schema: Some(info.settings_schema).filter(|schema| !schema.trim().is_empty()),
+        });
+        Ok(())
+    })();
+    inspection.fault = seen.err();
 }
 
 /// The files, for errors that point into them.
@@ -165,7 +211,7 @@ fn finish(
     place: &Place<'_>,
     file: &ComponentSettingsFile,
     compiled: Component,
-    world: World,
+    (world, contract): (World, Contract),
     digest: String,
     voucher: Voucher,
 ) -> Result<Loaded, Fault> {
@@ -186,7 +232,7 @@ fn finish(
             }
         }
     }
-    let imports = check_imports(engine, place, file, &compiled, world)?;
+    let imports = check_imports(engine, place, file, &compiled, (world, contract))?;
     let folder = match &file.grants.folder {
         Some(folder) if world.takes_grants() => Some(open_folder(place, folder)?),
         _ => None,
@@ -197,10 +243,10 @@ fn finish(
         let message = format!("it doesn't fit {PACKAGE} {VERSION}: {}", cut(&format!("{error:#}")));
         place.wasm("component-invalid", message).hint("build it again from the wit/ folder of this version")
     };
-    let linker = imports::link(engine.wasmtime(), &file.grants).map_err(wrong_types)?;
+    let linker = imports::link(engine.wasmtime(), contract, &file.grants).map_err(wrong_types)?;
     let instance = linker.instantiate_pre(&compiled).map_err(wrong_types)?;
-    let metadata = metadata::GuestIndices::new(&instance).map_err(wrong_types)?;
-    let kind = kind(world, &instance).map_err(wrong_types)?;
+    let metadata = MetadataIndices::new(contract, &instance).map_err(wrong_types)?;
+    let kind = kind(world, contract, &instance).map_err(wrong_types)?;
     let name = place.source.name();
     let settings: Arc<str> = file.settings_json().into();
     let own_settings = |json: String| OwnSettings { digest: source::digest(json.as_bytes()).into(), json: json.into() };
@@ -271,7 +317,7 @@ pub(crate) fn compile(engine: &Engine, file: &Path, bytes: &[u8], digest: &str) 
 }
 
 /// What a component is, from what it exports.
-pub(crate) fn world(engine: &Engine, file: &Path, component: &Component) -> Result<World, Fault> {
+pub(crate) fn world(engine: &Engine, file: &Path, component: &Component) -> Result<(World, Contract), Fault> {
     let ty = component.component_type();
     let exports: Vec<&str> = ty.exports(engine.wasmtime()).map(|(name, _)| name).collect();
     let fault = |message: String| {
@@ -282,13 +328,19 @@ pub(crate) fn world(engine: &Engine, file: &Path, component: &Component) -> Resu
     };
     let names: Vec<InterfaceName<'_>> = exports.iter().map(|name| InterfaceName::of(name)).collect();
     if let Some(other) = names.iter().find(|name| name.package == PACKAGE && !name.is_ours()) {
-        let message = format!("it is made for {PACKAGE} {}; this host speaks {VERSION}", cut(other.version));
+        let message =
+            format!("it is made for {PACKAGE} {}; this host speaks {}", cut(other.version), Contract::known());
         return Err(fault(message));
+    }
+    let mut contracts = names.iter().filter_map(InterfaceName::contract);
+    let contract = contracts.next();
+    if let (Some(one), Some(other)) = (contract, contracts.find(|other| Some(*other) != contract)) {
+        return Err(fault(format!("it is of two versions at once: {} and {}", one.version(), other.version())));
     }
     let has = |interface: &str| names.iter().any(|name| name.is_ours() && name.interface == interface);
     let worlds: Vec<World> = World::ALL.into_iter().filter(|world| has(world.interface())).collect();
     match worlds.as_slice() {
-        [world] if has("metadata") => Ok(*world),
+        [world] if has("metadata") => Ok((*world, contract.unwrap_or(Contract::V0_1))),
         [world] => Err(fault(format!("it exports {} but not metadata", world.interface()))),
         [] if exports.is_empty() => Err(fault("it exports nothing".to_owned())),
         [] => Err(fault(format!("it exports nothing of {PACKAGE}, only {}", cut(&exports.join(", "))))),
@@ -302,7 +354,7 @@ fn check_imports(
     place: &Place<'_>,
     file: &ComponentSettingsFile,
     component: &Component,
-    world: World,
+    (world, contract): (World, Contract),
 ) -> Result<Vec<String>, Fault> {
     let ty = component.component_type();
     let mut imports = Vec::new();
@@ -319,7 +371,7 @@ fn check_imports(
             continue;
         }
         let granted = match name.interface {
-            _ if !name.is_ours() => None,
+            _ if name.contract() != Some(contract) => None,
             "types" | "log" | "settings" => Some(true),
             "clock" => Some(file.grants.clock),
             "random" => Some(file.grants.random),
@@ -347,8 +399,11 @@ fn check_imports(
                     .wasm("component-import-not-granted", format!("it imports {shown}, which it wasn't granted"))
                     .hint(format!("if it may have that, write `{line}` under [grants] in {}", place.toml_name())));
             }
-            None if name.package == PACKAGE && !name.is_ours() => {
-                let message = format!("it imports {shown}; this host speaks {PACKAGE} {VERSION}");
+            None if name.package == PACKAGE && name.contract() != Some(contract) => {
+                let message = match name.contract() {
+                    Some(_) => format!("it imports {shown}, and exports what is of {}", contract.version()),
+                    None => format!("it imports {shown}; this host speaks {PACKAGE} {}", Contract::known()),
+                };
                 return Err(place.wasm("component-import-unknown", message).hint("build it for that version"));
             }
             None => {
@@ -370,11 +425,11 @@ fn open_folder(place: &Place<'_>, folder: &Path) -> Result<GrantedFolder, Fault>
     })
 }
 
-fn kind(world: World, instance: &InstancePre<State>) -> wasmtime::Result<Kind> {
+fn kind(world: World, contract: Contract, instance: &InstancePre<State>) -> wasmtime::Result<Kind> {
     Ok(match world {
         World::Permission => Kind::Permission(permission_check::GuestIndices::new(instance)?),
         // The role is asked for as soon as it can be.
-        World::Policy => Kind::Policy(policy::GuestIndices::new(instance)?, PolicyRole::Validating),
+        World::Policy => Kind::Policy(PolicyIndices::new(contract, instance)?, PolicyRole::Validating),
         World::ImageRecipe => Kind::ImageRecipe(image_recipe_generation::GuestIndices::new(instance)?),
         World::RecipeAdapter => Kind::RecipeAdapter(recipe_adaptation::GuestIndices::new(instance)?),
         World::RegistryHook => Kind::RegistryHook(registry_preparation::GuestIndices::new(instance)?),
@@ -450,12 +505,20 @@ struct Ask<'a> {
 }
 
 impl Ask<'_> {
-    fn introduce(&self, metadata: &metadata::GuestIndices, kind: Kind) -> Result<Said, (Question, CallError)> {
+    fn introduce(&self, metadata: &MetadataIndices, kind: Kind) -> Result<Said, (Question, CallError)> {
+        self.wait(self.introduce_async(metadata, kind))
+    }
+
+    /// Waits for an answer on this thread.
+    fn wait<T>(
+        &self,
+        answer: impl Future<Output = Result<T, (Question, CallError)>>,
+    ) -> Result<T, (Question, CallError)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|error| {
             let message = format!("there is no runtime for it: {error}");
             (Question::Start, CallError::Trap { message, at: String::new(), words: String::new() })
         })?;
-        let said = runtime.block_on(self.introduce_async(metadata, kind));
+        let said = runtime.block_on(answer);
         // A read of a disk that doesn't answer isn't waited for.
         runtime.shutdown_background();
         said
@@ -463,17 +526,10 @@ impl Ask<'_> {
 
     async fn introduce_async(
         &self,
-        metadata: &metadata::GuestIndices,
+        metadata: &MetadataIndices,
         mut kind: Kind,
     ) -> Result<Said, (Question, CallError)> {
-        let info = {
-            let mut session = self.session().await?;
-            let info = match metadata.load(&mut session.store, &session.instance) {
-                Ok(guest) => within(session.deadline(), guest.call_describe(&mut session.store)).await,
-                Err(error) => Err(error),
-            };
-            session.finish(info).and_then(check_info).map_err(|error| (Question::Describe, error))?
-        };
+        let info = self.describe(metadata).await?;
         let (mut role, mut offers) = (None, Vec::new());
         match &mut kind {
             Kind::Policy(indices, slot) => {
@@ -511,30 +567,27 @@ impl Ask<'_> {
         Ok(Said { title, version, description, settings_schema, kind, role, offers })
     }
 
-    async fn role(&self, indices: &policy::GuestIndices, settings: &Arc<str>) -> Result<PolicyRole, CallError> {
+    async fn describe(&self, metadata: &MetadataIndices) -> Result<metadata::Info, (Question, CallError)> {
+        let mut session = self.session().await?;
+        let info = metadata.describe(&mut session).await;
+        session.finish(info).and_then(check_info).map_err(|error| (Question::Describe, error))
+    }
+
+    async fn role(&self, indices: &PolicyIndices, settings: &Arc<str>) -> Result<PolicyRole, CallError> {
         let mut session = self.session_with(settings).await?;
-        let said = match indices.load(&mut session.store, &session.instance) {
-            Ok(guest) => within(session.deadline(), guest.call_role(&mut session.store)).await,
-            Err(error) => Err(error),
-        };
-        Ok(match session.finish(said)? {
-            policy::PolicyRole::Mutating => PolicyRole::Mutating,
-            policy::PolicyRole::Validating => PolicyRole::Validating,
-        })
+        let said = indices.role(&mut session).await;
+        session.finish(said)
     }
 
     async fn validate(
         &self,
-        metadata: &metadata::GuestIndices,
+        metadata: &MetadataIndices,
         settings: &Arc<str>,
         question: Question,
     ) -> Result<(), (Question, CallError)> {
         let failed = |error| (question, error);
         let mut session = self.session_with(settings).await.map_err(failed)?;
-        let valid = match metadata.load(&mut session.store, &session.instance) {
-            Ok(guest) => within(session.deadline(), guest.call_validate_settings(&mut session.store, settings)).await,
-            Err(error) => Err(error),
-        };
+        let valid = metadata.validate_settings(&mut session, settings).await;
         session
             .finish(valid)
             .map_err(failed)?

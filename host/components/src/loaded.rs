@@ -11,11 +11,10 @@ use wasmtime::component::{Component, InstancePre};
 use wharf_model::Mode;
 
 use crate::application::{Application, GroupTable};
-use crate::bindings::{
-    image_recipe_generation, permission_check, policy_evaluation, recipe_adaptation, registry_preparation,
-};
+use crate::bindings::{image_recipe_generation, permission_check, recipe_adaptation, registry_preparation};
 use crate::call::{Attribution, Callee, Session};
 use crate::call_error::CallError;
+use crate::contract::PolicyIndices;
 use crate::engine::Engine;
 use crate::folder::GrantedFolder;
 use crate::http::GrantedPlaces;
@@ -117,7 +116,7 @@ pub(crate) struct Names {
 #[derive(Clone)]
 pub(crate) enum Kind {
     Permission(permission_check::GuestIndices),
-    Policy(policy_evaluation::GuestIndices, PolicyRole),
+    Policy(PolicyIndices, PolicyRole),
     ImageRecipe(image_recipe_generation::GuestIndices),
     RecipeAdapter(recipe_adaptation::GuestIndices),
     RegistryHook(registry_preparation::GuestIndices),

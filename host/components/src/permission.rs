@@ -1,6 +1,6 @@
 //! Components that answer permission checks.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wharf_model::{Decision, GroupVotes, Judgement, Mode, UsageEntry};
 
@@ -20,6 +20,23 @@ pub struct Permission {
 }
 
 impl Permission {
+    /// Calls one instance many times, which a host never does: for a benchmark to compare with. Says how long that took.
+    ///
+    /// # Errors
+    /// A call failed, or it is a group.
+    #[doc(hidden)]
+    pub async fn check_in_one_instance(
+        &self,
+        request: &Request<'_>,
+        usage: &[UsageEntry],
+        rounds: usize,
+    ) -> Result<Duration, CallError> {
+        match &self.body {
+            Body::Single(single) => single.check_in_one_instance(request, usage, rounds).await,
+            Body::Group(_) => Err(CallError::Refused { message: "a group has several instances".to_owned() }),
+        }
+    }
+
     /// The name that configurations call it by.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -64,6 +81,23 @@ impl Single<GuestIndices> {
             Err(error) => Judgement::Error { message: error.to_string(), ignored: false },
         };
         self.loaded.attribution_under(&request.configuration.name, started).decision("permission", judgement)
+    }
+
+    async fn check_in_one_instance(
+        &self,
+        request: &Request<'_>,
+        usage: &[UsageEntry],
+        rounds: usize,
+    ) -> Result<Duration, CallError> {
+        let mut session = self.loaded.session().await?;
+        let guest = self.indices.load(&mut session.store, &session.instance).map_err(|error| session.explain(&error))?;
+        let started = Instant::now();
+        for _ in 0..rounds {
+            let (request, usage) = (view::request(request), view::usage(usage));
+            let verdict = guest.call_check(&mut session.store, &request, &usage).await;
+            drop(verdict.map_err(|error| session.explain(&error))?);
+        }
+        Ok(started.elapsed())
     }
 
     async fn answer(&self, request: &Request<'_>, usage: &[UsageEntry]) -> Result<Judgement, CallError> {

@@ -8,9 +8,10 @@ use wharf_model::{Change, GroupVotes, Judgement, Limit, Mode, Plan, Reason, Usag
 
 use crate::answer;
 use crate::application::Subject;
-use crate::bindings::policy_evaluation::{Decision, GuestIndices};
-use crate::call::{Call, within};
+use crate::bindings::policy_evaluation::Decision;
+use crate::call::Call;
 use crate::call_error::CallError;
+use crate::contract::PolicyIndices;
 use crate::group::{self, Body, Group, Single};
 use crate::settings_file::OnError;
 use crate::view;
@@ -47,7 +48,7 @@ pub enum PolicyAnswer {
 /// A loaded policy, or a group of policies that judge.
 #[derive(Clone)]
 pub struct Policy {
-    pub(crate) body: Body<GuestIndices>,
+    pub(crate) body: Body<PolicyIndices>,
     pub(crate) role: PolicyRole,
 }
 
@@ -99,7 +100,7 @@ impl Policy {
     }
 }
 
-impl Group<GuestIndices> {
+impl Group<PolicyIndices> {
     async fn evaluate(&self, plan: &Plan, engine_object: Option<&str>, usage: &[UsageEntry]) -> Call<PolicyAnswer> {
         let started = Instant::now();
         let mut votes = GroupVotes { logic: self.file.table.logic, members: Vec::new() };
@@ -127,7 +128,7 @@ impl Group<GuestIndices> {
     }
 }
 
-impl Single<GuestIndices> {
+impl Single<PolicyIndices> {
     async fn evaluate(
         &self,
         role: PolicyRole,
@@ -150,11 +151,7 @@ impl Single<GuestIndices> {
         let mut session = self.loaded.session_under(&plan.configuration.name).await?;
         let plan = view::plan(plan, engine_object);
         let usage = view::usage(usage);
-        let guest = self.indices.load(&mut session.store, &session.instance);
-        let decision = match guest {
-            Ok(guest) => within(session.deadline(), guest.call_evaluate(&mut session.store, &plan, &usage)).await,
-            Err(error) => Err(error),
-        };
+        let decision = self.indices.evaluate(&mut session, &plan, &usage).await;
         match session.finish(decision)? {
             Decision::Accept(acceptance) => {
                 if role == PolicyRole::Validating && !acceptance.changes.is_empty() {

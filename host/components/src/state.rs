@@ -11,6 +11,7 @@ use crate::capture::Capture;
 use crate::engine::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
 use crate::folder::GrantedFolder;
 use crate::http::GrantedPlaces;
+use crate::observation::Observation;
 
 /// How many WASI handles a call may have open.
 const MAX_HANDLES: usize = 4096;
@@ -36,6 +37,8 @@ pub(crate) struct State {
     /// How many lines it wrote to the log.
     pub(crate) log_lines: u32,
     pub(crate) memory: MemoryLimit,
+    /// What it does, when somebody wants to know.
+    pub(crate) seen: Option<Box<Observation>>,
     /// Made when the component first asks for something of WASI: many never do, and making it costs as much as they do.
     wasi: Option<Box<Wasi>>,
 }
@@ -55,7 +58,15 @@ impl State {
         memory_bytes: usize,
     ) -> Self {
         let memory = MemoryLimit { bytes: memory_bytes, used: 0, table_elements: 0, denied: false };
-        Self { component, settings, folder, http, http_requests: 0, log_lines: 0, memory, wasi: None }
+        Self { component, settings, folder, http, http_requests: 0, log_lines: 0, memory, seen: None, wasi: None }
+    }
+
+    /// Notes something that it used or tried.
+    pub(crate) fn note(&mut self, what: impl FnOnce() -> (String, Option<String>)) {
+        if let Some(seen) = &mut self.seen {
+            let (what, refused) = what();
+            seen.note(what, refused);
+        }
     }
 
     /// The end of what it wrote to its standard output and error.
@@ -117,7 +128,7 @@ impl HostMonotonicClock for Standstill {
 /// Bounds what all memories and tables of a call have together.
 pub(crate) struct MemoryLimit {
     bytes: usize,
-    used: usize,
+    pub(crate) used: usize,
     table_elements: usize,
     /// Something was asked for and not given.
     pub(crate) denied: bool,

@@ -7,8 +7,47 @@ use serde::{Deserialize, Serialize};
 
 /// The package that all contracts are in.
 pub(crate) const PACKAGE: &str = "wharf:plugin";
-/// The version of the contracts that this host speaks.
+/// The newest version of the contracts that this host speaks.
 pub(crate) const VERSION: &str = "0.1.0";
+
+/// A released version of the contracts. Each stays as it is for ever, and has its own bindings; what a component of an older
+/// one is asked and answers is translated from and to the newest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contract {
+    /// 0.1.0, the newest.
+    V0_1,
+    /// A made-up one, with which the tests try how a second version comes beside the first.
+    #[cfg(test)]
+    Next,
+}
+
+impl Contract {
+    /// All of them, oldest first.
+    pub(crate) const ALL: &[Self] = &[
+        Self::V0_1,
+        #[cfg(test)]
+        Self::Next,
+    ];
+
+    pub(crate) fn version(self) -> &'static str {
+        match self {
+            Self::V0_1 => VERSION,
+            #[cfg(test)]
+            Self::Next => crate::next::VERSION,
+        }
+    }
+
+    /// The one that a version is compatible with: before 1.0, the one of the same second number.
+    pub(crate) fn of(version: &str) -> Option<Self> {
+        let line = |version: &str| version.rsplit_once('.').map(|(line, _)| format!("{line}."));
+        Self::ALL.iter().copied().find(|known| line(known.version()).is_some_and(|line| version.starts_with(&line)))
+    }
+
+    /// Their versions, for an error.
+    pub(crate) fn known() -> String {
+        Self::ALL.iter().map(|contract| contract.version()).collect::<Vec<_>>().join(", ")
+    }
+}
 
 /// The kind of a component: the world of `wharf:plugin` that it was built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -82,9 +121,14 @@ impl<'a> InterfaceName<'a> {
         Self { package, interface, version }
     }
 
-    /// Whether it is of a version of our package that this host speaks: 0.1 and anything compatible with it.
+    /// The version of our package that it is of, when this host speaks it.
+    pub(crate) fn contract(&self) -> Option<Contract> {
+        Some(self.version).filter(|_| self.package == PACKAGE).and_then(Contract::of)
+    }
+
+    /// Whether it is of a version of our package that this host speaks.
     pub(crate) fn is_ours(&self) -> bool {
-        self.package == PACKAGE && self.version.starts_with("0.1.")
+        self.contract().is_some()
     }
 
     /// Whether it is one of the standard interfaces that are linked for every component, inert.
@@ -104,7 +148,9 @@ mod tests {
         let name = InterfaceName::of("wharf:plugin/clock@0.1.0");
         assert_eq!((name.package, name.interface, name.version), ("wharf:plugin", "clock", "0.1.0"));
         assert!(name.is_ours() && !name.is_standard());
-        assert!(!InterfaceName::of("wharf:plugin/clock@0.2.0").is_ours());
+        assert_eq!(InterfaceName::of("wharf:plugin/clock@0.1.7").contract(), Some(Contract::V0_1));
+        assert!(!InterfaceName::of("wharf:plugin/clock@0.10.0").is_ours());
+        assert!(!InterfaceName::of("other:plugin/clock@0.1.0").is_ours());
         assert!(InterfaceName::of("wasi:io/poll@0.2.6").is_standard());
         assert!(!InterfaceName::of("wasi:http/types@0.2.6").is_standard());
         assert!(!InterfaceName::of("wasi:io/poll@0.3.0").is_standard());

@@ -3,7 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::Change;
+use crate::activity::{Activity, Binding, Place};
+use crate::configuration::ExecutionConfiguration;
+use crate::job::Job;
+use crate::plan::{Change, Plan};
 
 /// One reason for a decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -161,6 +164,65 @@ pub struct GroupVotes {
     pub logic: Logic,
     /// Each member's own decision, in their order.
     pub members: Vec<Decision>,
+}
+
+/// What a component was asked, as much as it could see of it: enough to ask it, or another one, again.
+///
+/// Code, files, the places of data and parameters that no adapter has looked at aren't in it: no component sees them, and a
+/// secret may stand in them by mistake.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Question {
+    /// What was asked for: of permission components. Secrets that its parameters refer to are among its `secrets`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activity: Option<Activity>,
+    /// The execution configuration that would be used: of permission components.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<ExecutionConfiguration>,
+    /// The plan: of policies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Plan>,
+    /// The engine's object: of validating policies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<serde_json::Value>,
+    /// The snapshot of what was in use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub usage: Vec<UsageEntry>,
+}
+
+impl Question {
+    /// What a permission component is asked.
+    #[must_use]
+    pub fn of_permission(activity: &Activity, configuration: &ExecutionConfiguration, usage: &[UsageEntry]) -> Self {
+        let activity = Activity {
+            code: None,
+            code_name: None,
+            parameters: serde_json::Map::new(),
+            variables: [].into(),
+            secrets: activity.named_secrets(),
+            inputs: without_places(&activity.inputs),
+            outputs: without_places(&activity.outputs),
+            ..activity.clone()
+        };
+        let configuration = Some(configuration.clone());
+        Self { activity: Some(activity), configuration, usage: usage.to_vec(), ..Self::default() }
+    }
+
+    /// What a policy is asked.
+    #[must_use]
+    pub fn of_policy(plan: &Plan, object: Option<&serde_json::Value>, usage: &[UsageEntry]) -> Self {
+        let plan = Plan {
+            job: Job { argv: plan.job.argv.clone(), ..Job::default() },
+            inputs: without_places(&plan.inputs),
+            outputs: without_places(&plan.outputs),
+            ..plan.clone()
+        };
+        Self { plan: Some(plan), object: object.cloned(), usage: usage.to_vec(), ..Self::default() }
+    }
+}
+
+fn without_places(bindings: &[Binding]) -> Vec<Binding> {
+    let without = |binding: &Binding| Binding { place: Place { path: "/".into() }, ..binding.clone() };
+    bindings.iter().map(without).collect()
 }
 
 /// What one component answered to one question, and which component that was.

@@ -28,7 +28,7 @@ pub mod secret;
 
 pub use activity::{Activity, ActivityKind, Binding, BindingKind, Identity, Place};
 pub use configuration::{ExecutionConfiguration, Security};
-pub use decision::{Decision, GroupVotes, Judgement, Limit, Logic, Mode, Reason, UsageEntry, WhenFull};
+pub use decision::{Decision, GroupVotes, Judgement, Limit, Logic, Mode, Question, Reason, UsageEntry, WhenFull};
 pub use digest::is_digest;
 #[cfg(feature = "launch")]
 pub use engine_cause::{EngineCause, Told};

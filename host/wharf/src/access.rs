@@ -12,7 +12,7 @@ use crate::client::{Client, NotFound};
 use crate::host::{Host, HostOptions};
 use crate::message::{
     BaseSummary, BuildProgress, BuildTarget, CodeEnvSummary, ComponentReport, Explanation, Finding, ImageDifference,
-    ImageList, InstalledPlugin, Prune, PruneReport, Reply, Request,
+    ImageList, InstalledPlugin, Prune, PruneReport, RecordedRun, Reply, Request,
 };
 use crate::store::RunSummary;
 
@@ -118,6 +118,14 @@ impl Access {
     /// There is no such run.
     pub async fn explain_run(&self, run: &str) -> Result<Explanation, Fault> {
         self.value(Request::ExplainRun { run: run.to_owned() }).await
+    }
+
+    /// What components were asked about a run, and what they answered.
+    ///
+    /// # Errors
+    /// There is no such run.
+    pub async fn recorded(&self, run: &str) -> Result<RecordedRun, Fault> {
+        self.value(Request::Recorded { run: run.to_owned() }).await
     }
 
     /// The newest runs.

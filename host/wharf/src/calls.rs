@@ -30,6 +30,7 @@ pub(crate) fn call(host: Arc<Inner>, request: Request) -> BoxStream<'static, Rep
         Request::Stop { run, by } => one(async move { host.stop(&run, &by) }),
         Request::Explain { activity } => one(async move { host.explain(*activity).await }),
         Request::ExplainRun { run } => one(async move { host.explain_run(&run).await }),
+        Request::Recorded { run } => one(async move { host.recorded(&run) }),
         Request::Runs { limit } => one(async move { host.store().runs(limit).map_err(|error| store_fault(&error)) }),
         Request::Resolve { text } => one(async move { host.resolve(&text) }),
         Request::Components => one(async move { host.component_report().await }),

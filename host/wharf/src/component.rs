@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use wharf_components::{ComponentInfo, ComponentSet, EngineOptions, Voucher, needs_of, plain_words};
+use wharf_components::{ComponentInfo, ComponentSet, EngineOptions, Inspection, Voucher, needs_of, plain_words};
 use wharf_model::Fault;
 
 use crate::conclude::sentence_of;
@@ -18,6 +18,22 @@ pub fn check_component(file: &Path) -> Result<ComponentSummary, Fault> {
     let engine = wharf_components::Engine::new(EngineOptions::default())
         .map_err(|error| Fault::new("components-unavailable", sentence_of(&error)))?;
     ComponentSet::check(&engine, file).map(|info| summary(&info))
+}
+
+/// Looks into one component file, without the TOML beside it: what it is, and what it would need.
+///
+/// Blocks: it compiles.
+///
+/// # Errors
+/// It can't be read, or isn't a component. What would keep a host from loading it is in the answer.
+pub fn inspect_component(file: &Path) -> Result<Inspection, Fault> {
+    let unavailable = |sentence: String| Fault::new("components-unavailable", sentence);
+    let engine =
+        wharf_components::Engine::new(EngineOptions::default()).map_err(|error| unavailable(sentence_of(&error)))?;
+    let file = file.to_owned();
+    // It waits for the component, which a thread of an asynchronous runtime must not.
+    let looked = std::thread::spawn(move || wharf_components::inspect(&engine, &file)).join();
+    looked.unwrap_or_else(|_| Err(unavailable("the component host failed on it".to_owned())))
 }
 
 pub(crate) fn summary(info: &ComponentInfo) -> ComponentSummary {

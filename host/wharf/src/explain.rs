@@ -3,12 +3,12 @@
 use std::sync::{Arc, PoisonError};
 
 use wharf_images::{Labels, render, render_environment};
-use wharf_model::{Activity, EventKind, Fault};
+use wharf_model::{Activity, Decision, EventKind, Fault};
 
 use crate::difference::differences;
 use crate::host::{Inner, no_such_run, store_fault};
 use crate::journal::Journal;
-use crate::message::Explanation;
+use crate::message::{Explanation, RecordedRun};
 use crate::way::{Asked, Judged, Way, judge};
 
 impl Inner {
@@ -80,21 +80,39 @@ impl Inner {
         explanation.plan = Some(plan.clone());
     }
 
-    /// What happened to a run.
-    pub(crate) async fn explain_run(&self, run: &str) -> Result<Explanation, Fault> {
+    /// What components were asked about a run, and what they answered.
+    pub(crate) fn recorded(&self, run: &str) -> Result<RecordedRun, Fault> {
         let details =
             self.store().details(run).map_err(|error| store_fault(&error))?.ok_or_else(|| no_such_run(run))?;
+        Ok(RecordedRun {
+            run: run.to_owned(),
+            activity: details.activity,
+            plan: details.plan,
+            questions: self.store().questions(run).map_err(|error| store_fault(&error))?,
+            decisions: self.decisions(run)?,
+        })
+    }
+
+    /// Every answer of a component about a run, in order.
+    fn decisions(&self, run: &str) -> Result<Vec<Decision>, Fault> {
         let mut decisions = Vec::new();
         let mut after = 0;
         loop {
             let events = self.store().events(run, after, 256).map_err(|error| store_fault(&error))?;
-            let Some(last) = events.last() else { break };
+            let Some(last) = events.last() else { return Ok(decisions) };
             after = last.seq;
             decisions.extend(events.into_iter().filter_map(|event| match event.kind {
                 EventKind::Decision(decision) => Some(decision),
                 _ => None,
             }));
         }
+    }
+
+    /// What happened to a run.
+    pub(crate) async fn explain_run(&self, run: &str) -> Result<Explanation, Fault> {
+        let details =
+            self.store().details(run).map_err(|error| store_fault(&error))?.ok_or_else(|| no_such_run(run))?;
+        let decisions = self.decisions(run)?;
         let object = details.launch.as_ref().and_then(|launch| {
             let backend = self.engines().backend(&launch.engine).ok()?;
             Some(backend.object(&launch.spec))

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
+use wharf_model::decision::Question;
 use wharf_model::protocol::RunnerResult;
 use wharf_model::{Decision, EventKind, Outcome, Phase};
 
@@ -56,6 +57,15 @@ impl Journal {
                     decisions.lock().unwrap_or_else(PoisonError::into_inner).push(decision);
                 }
             }
+        }
+    }
+
+    /// Writes down what a component is about to be asked, so that it can be asked again.
+    pub(crate) fn question(&self, step: &str, component: &str, question: impl FnOnce() -> Question) {
+        if let Self::Stored { run, store, .. } = self
+            && let Err(error) = store.ask(run, step, component, &question())
+        {
+            tracing::error!(run, error = %crate::conclude::sentence_of(&error), "a question is lost");
         }
     }
 

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 pub use crate::plugins::InstalledPlugin;
+pub use crate::questions::RecordedQuestion;
 use serde::{Deserialize, Serialize};
 pub use wharf_components::GroupTable;
 use wharf_model::{Activity, Decision, Event, Fault, Limit, Mode, Outcome, Plan};
@@ -49,6 +50,11 @@ pub enum Request {
     },
     /// What happened. Answers an [`Explanation`].
     ExplainRun {
+        /// The run.
+        run: String,
+    },
+    /// All that components were asked about a run, and what they answered. Answers a [`RecordedRun`].
+    Recorded {
         /// The run.
         run: String,
     },
@@ -133,6 +139,21 @@ pub struct Hello {
     pub process: u32,
     /// The home's id: the value of the label `wharf.host`.
     pub host: String,
+}
+
+/// What the record has of a run for whoever wants to ask the same again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RecordedRun {
+    /// The run.
+    pub run: String,
+    /// What was asked for; of a plugin's recipe without its parameters.
+    pub activity: Activity,
+    /// The plan after the last change, if it came so far.
+    pub plan: Option<Plan>,
+    /// What permission components and policies were asked, in order.
+    pub questions: Vec<RecordedQuestion>,
+    /// Every answer of a component, in order.
+    pub decisions: Vec<Decision>,
 }
 
 /// The way of a run up to the point where something would be created.

@@ -14,10 +14,10 @@ use wharf_model::protocol::RunnerResult;
 use wharf_model::{Activity, Event, EventKind, Limit, Outcome, Plan, UsageEntry, WhenFull};
 
 /// The version of the tables that this library writes.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 
 /// What makes the tables of each version out of those of the one before.
-const MIGRATIONS: [&str; VERSION as usize] = [RUNS, IMAGES, RESULTS, GPUS];
+const MIGRATIONS: [&str; VERSION as usize] = [RUNS, IMAGES, RESULTS, GPUS, crate::questions::TABLE];
 
 const RUNS: &str = "
 CREATE TABLE runs (

@@ -2,10 +2,12 @@
 
 mod base;
 mod build;
+mod cases;
 mod cluster;
 mod component;
 mod component_new;
 mod config;
+mod dev;
 mod distribution;
 mod docs;
 mod doctor;
@@ -14,6 +16,7 @@ mod error;
 mod explain;
 mod image;
 mod init;
+mod inspect;
 mod logs;
 mod plugin;
 mod run;
@@ -91,6 +94,11 @@ pub(crate) async fn execute(arguments: Arguments, console: &mut Console) -> Endi
         Command::Component(ComponentCommand::Remove { name }) => distribution::remove(&global, name, console),
         Command::Component(ComponentCommand::Push { file, reference }) => {
             distribution::push(&global, file, reference, console).await
+        }
+        Command::Component(ComponentCommand::Test(arguments)) => cases::execute(&global, arguments, console).await,
+        Command::Component(ComponentCommand::Inspect { path }) => inspect::execute(path, console),
+        Command::Component(ComponentCommand::Dev { folder, filter }) => {
+            dev::execute(&global, folder, filter.as_deref(), console).await
         }
         Command::Runs(arguments) => runs::execute(&global, arguments, console).await,
         Command::Logs(arguments) => logs::execute(&global, arguments, console).await,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{SecondsFormat, Utc};
 use serde::Serialize;
-use wharf_components::{Gate, Grants, component_path, inspect};
+use wharf_components::{Gate, Grants, component_path, review};
 use wharf_model::Fault;
 
 use super::fetch::Fetched;
@@ -67,7 +67,7 @@ impl Distribution {
     pub fn review_grant(&self, name: &str, grants: &Grants) -> Result<Review, Fault> {
         let target = self.find(name)?;
         let gate = self.gate()?;
-        let seen = inspect(&self.engine.with_gate(Gate { trust: gate.trust.clone(), ..Gate::default() }), &target)?;
+        let seen = review(&self.engine.with_gate(Gate { trust: gate.trust.clone(), ..Gate::default() }), &target)?;
         let lock = Lock::read(&self.home.components_lock())?;
         let digest = format!("sha256:{}", seen.digest);
         let source = lock.version(&component_path(&target), &digest).map(|version| version.source.clone());
@@ -96,7 +96,7 @@ impl Distribution {
         let record = keeper.record();
         let lock = Lock::read(&self.home.components_lock())?;
         let gate = Gate::default();
-        let now = inspect(&self.engine.with_gate(gate), &target).map(|seen| seen.digest).unwrap_or_default();
+        let now = review(&self.engine.with_gate(gate), &target).map(|seen| seen.digest).unwrap_or_default();
         let wanted = digest.map(|digest| digest.trim_start_matches("sha256:"));
         let version = record.versions.iter().find(|version| match wanted {
             Some(wanted) => version.digest.starts_with(wanted) && !wanted.is_empty(),

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
-use wharf_components::{Evidence, Gate, inspect};
+use wharf_components::{Evidence, Gate, review};
 use wharf_model::Fault;
 use wharf_registry::{Artifact, Reference};
 
@@ -35,7 +35,7 @@ impl Distribution {
     /// It isn't a component, or the registry doesn't take it.
     pub async fn push(&self, file: &Path, reference: &str) -> Result<PushReport, Fault> {
         let reference = Reference::parse(reference).map_err(|error| fault::of(&error))?;
-        let seen = inspect(&self.engine.with_gate(Gate::default()), file)?;
+        let seen = review(&self.engine.with_gate(Gate::default()), file)?;
         let unreadable = |error: std::io::Error| {
             Fault::new("component-unreadable", format!("it can't be read: {error}")).at(file, None)
         };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use wharf_components::{
-    ComponentSet, ComponentSettingsFile, Gate, Grants, Inspection, PinnedGrant, World, component_path, inspect,
+    ComponentSet, ComponentSettingsFile, Gate, Grants, Reviewed, PinnedGrant, World, component_path, review,
     need_words, plain_words,
 };
 use wharf_model::Fault;
@@ -79,14 +79,14 @@ impl Distribution {
         let file = fetched.file();
         // Its place is what people know, not where it waits.
         let there = |fault: Fault| Fault { at: None, ..fault };
-        let seen = inspect(&self.engine.with_gate(Gate { trust: gate.trust.clone(), ..Gate::default() }), &file)
+        let seen = review(&self.engine.with_gate(Gate { trust: gate.trust.clone(), ..Gate::default() }), &file)
             .map_err(there)?;
         let target = self.target(&seen, &fetched.name);
         self.review_at(&target, &seen, &fetched.source, grants, Some(&file), &gate)
     }
 
     /// Where a component belongs.
-    pub(super) fn target(&self, seen: &Inspection, name: &str) -> PathBuf {
+    pub(super) fn target(&self, seen: &Reviewed, name: &str) -> PathBuf {
         let folder = match seen.world {
             World::Permission | World::Policy => self.home.policies_dir(),
             _ => self.home.plugins_dir(),
@@ -98,7 +98,7 @@ impl Distribution {
     pub(super) fn review_at(
         &self,
         target: &Path,
-        seen: &Inspection,
+        seen: &Reviewed,
         source: &str,
         given: &Grants,
         staged: Option<&Path>,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use wharf_components::{Attribution, OnError, Policy, PolicyAnswer, Subject};
 use wharf_images::{FoldersPlan, ImagePlan};
-use wharf_model::decision::Receipt;
+use wharf_model::decision::{Question, Receipt};
 use wharf_model::launch::BackendError;
 use wharf_model::plan::FieldChange;
 use wharf_model::{
@@ -60,6 +60,8 @@ pub(crate) async fn judge(way: &Way, planned: Planned) -> Step<Answer> {
     let (mut plan, mut image, mut limits) = planned.into_parts();
     let usage = way.host.usage()?;
     let mut writers = HashMap::new();
+    // Whoever writes a policy can ask it about this run, even where none was asked.
+    way.journal.question("policy", "", || Question::of_policy(&plan, None, &usage));
     for policy in way.set.policies_mutating() {
         let Some(accepted) = ask(way, policy, &plan, None, &usage).await? else { continue };
         let before = plan.clone();
@@ -90,9 +92,9 @@ pub(crate) async fn judge(way: &Way, planned: Planned) -> Step<Answer> {
     }
     plan.image_key = content_key(way.host.engines(), plan.configuration.engine.builder(), &image).await;
     let object = object(way, &plan, &image).await?;
-    let text = object.to_string();
+    way.journal.question("policy", "", || Question::of_policy(&plan, Some(&object), &usage));
     for policy in way.set.policies_validating() {
-        if let Some(accepted) = ask(way, policy, &plan, Some(&text), &usage).await? {
+        if let Some(accepted) = ask(way, policy, &plan, Some(&object), &usage).await? {
             accepted.note(way, Vec::new(), &mut limits);
         }
     }
@@ -125,13 +127,15 @@ async fn ask(
     way: &Way,
     policy: &Policy,
     plan: &Plan,
-    object: Option<&str>,
+    object: Option<&serde_json::Value>,
     usage: &[UsageEntry],
 ) -> Step<Option<Accepted>> {
     if policy.mode_of(&Subject::of_plan(plan)) == Mode::Off {
         return Ok(None);
     }
-    let call = policy.evaluate(plan, object, usage).await;
+    way.journal.question("policy", policy.name(), || Question::of_policy(plan, object, usage));
+    let text = object.map(ToString::to_string);
+    let call = policy.evaluate(plan, text.as_deref(), usage).await;
     let is_enforced = call.by.mode == Mode::Enforce;
     let note = |judgement| way.journal.note(EventKind::Decision(call.by.decision("policy", judgement)));
     match call.answer {

@@ -1,6 +1,7 @@
 //! Step 1: may this user use this execution configuration for this?
 
 use wharf_components::{ComponentSet, Request, Subject};
+use wharf_model::decision::Question;
 use wharf_model::{Cause, Decision, EventKind, ExecutionConfiguration, Judgement, Limit, Mode, Outcome, Phase, Reason};
 
 use super::{Asked, Step, Way};
@@ -57,6 +58,7 @@ pub(crate) async fn ask(way: &Way, asked: Asked) -> Step<Permitted> {
         if check.mode_of(&Subject::of_request(&request)) == Mode::Off {
             continue;
         }
+        way.journal.question("permission", name, || Question::of_permission(&way.activity, &configuration, &usage));
         let decision = check.check(&request, &usage).await;
         way.journal.note(EventKind::Decision(decision.clone()));
         if !decision.is_enforced() {
