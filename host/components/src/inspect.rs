@@ -154,8 +154,7 @@ fn producers(bytes: &[u8]) -> Vec<Producer> {
         let KnownCustom::Producers(fields) = section.as_known() else { continue };
         for field in fields.into_iter().map_while(Result::ok) {
             for value in field.values.into_iter().map_while(Result::ok) {
-                let producer =
-                    Producer { field: cut(field.name), name: cut(value.name), version: cut(value.version) };
+                let producer = Producer { field: cut(field.name), name: cut(value.name), version: cut(value.version) };
                 if !found.contains(&producer) && found.len() < MAX_PRODUCERS {
                     found.push(producer);
                 }

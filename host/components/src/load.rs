@@ -434,11 +434,7 @@ impl Ask<'_> {
         said
     }
 
-    async fn introduce_async(
-        &self,
-        metadata: &MetadataIndices,
-        mut kind: Kind,
-    ) -> Result<Said, (Question, CallError)> {
+    async fn introduce_async(&self, metadata: &MetadataIndices, mut kind: Kind) -> Result<Said, (Question, CallError)> {
         let info = self.describe(metadata).await?;
         let (mut role, mut offers) = (None, Vec::new());
         match &mut kind {

@@ -20,24 +20,24 @@ fn a_case_of_a_real_run_tells_what_changed() {
     let home = Home::demo();
     home.write_data("secret-place.csv", "a\n1\n");
     let input = home.bind("in", "secret-place.csv");
-    home.run_python("print('open sesame')", &["--input", &input, "--resource", "memory=64g"]).exits(12);
+    let _ = home.run_python("print('open sesame')", &["--input", &input, "--resource", "memory=64g"]).exits(12);
 
     // What the record has: each component's question, the same plan written once.
     let component = |name: &str| home.path().join(format!("policies/{name}.wasm")).display().to_string();
     for name in ["allowed-groups", "defaults-and-labels", "resource-ceiling"] {
         let folder = home.path().join("policies/cases").join(name);
         let into = folder.display().to_string();
-        let made: Value =
-            home.call(["--json", "component", "test", &component(name), "--record", "last", "--into", &into])
-                .exits(0)
-                .document();
+        let made: Value = home
+            .call(["--json", "component", "test", &component(name), "--record", "last", "--into", &into])
+            .exits(0)
+            .document();
         assert_eq!(made["expects_recorded"], json!(true), "{made}");
         // Neither what the recipe does nor where its data is was ever seen by a component.
         let all = contents(&folder);
         assert!(!all.contains("open sesame") && !all.contains("secret-place"), "{all}");
         let passed = home.call(["component", "test", &component(name), "--filter", name]).exits(0);
         assert!(passed.stdout.contains("1 passed"), "{}", passed.stdout);
-        home.call(["component", "test", &component(name), "--record", "last", "--into", &into]).exits(3);
+        let _ = home.call(["component", "test", &component(name), "--record", "last", "--into", &into]).exits(3);
     }
 
     // One field of it, changed.
@@ -61,7 +61,7 @@ fn a_case_of_a_real_run_tells_what_changed() {
     let own = own.display().to_string();
     let made: Value = home.call(["--json", "component", "test", &own, "--record", "last"]).exits(0).document();
     assert_eq!(made["expects_recorded"], json!(false), "{made}");
-    home.call(["component", "test", &own]).exits(1);
-    home.call(["component", "test", &own, "--update"]).exits(0);
+    let _ = home.call(["component", "test", &own]).exits(1);
+    let _ = home.call(["component", "test", &own, "--update"]).exits(0);
     assert!(home.call(["component", "test", &own]).exits(0).stdout.contains("1 passed"));
 }
