@@ -99,7 +99,7 @@ pub fn inspect(engine: &Engine, file: &Path) -> Result<Inspection, Fault> {
         signature: None,
         fault: None,
     };
-    load::look(engine, source, &mut inspection);
+    load::look(engine, &source, &mut inspection);
     Ok(inspection)
 }
 

@@ -115,7 +115,7 @@ fn check(engine: &Engine, source: &Source, compiled: Option<Component>) -> Resul
 }
 
 /// Finds out what a component's file says: what it is, and what it says of itself when everything that it imports is there.
-pub(crate) fn look(engine: &Engine, source: Source, inspection: &mut Inspection) {
+pub(crate) fn look(engine: &Engine, source: &Source, inspection: &mut Inspection) {
     let file = source.wasm_file.clone();
     let seen = (|| {
         let bytes = source.wasm.as_ref().map_err(Clone::clone)?;
@@ -129,7 +129,7 @@ pub(crate) fn look(engine: &Engine, source: Source, inspection: &mut Inspection)
         inspection.world = Some(world);
         let all = Grants { clock: true, random: true, folder: Some(".".into()) };
         let settings_file = ComponentSettingsFile { grants: all, ..ComponentSettingsFile::default() };
-        let place = Place { source: &source, toml: "" };
+        let place = Place { source, toml: "" };
         check_imports(engine, &place, &settings_file, &compiled, (world, contract))?;
         let wrong = |error: wasmtime::Error| place.wasm("component-invalid", cut(&format!("{error:#}")));
         let linker = imports::link(engine.wasmtime(), contract, &settings_file.grants).map_err(wrong)?;
