@@ -28,7 +28,7 @@ impl Distribution {
     ///
     /// # Errors
     /// There is one, or none; it lacks grants; or the files can't be changed: then nothing has.
-    pub fn put(&self, fetched: Fetched, review: &Review, replace: bool) -> Result<Installed, Fault> {
+    pub fn put(&self, fetched: &Fetched, review: &Review, replace: bool) -> Result<Installed, Fault> {
         let _held = place::hold(&self.home)?;
         let target = self.home.root().join(format!("{}.wasm", review.component));
         match (target.is_file(), replace) {
