@@ -36,7 +36,7 @@ pub(super) async fn upgrade(global: &GlobalArguments, arguments: &UpgradeArgumen
     };
     let name = arguments.name.rsplit('/').next().unwrap_or(&arguments.name);
     let fetched = interruptible(distribution.fetch(&source, Some(name), arguments.digest.as_deref())).await?;
-    replace(&distribution, fetched, &grants, arguments.grant.yes, "Put it in the place of the one before?", console)
+    replace(&distribution, &fetched, &grants, arguments.grant.yes, "Put it in the place of the one before?", console)
         .await
 }
 
@@ -49,18 +49,18 @@ pub(super) async fn rollback(
 ) -> Ending {
     let distribution = open(global)?;
     let fetched = distribution.fetch_kept(name, to)?;
-    replace(&distribution, fetched, &Grants::default(), yes, "Go back to it?", console).await
+    replace(&distribution, &fetched, &Grants::default(), yes, "Go back to it?", console).await
 }
 
 async fn replace(
     distribution: &Distribution,
-    fetched: Fetched,
+    fetched: &Fetched,
     grants: &Grants,
     yes: bool,
     question: &str,
     console: &mut Console,
 ) -> Ending {
-    let review = distribution.review(&fetched, grants)?;
+    let review = distribution.review(fetched, grants)?;
     agree(&review, question, yes, console).await?;
     let installed = distribution.put(&fetched, &review, true)?;
     tell(&installed, "installed", console)
