@@ -47,7 +47,7 @@ fn a_case_of_a_real_run_tells_what_changed() {
     asked["resources"]["memory"] = json!({ "bytes": 1 << 30 });
     fs::write(&plan, asked.to_string()).unwrap();
     let failed =
-        let _ = home.call(["component", "test", &component("resource-ceiling"), "--filter", "resource-ceiling"]).exits(1);
+        home.call(["component", "test", &component("resource-ceiling"), "--filter", "resource-ceiling"]).exits(1);
     for line in ["-  \"reject\": [", "-      \"field\": \"resources.memory\",", "+  \"accept\": {"] {
         assert!(failed.stdout.contains(line), "no {line} in:\n{}", failed.stdout);
     }
