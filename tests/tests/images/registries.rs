@@ -230,10 +230,10 @@ fn what_an_image_starts_from_comes_from_the_daemon_that_has_it() {
     let _ = home.daemon().must("POST", &format!("/images/{tag}/tag?repo=registry.invalid%2Fdata%2Fpython&tag=1"), None);
     home.write("base-images/started.toml", format!("from = {name:?}\npost_install = \"RUN true\"\n{}", never_before()));
     home.replace("configs/far.toml", "base_image = \"python-r\"", "base_image = \"started\"");
-    let run = home.run_python("print(6 * 7)", &["--config", "far"]).exits(0);
-    assert_eq!(log(&run), ["42"]);
-    let told = crate::built::progress(&run.events());
-    assert!(told.iter().any(|text| text.starts_with(&format!("copying {name} from unix://"))), "{told:?}");
+    let build = home.call(["--json", "base", "build", "started"]).exits(0);
+    let [built] = images(&build).try_into().unwrap();
+    assert!(built.engine == far.daemon().address() && done(&built).contains(&"built"), "{built:?}");
+    assert!(build.stdout.contains(&format!("copying {name} from unix://")), "{build}");
     for daemon in [home.daemon(), far.daemon()] {
         let _ = daemon.ask("DELETE", &format!("/images/{name}?force=1"), None);
     }
