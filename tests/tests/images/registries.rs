@@ -234,7 +234,7 @@ fn what_an_image_starts_from_comes_from_the_daemon_that_has_it() {
     let build = home.call(["--json", "base", "build", "started"]);
     assert!(build.stdout.contains(&format!("copying {name} from unix://")), "{build}");
     let id = |daemon: &Daemon| daemon.must("GET", &format!("/images/{name}/json"), None)["Id"].clone();
-    assert_eq!(id(&home.daemon()), id(far.daemon()));
+    assert_eq!(id(home.daemon()), id(far.daemon()));
     // Another call knows it, and asks nobody.
     let again = home.call(["--json", "base", "build", "started"]);
     assert!(!again.stdout.contains("copying ") && !again.stdout.contains("pulling "), "{again}");
