@@ -382,7 +382,9 @@ pub(crate) enum ComponentCommand {
     /// Run the cases of components: what each is asked, and what it must answer. Needs no home and no engine.
     ///
     /// Of cases that don't pass, or with --verbose of all, it shows the difference, the component's log, what it was granted and what it tried.
-    #[command(after_help = "Exit code: 0 when all cases pass, 1 when one doesn't, 2 for wrong arguments, 3 when a component or its cases aren't there.")]
+    #[command(
+        after_help = "Exit code: 0 when all cases pass, 1 when one doesn't, 2 for wrong arguments, 3 when a component or its cases aren't there."
+    )]
     Test(ComponentTestArguments),
     /// Show what a component's file says: kind, versions, imports and what each lets it do, settings, and how it was made. Needs no home.
     Inspect {

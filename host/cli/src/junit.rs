@@ -109,7 +109,10 @@ mod tests {
             case("odd", CaseOutcome::Invalid, Some("no plan.json")),
         ];
         let text = document(&[("site".to_owned(), cases)]);
-        assert!(text.contains("<testsuite name=\"site\" tests=\"3\" failures=\"1\" errors=\"1\" time=\"0.000000\">"), "{text}");
+        assert!(
+            text.contains("<testsuite name=\"site\" tests=\"3\" failures=\"1\" errors=\"1\" time=\"0.000000\">"),
+            "{text}"
+        );
         assert!(text.contains("name=\"&lt;bad&gt;\""), "{text}");
         assert!(text.contains("-  &quot;a &amp; b&quot;\u{fffd}[2J</failure>"), "{text}");
         assert!(text.contains("<error message=\"the case can't be used\">no plan.json</error>"), "{text}");

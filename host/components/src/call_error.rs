@@ -149,7 +149,8 @@ fn functions(error: &wasmtime::Error) -> String {
         // The machinery of a panic, of an allocator and of generated bindings says nothing to anybody.
         let machinery = ["core::", "std::", "alloc::", "__", "_rust", "rust_", "abort", "cabi_", "dlmalloc"];
         let plain = name.trim_start_matches(['<', '_', '(', '&', '*']);
-        if machinery.iter().any(|prefix| name.starts_with(prefix) || plain.starts_with(prefix)) || names.iter().any(|other| other.split(" at ").next() == Some(&name))
+        if machinery.iter().any(|prefix| name.starts_with(prefix) || plain.starts_with(prefix))
+            || names.iter().any(|other| other.split(" at ").next() == Some(&name))
         {
             continue;
         }

@@ -189,7 +189,11 @@ fn config(signals_based_traps: bool, source_lines: bool, pooled: bool) -> Config
         .epoch_interruption(true)
         .signals_based_traps(signals_based_traps)
         // Said, since the default asks the environment.
-        .wasm_backtrace_details(if source_lines { WasmBacktraceDetails::Enable } else { WasmBacktraceDetails::Disable });
+        .wasm_backtrace_details(if source_lines {
+            WasmBacktraceDetails::Enable
+        } else {
+            WasmBacktraceDetails::Disable
+        });
     if pooled {
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
     } else {

@@ -63,7 +63,8 @@ impl Gate {
         imports: &[String],
         file: &ComponentSettingsFile,
     ) -> Result<(), Fault> {
-        let Some(before) = self.keeper(source.wasm_file()).and_then(|keeper| keeper.record().in_force().cloned()) else {
+        let Some(before) = self.keeper(source.wasm_file()).and_then(|keeper| keeper.record().in_force().cloned())
+        else {
             return Ok(());
         };
         let pinned = self.pinned_to(source.wasm_file(), digest);

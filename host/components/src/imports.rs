@@ -62,14 +62,16 @@ fn link_0_1(linker: &mut Linker<State>, grants: &Grants) -> Called<()> {
 /// is seen where it begins.
 fn shut(linker: &mut Linker<State>) -> Called<()> {
     linker.allow_shadowing(true);
-    linker.instance(&format!("wasi:sockets/tcp-create-socket@{WASI}"))?.func_wrap(
-        "create-tcp-socket",
-        |store, (_,): (IpAddressFamily,)| Ok((no_socket::<TcpSocket>(store, "open a TCP socket"),)),
-    )?;
-    linker.instance(&format!("wasi:sockets/udp-create-socket@{WASI}"))?.func_wrap(
-        "create-udp-socket",
-        |store, (_,): (IpAddressFamily,)| Ok((no_socket::<UdpSocket>(store, "open a UDP socket"),)),
-    )?;
+    linker
+        .instance(&format!("wasi:sockets/tcp-create-socket@{WASI}"))?
+        .func_wrap("create-tcp-socket", |store, (_,): (IpAddressFamily,)| {
+            Ok((no_socket::<TcpSocket>(store, "open a TCP socket"),))
+        })?;
+    linker
+        .instance(&format!("wasi:sockets/udp-create-socket@{WASI}"))?
+        .func_wrap("create-udp-socket", |store, (_,): (IpAddressFamily,)| {
+            Ok((no_socket::<UdpSocket>(store, "open a UDP socket"),))
+        })?;
     linker.allow_shadowing(false);
     Ok(())
 }

@@ -12,9 +12,7 @@ use wasmtime::component::{Component, InstancePre};
 use wharf_model::{Fault, Mode, document};
 
 use crate::answer;
-use crate::bindings::{
-    image_recipe_generation, metadata, permission_check, recipe_adaptation, registry_preparation,
-};
+use crate::bindings::{image_recipe_generation, metadata, permission_check, recipe_adaptation, registry_preparation};
 use crate::call::{Callee, Session, within};
 use crate::call_error::{CallError, cut};
 use crate::contract::{MetadataIndices, PolicyIndices};
@@ -120,8 +118,7 @@ fn check(engine: &Engine, source: &Source, compiled: Option<Component>) -> Resul
     let known = |fault| Refusal { fault, world: Some(world) };
     engine.gate().hold_back(source, &digest, &imports, &settings_file).map_err(known)?;
     settings_file.grants = engine.gate().grants(source, &digest, &settings_file);
-    let loaded =
-        finish(engine, &place, &settings_file, compiled, (world, contract), digest, voucher).map_err(known)?;
+    let loaded = finish(engine, &place, &settings_file, compiled, (world, contract), digest, voucher).map_err(known)?;
     keep::save(engine, source, &loaded.info.digest);
     Ok(loaded)
 }
@@ -524,11 +521,7 @@ impl Ask<'_> {
         said
     }
 
-    async fn introduce_async(
-        &self,
-        metadata: &MetadataIndices,
-        mut kind: Kind,
-    ) -> Result<Said, (Question, CallError)> {
+    async fn introduce_async(&self, metadata: &MetadataIndices, mut kind: Kind) -> Result<Said, (Question, CallError)> {
         let info = self.describe(metadata).await?;
         let (mut role, mut offers) = (None, Vec::new());
         match &mut kind {

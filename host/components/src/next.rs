@@ -8,7 +8,9 @@ use std::{fs, path::PathBuf};
 
 use wasmtime::component::{HasSelf, Linker};
 
-use crate::bindings::{log as log_0_1, metadata as metadata_0_1, policy_evaluation as policy_0_1, settings as settings_0_1};
+use crate::bindings::{
+    log as log_0_1, metadata as metadata_0_1, policy_evaluation as policy_0_1, settings as settings_0_1,
+};
 use crate::call::{Session, within};
 use crate::state::State;
 use crate::{ComponentSet, Engine, EngineOptions, PolicyAnswer};
@@ -56,10 +58,7 @@ impl bindings::wharf::plugin::settings::Host for State {
     }
 }
 
-pub(crate) async fn describe(
-    indices: &MetadataIndices,
-    session: &mut Session,
-) -> wasmtime::Result<metadata_0_1::Info> {
+pub(crate) async fn describe(indices: &MetadataIndices, session: &mut Session) -> wasmtime::Result<metadata_0_1::Info> {
     let deadline = session.deadline();
     let guest = indices.load(&mut session.store, &session.instance)?;
     let metadata::Info { name, version, description, settings_schema } =

@@ -90,7 +90,8 @@ impl Single<GuestIndices> {
         rounds: usize,
     ) -> Result<Duration, CallError> {
         let mut session = self.loaded.session().await?;
-        let guest = self.indices.load(&mut session.store, &session.instance).map_err(|error| session.explain(&error))?;
+        let guest =
+            self.indices.load(&mut session.store, &session.instance).map_err(|error| session.explain(&error))?;
         let started = Instant::now();
         for _ in 0..rounds {
             let (request, usage) = (view::request(request), view::usage(usage));

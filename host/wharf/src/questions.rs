@@ -68,8 +68,10 @@ impl Store {
         let mut questions = Vec::with_capacity(rows.len());
         for (step, component, body) in rows {
             if let Some(body) = body {
-                last = serde_json::from_str(&body)
-                    .map_err(|source| StoreError::Unreadable { what: format!("a question about the run {run}"), source })?;
+                last = serde_json::from_str(&body).map_err(|source| StoreError::Unreadable {
+                    what: format!("a question about the run {run}"),
+                    source,
+                })?;
             }
             questions.push(RecordedQuestion { step, component, question: last.clone() });
         }

@@ -1,7 +1,7 @@
 //! Cases that are made out of real runs.
 
-use std::{fs, io};
 use std::path::Path;
+use std::{fs, io};
 
 use serde_json::{Value, json};
 use wharf_tests::Home;
@@ -27,10 +27,10 @@ fn a_case_of_a_real_run_tells_what_changed() {
     for name in ["allowed-groups", "defaults-and-labels", "resource-ceiling"] {
         let folder = home.path().join("policies/cases").join(name);
         let into = folder.display().to_string();
-        let made: Value =
-            home.call(["--json", "component", "test", &component(name), "--record", "last", "--into", &into])
-                .exits(0)
-                .document();
+        let made: Value = home
+            .call(["--json", "component", "test", &component(name), "--record", "last", "--into", &into])
+            .exits(0)
+            .document();
         assert_eq!(made["expects_recorded"], json!(true), "{made}");
         // Neither what the recipe does nor where its data is was ever seen by a component.
         let all = contents(&folder);

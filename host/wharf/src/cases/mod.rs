@@ -251,7 +251,8 @@ impl Bench {
             Ok(())
         };
         placed().map_err(|error| {
-            Fault::new("file-unreadable", format!("the component can't be put in place: {error}")).at(&subject.file, None)
+            Fault::new("file-unreadable", format!("the component can't be put in place: {error}"))
+                .at(&subject.file, None)
         })?;
         let engine = self.engine.clone();
         // That it can't be loaded may be what is expected, and is no warning.
@@ -355,7 +356,9 @@ pub(super) async fn describe(subject: &Subject) -> Result<ComponentInfo, Fault> 
     match (set.failures().first(), set.components().first()) {
         (Some(failure), _) => Err(Fault { at: None, ..failure.fault.clone() }.at(&subject.file, None)),
         (None, Some(info)) => Ok(info.clone()),
-        (None, None) => Err(Fault::new("component-failed", "it was neither loaded nor refused").at(&subject.file, None)),
+        (None, None) => {
+            Err(Fault::new("component-failed", "it was neither loaded nor refused").at(&subject.file, None))
+        }
     }
 }
 
@@ -375,7 +378,9 @@ mod tests {
     #[test]
     fn only_plain_folders_are_linked() {
         assert_eq!(granted_folder("[grants]\nfolder = \"data/teams\""), Some("data/teams".into()));
-        for toml in ["", "[grants]\nfolder = \"/etc\"", "[grants]\nfolder = \"../x\"", "[grants]\nfolder = \"policies\""] {
+        for toml in
+            ["", "[grants]\nfolder = \"/etc\"", "[grants]\nfolder = \"../x\"", "[grants]\nfolder = \"policies\""]
+        {
             assert_eq!(granted_folder(toml), None, "{toml}");
         }
     }

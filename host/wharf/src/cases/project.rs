@@ -177,8 +177,9 @@ impl Project {
         let newest = built.max_by_key(|(modified, _)| *modified).map(|(_, file)| file.clone());
         let file = newest.ok_or_else(|| {
             let places: Vec<String> = self.outputs.iter().map(|file| file.display().to_string()).collect();
-            let fault = Fault::new("component-not-built", format!("it isn't built: there is no {}", places.join(" and no ")))
-                .at(&self.folder, None);
+            let fault =
+                Fault::new("component-not-built", format!("it isn't built: there is no {}", places.join(" and no ")))
+                    .at(&self.folder, None);
             match &self.build {
                 Some(build) => fault.hint(format!("build it: {build}")),
                 None => fault,

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use wharf_components::{
-    ComponentSet, ComponentSettingsFile, Gate, Grants, Reviewed, PinnedGrant, World, component_path, review,
-    need_words, plain_words,
+    ComponentSet, ComponentSettingsFile, Gate, Grants, PinnedGrant, Reviewed, World, component_path, need_words,
+    plain_words, review,
 };
 use wharf_model::Fault;
 
