@@ -3,7 +3,6 @@
 //! With `WHARF_TEST_LONG` in the environment, as `./wharf-test --long` sets it, there are 500 changes under the callers.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
-#![expect(clippy::print_stdout, reason = "it shows what it measured")]
 
 use std::fs;
 use std::os::unix::fs::symlink;

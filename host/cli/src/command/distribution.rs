@@ -62,7 +62,7 @@ async fn replace(
 ) -> Ending {
     let review = distribution.review(fetched, grants)?;
     agree(&review, question, yes, console).await?;
-    let installed = distribution.put(&fetched, &review, true)?;
+    let installed = distribution.put(fetched, &review, true)?;
     tell(&installed, "installed", console)
 }
 
