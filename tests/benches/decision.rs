@@ -50,7 +50,7 @@ fn main() {
     for round in 0..50 {
         replace(&folder.join("subject.toml"), format!("order = {round}\ngrants.clock = true").as_bytes());
         settings.push(timed(|| set = set.reload().expect("the settings changed")));
-        let guest = fs::read(guests[round % 2]).expect("the guest is there");
+        let guest = fs::read(guests[(round + 1) % 2]).expect("the guest is there");
         replace(&folder.join("subject.wasm"), &guest);
         components.push(timed(|| set = set.reload().expect("the component changed")));
         assert!(set.held_back().is_none(), "{:?}", set.failures());
