@@ -53,7 +53,7 @@ class Waiting(unittest.TestCase):
         with wharf.Host.embedded(HOME) as owner:
             code = f"""
 import os
-os.environ.pop("WHARF_LIBRARY")
+os.environ.pop("WHARF_LIBRARY", None)
 import wharf
 with wharf.Host.connect({HOME!r}) as host:
     run = host.submit({recipe("for i in range(1000): print(i)")!r})

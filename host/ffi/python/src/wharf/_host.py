@@ -9,11 +9,8 @@ from typing import Any, Dict, Iterator, List
 
 from wharf._native import NativeTransport, library_version
 from wharf._socket import SocketTransport
-from wharf._transport import Call, Transport
-from wharf.messages import Activity, Event, Fault, Outcome, RunSummary
-
-WINDOW = 256
-"""How many replies of one call wait in this process at most."""
+from wharf._transport import END, WINDOW, Call, Transport, content_of
+from wharf.messages import Activity, Event, Outcome, RunSummary
 
 
 def embedded_transport(
@@ -71,12 +68,10 @@ class Host:
         taken = 0
         try:
             while True:
-                reply = replies.get()
-                if reply == "end":
+                content = content_of(replies.get())
+                if content is END:
                     return
-                if "fault" in reply:
-                    raise Fault(reply["fault"])
-                yield reply["event"] if "event" in reply else reply["value"]
+                yield content
                 taken += 1
                 if taken == WINDOW // 2:
                     call.demand(taken)

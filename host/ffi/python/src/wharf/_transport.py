@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Protocol
 
+from wharf.messages import Fault
+
+WINDOW = 256
+"""How many replies of one call wait in this process at most."""
+
+END = object()
+"""What ``content_of`` gives for the last reply of an answer."""
+
 Reply = Any
 """``"end"``, or a dictionary with one key: ``value``, ``event`` or ``fault``."""
 
@@ -34,6 +42,15 @@ class Transport(Protocol):
 def is_last(reply: Reply) -> bool:
     """Whether a call has no reply after this one."""
     return reply == "end" or "fault" in reply
+
+
+def content_of(reply: Reply) -> Any:
+    """The value or event in a reply, or ``END``. Raises the fault that it is."""
+    if reply == "end":
+        return END
+    if "fault" in reply:
+        raise Fault(reply["fault"])
+    return reply["event"] if "event" in reply else reply["value"]
 
 
 def closed_fault(reason: str) -> Dict[str, Any]:

@@ -6,10 +6,10 @@ import asyncio
 import os
 from typing import Any, AsyncIterator, Dict, List
 
-from wharf._host import WINDOW, embedded_transport, socket_of
+from wharf._host import embedded_transport, socket_of
 from wharf._socket import SocketTransport
-from wharf._transport import Transport
-from wharf.messages import Activity, Event, Fault, Outcome, RunSummary
+from wharf._transport import END, WINDOW, Transport, content_of
+from wharf.messages import Activity, Event, Outcome, RunSummary
 
 
 class Host:
@@ -56,12 +56,10 @@ class Host:
         taken = 0
         try:
             while True:
-                reply = await replies.get()
-                if reply == "end":
+                content = content_of(await replies.get())
+                if content is END:
                     return
-                if "fault" in reply:
-                    raise Fault(reply["fault"])
-                yield reply["event"] if "event" in reply else reply["value"]
+                yield content
                 taken += 1
                 if taken == WINDOW // 2:
                     call.demand(taken)
