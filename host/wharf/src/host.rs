@@ -2,10 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fs::{File, TryLockError};
-use std::io::{Read, Write};
+use std::fs::File;
 use std::net::SocketAddr;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,8 +15,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use wharf_components::{ComponentSet, EngineOptions, Gate, LiveSet};
-use wharf_exchange::{Access, DatasetStore, Exchange, FileStore, StoreError as DataError, TlsIdentity};
+use wharf_components::{ComponentSet, LiveSet};
+use wharf_exchange::{Access, DatasetStore, Exchange, FileStore, StoreError as DataError};
 use wharf_images::{FileLogins, Logins};
 use wharf_model::configuration::{Engine, ExchangeMode};
 use wharf_model::launch::{Backend, BackendError};
@@ -33,6 +31,7 @@ use crate::gate::{self, GateFiles};
 use crate::journal::{Journal, now};
 use crate::live::Live;
 use crate::message::{Reply, Request};
+use crate::opening::{kept, load_components, open_exchange, private_dir, take_lock};
 use crate::secrets::{SecretFolder, SecretStore};
 use crate::server;
 use crate::settings::{Home, Site, check_reference};
@@ -509,104 +508,4 @@ fn has_port(address: &str) -> bool {
     address.parse::<SocketAddr>().is_ok()
         || (address.matches(':').count() == 1
             && address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()))
-}
-
-fn private_dir(dir: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(dir)?;
-    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))
-}
-
-/// A text that is made once and then kept.
-fn kept(file: &Path, make: impl FnOnce() -> String) -> std::io::Result<String> {
-    match std::fs::read_to_string(file) {
-        Ok(text) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => {
-            let text = make();
-            // Renamed into place, so that a crash leaves either nothing or all of it.
-            let fresh = file.with_extension("new");
-            let mut out = File::options().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-            out.write_all(text.as_bytes())?;
-            out.sync_all()?;
-            std::fs::rename(&fresh, file)?;
-            Ok(text)
-        }
-    }
-}
-
-fn take_lock(home: &Home) -> Result<File, Fault> {
-    let path = home.lock_file();
-    let cannot = |error: std::io::Error| Fault::new("home-locked", format!("can't lock {}: {error}", path.display()));
-    let mut file =
-        File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(cannot)?;
-    match file.try_lock() {
-        Ok(()) => {
-            file.set_len(0).and_then(|()| write!(file, "{}", std::process::id())).map_err(cannot)?;
-            Ok(file)
-        }
-        Err(TryLockError::WouldBlock) => {
-            let mut owner = String::new();
-            let _ = file.read_to_string(&mut owner);
-            Err(Fault::new("home-busy", format!("process {} owns the home {}", owner.trim(), home.root().display()))
-                .hint("speak to it through its socket, or wait until its last run has ended"))
-        }
-        Err(TryLockError::Error(error)) => Err(cannot(error)),
-    }
-}
-
-/// Opens the exchange under the key and, where it is still free, the port that runners know.
-async fn open_exchange(home: &Home, site: &Site) -> Result<Exchange, Fault> {
-    let dir = home.exchange_dir();
-    let cannot = |error: &dyn std::error::Error| {
-        Fault::new("exchange-unavailable", format!("containers could not reach this host: {}", sentence_of(error)))
-            .hint("look at `[exchange] listen` in wharf.toml")
-    };
-    let identity = {
-        let made = TlsIdentity::generate().map_err(|error| cannot(&error))?;
-        // The key first: a certificate without its key would be kept for ever.
-        let both = kept(&dir.join("identity.pem"), || format!("{}\n{}", made.key_pem, made.cert_pem))
-            .map_err(|error| cannot(&error))?;
-        let (key_pem, cert_pem) = both.split_at(both.find("-----BEGIN CERTIFICATE").unwrap_or(both.len()));
-        TlsIdentity { cert_pem: cert_pem.to_owned(), key_pem: key_pem.to_owned() }
-    };
-    let mut listen = site.exchange.listen;
-    let port_file = dir.join("port");
-    if listen.port() == 0 {
-        let known = std::fs::read_to_string(&port_file).ok().and_then(|text| text.trim().parse().ok());
-        if let Some(port) = known {
-            match Exchange::bind(SocketAddr::new(listen.ip(), port), &identity).await {
-                Ok(exchange) => return Ok(exchange),
-                Err(error) => tracing::warn!(
-                    port,
-                    error = %sentence_of(&error),
-                    "the exchange's port is taken by another process: runners of earlier runs can't find this host"
-                ),
-            }
-        }
-        listen.set_port(0);
-    }
-    let exchange = Exchange::bind(listen, &identity).await.map_err(|error| cannot(&error))?;
-    std::fs::write(&port_file, exchange.local_addr().port().to_string()).map_err(|error| cannot(&error))?;
-    Ok(exchange)
-}
-
-async fn load_components(home: &Home, signals_based_traps: bool, gate: Gate) -> Result<ComponentSet, Fault> {
-    let options = EngineOptions {
-        cache_dir: Some(home.cache_dir().join("components")),
-        signals_based_traps,
-        ..EngineOptions::default()
-    };
-    let folders = [home.policies_dir(), home.plugins_dir()];
-    let cache = home.cache_dir();
-    private_dir(&cache)
-        .map_err(|error| Fault::new("home-locked", format!("can't make {}: {error}", cache.display())))?;
-    let load = move || {
-        let engine = wharf_components::Engine::new(options)?.with_gate(gate);
-        Ok::<_, wharf_components::ComponentsError>(ComponentSet::load(&engine, &folders))
-    };
-    match tokio::task::spawn_blocking(load).await {
-        Ok(Ok(set)) => Ok(set),
-        Ok(Err(error)) => Err(Fault::new("components-unavailable", sentence_of(&error))),
-        Err(_) => Err(Fault::new("components-unavailable", "loading the components failed")),
-    }
 }

@@ -55,6 +55,7 @@ mod journal;
 mod last_words;
 mod live;
 pub mod message;
+mod opening;
 mod plugins;
 mod questions;
 mod recover;

@@ -1,0 +1,101 @@
+//! Room under limits: taken and counted in one transaction.
+
+use rusqlite::params;
+use wharf_model::{Limit, UsageEntry, WhenFull};
+
+use super::{Store, StoreError, json};
+
+/// How much a run takes of what limits count, itself excepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Takes {
+    /// Billionths of a CPU.
+    pub cpus: u64,
+    /// Bytes.
+    pub memory: u64,
+    /// Whole GPUs.
+    pub gpus: u64,
+}
+
+/// What admission answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// There is room, and it is taken.
+    Admitted,
+    /// A limit is reached: which, and what is in use.
+    Full {
+        /// The limit.
+        limit: Limit,
+        /// What is in use without this run.
+        used: u64,
+    },
+}
+
+impl Store {
+    /// Takes room for a run under all of these limits at once, or says which is reached: one transaction, so that of a
+    /// hundred at once each sees the ones before it.
+    ///
+    /// # Errors
+    /// The database refused.
+    pub fn admit(&self, run: &str, limits: &[Limit], takes: Takes) -> Result<Admission, StoreError> {
+        let Takes { cpus, memory, gpus } = takes;
+        let scopes: Vec<&str> = limits.iter().map(|limit| limit.scope.as_str()).collect();
+        let scopes = json("scopes", &scopes)?;
+        self.write("admit a run", false, |transaction| {
+            // One that says no at once goes before one that says wait.
+            let mut full: Option<Admission> = None;
+            for limit in limits {
+                let (sum, mine) = match limit.counter.as_str() {
+                    "cpus" => ("coalesce(sum(cpus), 0)", cpus),
+                    "memory" => ("coalesce(sum(memory), 0)", memory),
+                    "gpus" => ("coalesce(sum(gpus), 0)", gpus),
+                    _ => ("count(*)", 1),
+                };
+                let used: u64 = transaction
+                    .prepare_cached(&format!(
+                        "SELECT {sum} FROM runs WHERE admitted = 1 AND id <> ?1
+                         AND EXISTS (SELECT 1 FROM json_each(scopes) WHERE value = ?2)"
+                    ))?
+                    .query_row(params![run, limit.scope], |row| row.get(0))?;
+                let alone = limit.maximum < mine;
+                if used.saturating_add(mine) > limit.maximum {
+                    let answer = Admission::Full { limit: limit.clone(), used };
+                    // What doesn't fit into an empty site would wait for ever.
+                    if limit.when_full == WhenFull::Reject || alone {
+                        return Ok(answer);
+                    }
+                    full.get_or_insert(answer);
+                }
+            }
+            if let Some(answer) = full {
+                return Ok(answer);
+            }
+            transaction
+                .prepare_cached(
+                    "UPDATE runs SET admitted = 1, cpus = ?, memory = ?, gpus = ?, scopes = ? WHERE id = ?",
+                )?
+                .execute(params![cpus, memory, gpus, scopes, run])?;
+            Ok(Admission::Admitted)
+        })
+    }
+
+    /// What is in use by admitted runs: the snapshot that components see.
+    ///
+    /// # Errors
+    /// The database refused.
+    pub fn usage(&self) -> Result<Vec<UsageEntry>, StoreError> {
+        self.rows(
+            "SELECT user, configuration, count(*), sum(cpus), sum(memory) FROM runs WHERE admitted = 1
+             GROUP BY user, configuration ORDER BY user, configuration",
+            [],
+            |row| {
+                Ok(UsageEntry {
+                    user: row.get(0)?,
+                    configuration: row.get(1)?,
+                    running: row.get(2)?,
+                    cpus: row.get(3)?,
+                    memory: row.get(4)?,
+                })
+            },
+        )
+    }
+}
