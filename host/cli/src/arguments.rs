@@ -71,6 +71,9 @@ pub(crate) enum Command {
     /// Make, list, check, install, upgrade and remove components.
     #[command(subcommand, arg_required_else_help = true)]
     Component(ComponentCommand),
+    /// Try policies and permission components on runs of the past.
+    #[command(subcommand, arg_required_else_help = true)]
+    Policy(PolicyCommand),
     /// List the newest runs.
     Runs(RunsArguments),
     /// Show the log of a run.
@@ -219,6 +222,9 @@ pub(crate) struct ExplainArguments {
     /// An activity file (TOML), or a run: its id, the beginning of it, or `last`.
     #[arg(value_name = "ACTIVITY|RUN")]
     pub(crate) target: Option<String>,
+    /// Of a run: one field of its plan (memory, resources.cpus, labels.team), what it was, and who changed it and why.
+    #[arg(value_name = "FIELD", requires = "target")]
+    pub(crate) field: Option<String>,
     #[command(flatten)]
     pub(crate) activity: ActivityArguments,
 }
@@ -534,6 +540,80 @@ pub(crate) struct RunsArguments {
     /// At most so many.
     #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: u32,
+    /// Only those that a permission check, a policy or a limit said no to, and why.
+    #[arg(long)]
+    pub(crate) rejected: bool,
+    #[command(flatten)]
+    pub(crate) of: RunFilterArguments,
+    /// Only those that have come so far.
+    #[arg(long, value_name = "STATE")]
+    pub(crate) state: Option<StateArgument>,
+}
+
+/// Which runs.
+#[derive(Debug, Default, Args)]
+pub(crate) struct RunFilterArguments {
+    /// Only those of this user.
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// Only those under this execution configuration.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) config: Option<String>,
+    /// Only those that were submitted within this time: 12h, 30d.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<TimeSpan>,
+}
+
+/// How far a run has come.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum StateArgument {
+    /// On its way through permission, adapter and policies.
+    Preparing,
+    /// Waiting for room.
+    Queued,
+    /// About to be created at the engine.
+    Launching,
+    /// Its container is there.
+    Running,
+    /// Its outputs are being put in place.
+    Committing,
+    /// It has ended.
+    Ended,
+}
+
+/// What to try on runs of the past.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Ask a component that isn't in use about runs of the past: which it would have refused or changed.
+    ///
+    /// It gets what the record says that components saw of each run. Nothing is created or changed. A mutating policy is asked
+    /// about the plan at the place in the order that it would have; whether other components would have answered its changes
+    /// otherwise isn't tried: `what-if` does that. A component that is granted the clock sees today's time.
+    Replay {
+        /// A policy or a permission component: a file that ends in .wasm.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Its TOML file, instead of the one beside it.
+        #[arg(long, value_name = "FILE")]
+        settings: Option<PathBuf>,
+        #[command(flatten)]
+        of: RunFilterArguments,
+        /// At most so many runs, the newest.
+        #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+        limit: Option<u64>,
+    },
+    /// Judge a run of the past again, by all components, with other settings for one of them.
+    WhatIf {
+        /// The run: its id, the beginning of it, or `last`.
+        #[arg(value_name = "RUN")]
+        run: String,
+        /// A TOML file as it would stand beside the component.
+        #[arg(long, value_name = "FILE")]
+        settings: PathBuf,
+        /// Whose settings. Without it, the component that has the file's name.
+        #[arg(long, value_name = "NAME")]
+        component: Option<String>,
+    },
 }
 
 /// Arguments of `logs`.
@@ -597,6 +677,9 @@ mod tests {
             "wharf init --from debian",
             "wharf init --demo --from debian --bootstrap",
             "wharf runs --limit 0",
+            "wharf runs --state gone",
+            "wharf policy replay",
+            "wharf policy what-if last",
             "wharf run a.toml --timeout soon",
             "wharf component check",
             "wharf component install",

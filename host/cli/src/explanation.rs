@@ -1,6 +1,6 @@
 //! An explanation as a person reads it.
 
-use wharf::message::{ChangedBy, Explanation, SecurityDifference};
+use wharf::message::{ChangedBy, Explanation, FieldHistory, FieldRound, SecurityDifference};
 use wharf_model::decision::Judgement;
 use wharf_model::{Binding, Decision, Plan};
 
@@ -8,9 +8,9 @@ use crate::console::{Channel, Tone, for_terminal};
 use crate::run_view::{facts, mark, summary, verdict};
 use crate::text;
 
-/// The explanation, line by line. `whole` adds the Containerfile.
+/// The explanation, line by line. `whole` adds the Containerfile, and the digests of components.
 pub(crate) fn lines(explanation: &Explanation, channel: Channel, whole: bool) -> Vec<String> {
-    let mut page = Page { lines: Vec::new(), channel };
+    let mut page = Page { lines: Vec::new(), channel, whole };
     page.title("configuration");
     page.fact(&explanation.configuration, &format!("chosen by the {}", explanation.chosen_by));
     for (step, title) in
@@ -79,9 +79,56 @@ fn who(decision: &Decision) -> String {
     }
 }
 
+/// What happened to one field, line by line: `resources.memory 8g → 4g by policy resource-ceiling, rule memory: …`.
+pub(crate) fn field_lines(history: &FieldHistory) -> Vec<String> {
+    let mut lines = Vec::new();
+    for round in &history.rounds {
+        let (indent, several) = if history.rounds.len() > 1 { ("  ", true) } else { ("", false) };
+        if several {
+            lines.push(format!("under {}", round.configuration));
+        }
+        lines.extend(
+            round_lines(&for_terminal(&history.field), round).into_iter().map(|line| format!("{indent}{line}")),
+        );
+    }
+    lines
+}
+
+fn round_lines(field: &str, round: &FieldRound) -> Vec<String> {
+    let from = match round.from.as_deref() {
+        Some("configuration") => format!(", from the execution configuration {}", round.configuration),
+        Some(from) => format!(", from the {from}"),
+        None => String::new(),
+    };
+    let mut lines = vec![format!("{field} = {}{from}", value(&round.before))];
+    for edit in &round.edits {
+        let (rule, reason) = (for_terminal(&edit.rule), for_terminal(&edit.reason));
+        let (before, after) = (value(&edit.before), value(&edit.after));
+        lines.push(format!("{field} {before} → {after} by policy {}, rule {rule}: {reason}", edit.component));
+    }
+    if round.edits.is_empty() {
+        lines.push("nobody changed it".to_owned());
+    }
+    for objection in &round.objections {
+        let (rule, message) = (for_terminal(&objection.rule), for_terminal(&objection.message));
+        lines.push(format!("refused by {}, rule {rule}: {message}", objection.component));
+    }
+    lines
+}
+
+/// A field's value, which may not be there, or be an empty text.
+pub(crate) fn value(value: &Option<String>) -> String {
+    match value.as_deref() {
+        None => "(none)".to_owned(),
+        Some("") => "(empty)".to_owned(),
+        Some(value) => for_terminal(value),
+    }
+}
+
 struct Page {
     lines: Vec<String>,
     channel: Channel,
+    whole: bool,
 }
 
 impl Page {
@@ -103,6 +150,10 @@ impl Page {
         let time = self.channel.paint(Tone::Quiet, &format!("({} µs)", decision.micros));
         let mark = mark(self.channel, well);
         self.line(&format!("{mark} {}: {}  {time}", who(decision), verdict(decision)));
+        if self.whole && !decision.digest.is_empty() {
+            let (file, settings) = (&decision.digest, &decision.settings_digest);
+            self.line(&format!("    file sha256:{file}, settings sha256:{settings}"));
+        }
         if let Some(votes) = &decision.votes {
             for member in &votes.members {
                 let mark = mark_of(self.channel, member);
@@ -113,12 +164,7 @@ impl Page {
         match &decision.judgement {
             Judgement::Accept { changes, .. } => {
                 for receipt in changes {
-                    let show = |value: &Option<String>| match value.as_deref() {
-                        None => "(none)".to_owned(),
-                        Some("") => "(empty)".to_owned(),
-                        Some(value) => for_terminal(value),
-                    };
-                    let (before, after) = (show(&receipt.before), show(&receipt.after));
+                    let (before, after) = (value(&receipt.before), value(&receipt.after));
                     let overrides =
                         receipt.overrides.as_ref().map_or_else(String::new, |other| format!("; overrides {other}"));
                     self.line(&format!("    {}: {before} → {after}", for_terminal(&receipt.field)));
@@ -220,6 +266,7 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wharf::message::{FieldEdit, FieldObjection};
     use wharf_model::decision::Receipt;
     use wharf_model::{Cause, Change, Edit, GroupVotes, Logic, Mode, Outcome, Reason};
 
@@ -245,7 +292,7 @@ mod tests {
         };
         let members = vec![decision("policy", "a", reject()), decision("policy", "b", accept())];
         let votes = Some(GroupVotes { logic: Logic::Any, members });
-        let mut page = Page { lines: Vec::new(), channel: Channel::TERMINAL };
+        let mut page = Page { lines: Vec::new(), channel: Channel::TERMINAL, whole: false };
         page.decision(&Decision { votes, ..decision("policy", "either", accept()) });
         page.decision(&Decision { mode: Mode::Audit, ..decision("policy", "new", reject()) });
         assert_eq!(
@@ -257,6 +304,43 @@ mod tests {
                 "  ✓ new 0.1.0: audit only, not enforced: rejected: too much  (9 µs)",
                 "      rule r",
             ]
+        );
+    }
+
+    #[test]
+    fn a_field_is_told_from_its_beginning() {
+        let some = |text: &str| Some(text.to_owned());
+        let edit = |component: &str, before: &str, after: &str| FieldEdit {
+            component: component.to_owned(),
+            rule: "memory".to_owned(),
+            reason: "It is enough.".to_owned(),
+            before: some(before),
+            after: some(after),
+        };
+        let objection =
+            FieldObjection { component: "c".to_owned(), rule: "never".to_owned(), message: "No memory.".to_owned() };
+        let round = FieldRound {
+            configuration: "large".to_owned(),
+            before: some("8g"),
+            from: some("activity"),
+            edits: vec![edit("a", "8g", "4g"), edit("b", "4g", "2g")],
+            objections: vec![objection],
+            after: some("2g"),
+        };
+        let untouched = FieldRound { from: some("configuration"), edits: vec![], objections: vec![], ..round.clone() };
+        let history = |rounds| FieldHistory { run: "r".to_owned(), field: "resources.memory".to_owned(), rounds };
+        assert_eq!(
+            field_lines(&history(vec![round])),
+            [
+                "resources.memory = 8g, from the activity",
+                "resources.memory 8g → 4g by policy a, rule memory: It is enough.",
+                "resources.memory 4g → 2g by policy b, rule memory: It is enough.",
+                "refused by c, rule never: No memory.",
+            ]
+        );
+        assert_eq!(
+            field_lines(&history(vec![untouched])),
+            ["resources.memory = 8g, from the execution configuration large", "nobody changed it"]
         );
     }
 

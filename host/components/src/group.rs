@@ -41,10 +41,10 @@ impl<I> Body<I> {
         }
     }
 
-    pub(crate) fn order(&self) -> i32 {
+    pub(crate) fn info(&self) -> &ComponentInfo {
         match self {
-            Self::Single(single) => single.loaded.info.order,
-            Self::Group(group) => group.file.order,
+            Self::Single(single) => &single.loaded.info,
+            Self::Group(group) => &group.file.info,
         }
     }
 
@@ -69,7 +69,6 @@ pub(crate) struct GroupFile {
     pub(crate) name: String,
     pub(crate) table: GroupTable,
     pub(crate) application: Application,
-    pub(crate) order: i32,
     pub(crate) names: Names,
     text: String,
     info: ComponentInfo,
@@ -115,7 +114,6 @@ impl GroupFile {
             name: info.name.clone(),
             table,
             application,
-            order: settings.order,
             names: Names::of(&info),
             text: text.to_owned(),
             info,

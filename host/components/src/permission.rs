@@ -10,6 +10,7 @@ use crate::bindings::permission_check::{GuestIndices, Verdict};
 use crate::call::within;
 use crate::call_error::CallError;
 use crate::group::{self, Body, Single};
+use crate::loaded::ComponentInfo;
 use crate::request::Request;
 use crate::view;
 
@@ -47,6 +48,12 @@ impl Permission {
     #[must_use]
     pub fn mode_of(&self, run: &Subject<'_>) -> Mode {
         self.body.mode_of(run)
+    }
+
+    /// What is known of it.
+    #[must_use]
+    pub fn info(&self) -> &ComponentInfo {
+        self.body.info()
     }
 
     /// May this user use this execution configuration for this?

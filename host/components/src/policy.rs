@@ -13,6 +13,7 @@ use crate::call::Call;
 use crate::call_error::CallError;
 use crate::contract::PolicyIndices;
 use crate::group::{self, Body, Group, Single};
+use crate::loaded::ComponentInfo;
 use crate::settings_file::OnError;
 use crate::view;
 
@@ -57,6 +58,12 @@ impl Policy {
     #[must_use]
     pub fn name(&self) -> &str {
         self.body.name()
+    }
+
+    /// What is known of it.
+    #[must_use]
+    pub fn info(&self) -> &ComponentInfo {
+        self.body.info()
     }
 
     /// Whether it changes plans or judges them.

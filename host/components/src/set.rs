@@ -185,6 +185,12 @@ impl ComponentSet {
         load::load(engine, Source::read(file), None).map(|loaded| loaded.info).map_err(|refusal| refusal.fault)
     }
 
+    /// What compiles and runs these components.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// The permission component, or the group of them, of this name.
     #[must_use]
     pub fn permission(&self, name: &str) -> Option<&Permission> {
@@ -383,7 +389,7 @@ impl Used {
             } else {
                 // They are asked as members, and not once more on their own.
                 self.validating.retain(|policy| !file.table.members.iter().any(|member| member == policy.name()));
-                let order = |policy: &Policy| (policy.body.order(), policy.name().to_owned());
+                let order = |policy: &Policy| (policy.info().order, policy.name().to_owned());
                 let body = Body::Group(Arc::new(Group { file, members: policies }));
                 self.validating.push(Policy { body, role: PolicyRole::Validating });
                 self.validating.sort_by_key(order);

@@ -153,23 +153,27 @@ pub(crate) struct Fingerprint {
 
 impl Source {
     pub(crate) fn read(file: &Path) -> Self {
-        let toml_file = file.with_extension("toml");
-        let toml_stamp = Stamp::of(&toml_file);
-        let toml = match read_file(&toml_file, MAX_TOML) {
+        Self::read_with(file, &file.with_extension("toml"))
+    }
+
+    /// The same, with a TOML file that stands elsewhere.
+    pub(crate) fn read_with(file: &Path, toml_file: &Path) -> Self {
+        let toml_stamp = Stamp::of(toml_file);
+        let toml = match read_file(toml_file, MAX_TOML) {
             Ok(bytes) => String::from_utf8(bytes).map(Some).map_err(|_| "it isn't UTF-8 text".to_owned()),
             Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(ReadError::Io(error)) => Err(format!("it can't be read: {error}")),
             Err(ReadError::TooLarge) => Err(format!("it is larger than {} MiB", MAX_TOML >> 20)),
         }
-        .map_err(|message| Fault::new(settings_file::CODE, message).at(&toml_file, None));
+        .map_err(|message| Fault::new(settings_file::CODE, message).at(toml_file, None));
         let text = toml.as_ref().ok().and_then(Option::as_deref);
         let wasm_file = if is_wasm(file) {
             Some(file.to_owned())
         } else {
-            let settings = text.and_then(|text| ComponentSettingsFile::read(&toml_file, text).ok());
+            let settings = text.and_then(|text| ComponentSettingsFile::read(toml_file, text).ok());
             settings.and_then(|settings| settings.component).map(|name| file.with_file_name(name))
         };
-        let files = Files { wasm: wasm_file.clone(), toml: toml_file.clone() };
+        let files = Files { wasm: wasm_file.clone(), toml: toml_file.to_owned() };
         let look = Look { toml: toml_stamp, ..Look::at(&files) };
         let wasm = wasm_file.as_deref().map(|wasm_file| {
             read_file(wasm_file, MAX_WASM).map_err(|error| match error {
@@ -182,7 +186,7 @@ impl Source {
                     let name = wasm_file.file_name().unwrap_or_default().display();
                     let line = text.and_then(|text| document::line_of(text, &["component"]));
                     Fault::new(settings_file::CODE, format!("`component` is \"{name}\", which isn't there"))
-                        .at(&toml_file, line)
+                        .at(toml_file, line)
                         .hint("put it into the same folder")
                 }
                 ReadError::Io(error) => {

@@ -14,6 +14,7 @@ pub mod document;
 pub mod engine_cause;
 pub mod event;
 pub mod fault;
+mod field;
 pub mod image;
 pub mod job;
 pub mod kubernetes;

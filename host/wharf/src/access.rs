@@ -11,10 +11,11 @@ use wharf_model::{Activity, Event, Fault, Outcome};
 use crate::client::{Client, NotFound};
 use crate::host::{Host, HostOptions};
 use crate::message::{
-    BaseSummary, BuildProgress, BuildTarget, CodeEnvSummary, ComponentReport, Explanation, Finding, ImageDifference,
-    ImageList, InstalledPlugin, Prune, PruneReport, RecordedRun, Reply, Request,
+    BaseSummary, BuildProgress, BuildTarget, CodeEnvSummary, ComponentReport, Explanation, FieldHistory, Finding,
+    ImageDifference, ImageList, InstalledPlugin, Prune, PruneReport, RecordedRun, ReplayProgress, ReplayRequest, Reply,
+    Request, WhatIf, WhatIfRequest,
 };
-use crate::store::RunSummary;
+use crate::store::{RunFilter, RunSummary};
 
 /// How long an owner may take to begin or to end.
 const CHANGING: Duration = Duration::from_secs(30);
@@ -128,12 +129,42 @@ impl Access {
         self.value(Request::Recorded { run: run.to_owned() }).await
     }
 
+    /// What happened to one field of a run's plan, and by whom.
+    ///
+    /// # Errors
+    /// There is no such run, or its plan has no such field.
+    pub async fn explain_field(&self, run: &str, field: &str) -> Result<FieldHistory, Fault> {
+        self.value(Request::ExplainField { run: run.to_owned(), field: field.to_owned() }).await
+    }
+
+    /// What a component that isn't in use would have said to runs of the past. Dropping the stream ends the work.
+    #[must_use]
+    pub fn replay(&self, request: ReplayRequest) -> BoxStream<'static, Result<ReplayProgress, Fault>> {
+        values(self.call(Request::Replay(request))).boxed()
+    }
+
+    /// How a run of the past would have been judged with other settings of one component.
+    ///
+    /// # Errors
+    /// There is no such run or component, or the settings aren't valid.
+    pub async fn what_if(&self, request: WhatIfRequest) -> Result<WhatIf, Fault> {
+        self.value(Request::WhatIf(request)).await
+    }
+
     /// The newest runs.
     ///
     /// # Errors
     /// The store can't be read.
     pub async fn runs(&self, limit: u32) -> Result<Vec<RunSummary>, Fault> {
-        self.value(Request::Runs { limit }).await
+        self.find_runs(RunFilter::default(), limit).await
+    }
+
+    /// The newest of these runs.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub async fn find_runs(&self, filter: RunFilter, limit: u32) -> Result<Vec<RunSummary>, Fault> {
+        self.value(Request::Runs { limit, filter }).await
     }
 
     /// The run that a person means: `last`, an id, or the beginning of one.

@@ -12,6 +12,7 @@ use crate::host::{Inner, no_such_run, store_fault};
 use crate::journal::millis;
 use crate::message::{Closed, ComponentFailure, ComponentReport, FileChange, HeldBackChanges, Hello, Reply, Request};
 use crate::plugins;
+use crate::store::RunFilter;
 use crate::way::permission::why_required_does_not_judge;
 
 /// Answers one message.
@@ -31,7 +32,12 @@ pub(crate) fn call(host: Arc<Inner>, request: Request) -> BoxStream<'static, Rep
         Request::Explain { activity } => one(async move { host.explain(*activity).await }),
         Request::ExplainRun { run } => one(async move { host.explain_run(&run).await }),
         Request::Recorded { run } => one(async move { host.recorded(&run) }),
-        Request::Runs { limit } => one(async move { host.store().runs(limit).map_err(|error| store_fault(&error)) }),
+        Request::ExplainField { run, field } => one(async move { host.field(&run, &field) }),
+        Request::Replay(request) => crate::replay::answer(host, request),
+        Request::WhatIf(request) => one(async move { host.what_if(&request).await }),
+        Request::Runs { limit, filter } => {
+            one(async move { host.store().find(&filter, None, limit).map_err(|error| store_fault(&error)) })
+        }
         Request::Resolve { text } => one(async move { host.resolve(&text) }),
         Request::Components => one(async move { host.component_report().await }),
         Request::Build { target } => crate::builds::build(host, target),
@@ -78,7 +84,7 @@ impl Inner {
     /// The run that a person means.
     fn resolve(&self, text: &str) -> Result<String, Fault> {
         if text == "last" {
-            let runs = self.store().runs(1).map_err(|error| store_fault(&error))?;
+            let runs = self.store().find(&RunFilter::default(), None, 1).map_err(|error| store_fault(&error))?;
             return runs
                 .into_iter()
                 .next()

@@ -36,14 +36,18 @@ pub fn inspect_component(file: &Path) -> Result<Inspection, Fault> {
     looked.unwrap_or_else(|_| Err(unavailable("the component host failed on it".to_owned())))
 }
 
-pub(crate) fn summary(info: &ComponentInfo) -> ComponentSummary {
-    let world = match info.role {
+/// Its world, with the role of a policy: `policy (mutating)`.
+pub(crate) fn world(info: &ComponentInfo) -> String {
+    match info.role {
         Some(role) => format!("{} ({})", info.world.as_str(), format!("{role:?}").to_lowercase()),
         None => info.world.as_str().to_owned(),
-    };
+    }
+}
+
+pub(crate) fn summary(info: &ComponentInfo) -> ComponentSummary {
     ComponentSummary {
         name: info.name.clone(),
-        world,
+        world: world(info),
         version: info.version.clone(),
         description: info.description.clone(),
         digest: info.digest.clone(),

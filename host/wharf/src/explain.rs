@@ -3,12 +3,13 @@
 use std::sync::{Arc, PoisonError};
 
 use wharf_images::{Labels, render, render_environment};
-use wharf_model::{Activity, Decision, EventKind, Fault};
+use wharf_model::{Activity, Fault};
 
 use crate::difference::differences;
 use crate::host::{Inner, no_such_run, store_fault};
 use crate::journal::Journal;
 use crate::message::{Explanation, RecordedRun};
+use crate::replay::{Round, rounds};
 use crate::way::{Asked, Judged, Way, judge};
 
 impl Inner {
@@ -89,42 +90,31 @@ impl Inner {
             activity: details.activity,
             plan: details.plan,
             questions: self.store().questions(run).map_err(|error| store_fault(&error))?,
-            decisions: self.decisions(run)?,
+            decisions: self.store().decisions(run).map_err(|error| store_fault(&error))?,
         })
-    }
-
-    /// Every answer of a component about a run, in order.
-    fn decisions(&self, run: &str) -> Result<Vec<Decision>, Fault> {
-        let mut decisions = Vec::new();
-        let mut after = 0;
-        loop {
-            let events = self.store().events(run, after, 256).map_err(|error| store_fault(&error))?;
-            let Some(last) = events.last() else { return Ok(decisions) };
-            after = last.seq;
-            decisions.extend(events.into_iter().filter_map(|event| match event.kind {
-                EventKind::Decision(decision) => Some(decision),
-                _ => None,
-            }));
-        }
     }
 
     /// What happened to a run.
     pub(crate) async fn explain_run(&self, run: &str) -> Result<Explanation, Fault> {
         let details =
             self.store().details(run).map_err(|error| store_fault(&error))?.ok_or_else(|| no_such_run(run))?;
-        let decisions = self.decisions(run)?;
+        let decisions = self.store().decisions(run).map_err(|error| store_fault(&error))?;
+        let rounds = rounds(self.store(), run).map_err(|error| store_fault(&error))?;
+        let limits = rounds.last().map(Round::limits).unwrap_or_default();
+        // Of a run that a policy rejected, the plan as far as it came.
+        let plan = details.plan.or_else(|| rounds.last().and_then(Round::last_plan));
         let object = details.launch.as_ref().and_then(|launch| {
             let backend = self.engines().backend(&launch.engine).ok()?;
             Some(backend.object(&launch.spec))
         });
-        let differences = details.plan.as_ref().map(|plan| differences(plan, &decisions)).unwrap_or_default();
+        let differences = plan.as_ref().map(|plan| differences(plan, &decisions)).unwrap_or_default();
         Ok(Explanation {
             run: Some(run.to_owned()),
             configuration: details.summary.configuration,
             chosen_by: "record".to_owned(),
             decisions,
-            limits: Vec::new(),
-            base_key: details.plan.as_ref().and_then(|plan| plan.image_key.as_ref().map(ToString::to_string)),
+            limits,
+            base_key: plan.as_ref().and_then(|plan| plan.image_key.as_ref().map(ToString::to_string)),
             image_key: None,
             image_there: None,
             containerfile: None,
@@ -132,7 +122,7 @@ impl Inner {
             code_env_containerfile: None,
             object,
             differences,
-            plan: details.plan,
+            plan,
             outcome: details.summary.outcome,
         })
     }

@@ -4,8 +4,14 @@
 
 use std::path::PathBuf;
 
+pub use crate::field::{FieldEdit, FieldHistory, FieldObjection, FieldRound};
 pub use crate::plugins::InstalledPlugin;
 pub use crate::questions::RecordedQuestion;
+pub use crate::replay::{
+    Difference, Effects, Flip, FlipKind, NotReplayed, ReplayProgress, ReplayReport, ReplayRequest, WhatIf,
+    WhatIfRequest,
+};
+pub use crate::store::RunFilter;
 use serde::{Deserialize, Serialize};
 pub use wharf_components::GroupTable;
 use wharf_model::{Activity, Decision, Event, Fault, Limit, Mode, Outcome, Plan};
@@ -58,10 +64,24 @@ pub enum Request {
         /// The run.
         run: String,
     },
+    /// What happened to one field of a run's plan. Answers a [`FieldHistory`].
+    ExplainField {
+        /// The run.
+        run: String,
+        /// The field, in full or without what stands before its first dot.
+        field: String,
+    },
+    /// What a component that isn't in use would have said to runs of the past. Answers one [`ReplayProgress`] a line.
+    Replay(ReplayRequest),
+    /// How a run of the past would have been judged with other settings of one component. Answers a [`WhatIf`].
+    WhatIf(WhatIfRequest),
     /// The newest runs. Answers a list of [`RunSummary`](crate::store::RunSummary).
     Runs {
         /// At most so many.
         limit: u32,
+        /// Which.
+        #[serde(default)]
+        filter: RunFilter,
     },
     /// The run that a person means: `last`, an id, or the beginning of one. Answers its id.
     Resolve {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use wharf::message::FieldHistory;
 use wharf_model::Fault;
 
 use super::{Ending, open_at};
@@ -33,9 +34,19 @@ pub(super) async fn execute(global: &GlobalArguments, arguments: &ExplainArgumen
             }
             let access = open_at(home.root()).await?;
             let run = access.resolve_run(run).await?;
+            if let Some(field) = &arguments.field {
+                let history = access.explain_field(&run, field).await;
+                access.shutdown().await;
+                return show_field(&history?, console);
+            }
             let explanation = access.explain_run(&run).await;
             access.shutdown().await;
             (explanation?, true)
+        }
+        Target::Activity(_) if arguments.field.is_some() => {
+            return Err(Fault::new("usage", "a field is explained of a run, not of an activity")
+                .hint("name a run: `wharf explain last memory`; an activity's explanation has all fields")
+                .into());
         }
         Target::Activity(file) => {
             let activity = resolved::activity(&home, file, flags)?;
@@ -57,6 +68,17 @@ pub(super) async fn execute(global: &GlobalArguments, arguments: &ExplainArgumen
         Some(outcome) if !ended => exit_code::of_cause(outcome.cause),
         _ => exit_code::SUCCEEDED,
     })
+}
+
+fn show_field(history: &FieldHistory, console: &mut Console) -> Ending {
+    if console.is_json() {
+        console.json_line(history)?;
+    } else {
+        for line in explanation::field_lines(history) {
+            console.line(&line)?;
+        }
+    }
+    Ok(exit_code::SUCCEEDED)
 }
 
 /// A file is an activity; whatever else was typed is a run.

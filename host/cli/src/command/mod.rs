@@ -19,6 +19,7 @@ mod init;
 mod inspect;
 mod logs;
 mod plugin;
+mod policy;
 mod run;
 mod runs;
 mod stop;
@@ -30,7 +31,7 @@ use wharf::{Access, HostOptions};
 
 use crate::arguments::{
     Arguments, BaseCommand, ClusterCommand, Command, ComponentCommand, ConfigCommand, DocsCommand, EnvCommand,
-    GlobalArguments, ImageCommand, PluginCommand,
+    GlobalArguments, ImageCommand, PluginCommand, PolicyCommand,
 };
 use crate::console::Console;
 use crate::failure::Failure;
@@ -99,6 +100,12 @@ pub(crate) async fn execute(arguments: Arguments, console: &mut Console) -> Endi
         Command::Component(ComponentCommand::Inspect { path }) => inspect::execute(path, console),
         Command::Component(ComponentCommand::Dev { folder, filter }) => {
             dev::execute(&global, folder, filter.as_deref(), console).await
+        }
+        Command::Policy(PolicyCommand::Replay { file, settings, of, limit }) => {
+            policy::replay(&global, file, settings.as_deref(), of, *limit, console).await
+        }
+        Command::Policy(PolicyCommand::WhatIf { run, settings, component }) => {
+            policy::what_if(&global, run, settings, component.as_deref(), console).await
         }
         Command::Runs(arguments) => runs::execute(&global, arguments, console).await,
         Command::Logs(arguments) => logs::execute(&global, arguments, console).await,

@@ -1,10 +1,67 @@
 //! Runs and their events, read back.
 
-use rusqlite::{OptionalExtension, params};
-use wharf_model::Event;
+use rusqlite::types::Value;
+use rusqlite::{OptionalExtension, params, params_from_iter};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use wharf_model::{Decision, Event, EventKind};
 
 use super::record::{RawSummary, SUMMARY, raw_summary};
-use super::{OpenRun, RunSummary, Store, StoreError, parse};
+use super::{OpenRun, RunState, RunSummary, Store, StoreError, parse};
+
+/// Which runs. Without anything said, all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct RunFilter {
+    /// Only those that a permission check, a policy or a limit said no to.
+    pub rejected: bool,
+    /// Only those of this user.
+    pub user: Option<String>,
+    /// Only those under this execution configuration.
+    pub configuration: Option<String>,
+    /// Only those submitted at this moment or later, in milliseconds since 1970.
+    pub since: Option<u64>,
+    /// Only those that have come so far.
+    pub state: Option<RunState>,
+}
+
+/// A place in the history: just before this run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryPlace {
+    submitted_at: u64,
+    run: String,
+}
+
+impl From<&RunSummary> for HistoryPlace {
+    fn from(run: &RunSummary) -> Self {
+        Self { submitted_at: run.submitted_at, run: run.run.clone() }
+    }
+}
+
+impl RunFilter {
+    fn conditions(&self) -> (String, Vec<Value>) {
+        let mut texts = vec!["1"];
+        let mut values = Vec::new();
+        if self.rejected {
+            texts.push("cause IN ('refused', 'rejected')");
+        }
+        for (text, value) in [("user = ?", &self.user), ("configuration = ?", &self.configuration)] {
+            if let Some(value) = value {
+                texts.push(text);
+                values.push(Value::Text(value.clone()));
+            }
+        }
+        if let Some(since) = self.since {
+            texts.push("submitted_at >= ?");
+            values.push(Value::Integer(i64::try_from(since).unwrap_or(i64::MAX)));
+        }
+        if let Some(state) = self.state {
+            texts.push("state = ?");
+            values.push(Value::Text(state.as_str().to_owned()));
+        }
+        (texts.join(" AND "), values)
+    }
+}
 
 impl Store {
     /// The events of a run after a number, at most `limit`.
@@ -34,17 +91,39 @@ impl Store {
         Ok(by.into_iter().next())
     }
 
-    /// The newest runs first, at most `limit`.
+    /// The newest of these runs first, at most `limit`, from a place on.
     ///
     /// # Errors
     /// The database refused, or one can't be read back.
-    pub fn runs(&self, limit: u32) -> Result<Vec<RunSummary>, StoreError> {
+    pub fn find(
+        &self,
+        filter: &RunFilter,
+        before: Option<&HistoryPlace>,
+        limit: u32,
+    ) -> Result<Vec<RunSummary>, StoreError> {
+        let (mut conditions, mut values) = filter.conditions();
+        if let Some(place) = before {
+            conditions.push_str(" AND (submitted_at, id) < (?, ?)");
+            values.push(Value::Integer(i64::try_from(place.submitted_at).unwrap_or(i64::MAX)));
+            values.push(Value::Text(place.run.clone()));
+        }
+        values.push(Value::Integer(limit.into()));
         let rows = self.rows(
-            &format!("SELECT {SUMMARY} FROM runs ORDER BY submitted_at DESC, id DESC LIMIT ?"),
-            params![limit],
+            &format!("SELECT {SUMMARY} FROM runs WHERE {conditions} ORDER BY submitted_at DESC, id DESC LIMIT ?"),
+            params_from_iter(values),
             raw_summary,
         )?;
         rows.into_iter().map(RawSummary::read).collect()
+    }
+
+    /// How many of these runs there are.
+    ///
+    /// # Errors
+    /// The database refused.
+    pub fn count(&self, filter: &RunFilter) -> Result<u64, StoreError> {
+        let (conditions, values) = filter.conditions();
+        let sql = format!("SELECT count(*) FROM runs WHERE {conditions}");
+        Ok(self.rows(&sql, params_from_iter(values), |row| row.get(0))?.into_iter().next().unwrap_or_default())
     }
 
     /// One run. `None` when there is none of this id.
@@ -108,5 +187,24 @@ impl Store {
                 })
             })
             .collect()
+    }
+
+    /// All that components decided about a run, in order.
+    ///
+    /// # Errors
+    /// The database refused, or it can't be read back.
+    pub fn decisions(&self, run: &str) -> Result<Vec<Decision>, StoreError> {
+        let bodies: Vec<String> = self.rows(
+            "SELECT body FROM events WHERE run = ? AND json_extract(body, '$.event') = 'decision' ORDER BY seq",
+            [run],
+            |row| row.get(0),
+        )?;
+        let events = bodies.iter().map(|body| parse::<Event>(run, body));
+        let decisions = events.filter_map(|event| match event {
+            Ok(Event { kind: EventKind::Decision(decision), .. }) => Some(Ok(decision)),
+            Ok(_) => None,
+            Err(error) => Some(Err(error)),
+        });
+        decisions.collect()
     }
 }

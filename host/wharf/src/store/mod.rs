@@ -21,6 +21,7 @@ use wharf_model::{Activity, Event, EventKind, Outcome, Plan};
 
 pub use admission::{Admission, Takes};
 pub use error::StoreError;
+pub use history::{HistoryPlace, RunFilter};
 pub use record::{LaunchRecord, OpenRun, RunState, RunSummary};
 use tables::{MIGRATIONS, VERSION};
 

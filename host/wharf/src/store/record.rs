@@ -1,6 +1,7 @@
 //! What is read back of a run.
 
 use rusqlite::Row;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wharf_model::configuration::EngineAddress;
 use wharf_model::launch::LaunchSpec;
@@ -10,7 +11,7 @@ use wharf_model::{Activity, Outcome, Plan};
 use super::{StoreError, parse};
 
 /// How far a run has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RunState {
     /// On its way through permission, adapter and policies.

@@ -171,7 +171,12 @@ async fn ask(
 }
 
 /// Makes a policy's changes, and says of each field what it was, what it is now and who had written it before.
-fn apply(plan: &mut Plan, changes: &[Change], policy: &str, writers: &mut HashMap<String, String>) -> Vec<Receipt> {
+pub(crate) fn apply(
+    plan: &mut Plan,
+    changes: &[Change],
+    policy: &str,
+    writers: &mut HashMap<String, String>,
+) -> Vec<Receipt> {
     let mut receipts = Vec::new();
     for change in changes {
         for FieldChange { field, before, after } in plan.apply(&change.edit) {
