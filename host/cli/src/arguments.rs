@@ -438,6 +438,12 @@ pub(crate) enum ComponentCommand {
         #[arg(long, short)]
         yes: bool,
     },
+    /// Let a component with `canary = true` in as it is now, whatever came of its trial.
+    Release {
+        /// The component.
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
     /// Remove a component and what was granted to it. Its TOML file stays.
     Remove {
         /// The component.

@@ -1,5 +1,6 @@
 //! What stands between a file in a folder and a component in force: trust, grants pinned to a digest, and what was in force before.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use wharf_model::Fault;
@@ -9,6 +10,7 @@ use crate::keep::{Keeper, KeptVersion};
 use crate::needs::{need_words, needs_of};
 use crate::settings_file::{ComponentSettingsFile, Grants};
 use crate::source::Source;
+use crate::trial::FilePrint;
 use crate::trust::{Trust, Voucher};
 
 /// What stands between a file and a component in force. The default lets every file in, and keeps nothing.
@@ -20,6 +22,10 @@ pub struct Gate {
     pub pinned: Vec<PinnedGrant>,
     /// The folder that has what was in force, so that it outlives the process. Without it, nothing counts as "before".
     pub keep: Option<PathBuf>,
+    /// The files with `canary = true` that passed their trial: by `policies/NAME` or `plugins/NAME`.
+    pub cleared: BTreeMap<String, FilePrint>,
+    /// What is loaded behind it is loaded for its trial.
+    pub is_trial: bool,
 }
 
 /// A grant to one file.

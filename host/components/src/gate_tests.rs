@@ -20,6 +20,7 @@ impl Fixture {
         fs::create_dir_all(keep.join("policies/p")).unwrap();
         fs::create_dir(home.path().join("policies")).unwrap();
         let version = KeptVersion {
+            toml: None,
             digest: "0".repeat(64),
             version: "0.1.0".to_owned(),
             needs: needs.iter().map(|&need| need.to_owned()).collect(),

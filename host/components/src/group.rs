@@ -98,6 +98,7 @@ impl GroupFile {
             digest: digest.clone(),
             settings_digest: digest,
             settings_for: Vec::new(),
+            canary: settings.canary,
             order: settings.order,
             application: application.clone(),
             group: Some(table.clone()),

@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
 use crate::evidence::Evidence;
+use crate::gate::Gate;
 use crate::load;
 use crate::loaded::{ComponentInfo, Loaded};
 use crate::needs::needs_of;
-use crate::source::{Fingerprint, Source};
+use crate::source::{self, Files, Fingerprint, Source};
 
 /// How many versions of a component are kept.
 const VERSIONS: usize = 5;
@@ -31,12 +32,15 @@ pub struct KeptVersion {
     pub needs: Vec<String>,
     /// Milliseconds since 1970.
     pub since: u64,
+    /// The text of its TOML file, where that is part of what was tried before it came into force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub toml: Option<String>,
 }
 
 /// The versions of one component.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptRecord {
-    /// The digest of the one that is in force.
+    /// The digest of the one that is in force: the first of that digest.
     pub in_force: Option<String>,
     /// The newest first.
     pub versions: Vec<KeptVersion>,
@@ -110,12 +114,14 @@ impl Keeper {
     ///
     /// # Errors
     /// The disk doesn't take it.
-    pub fn put_in_force(&self, info: &ComponentInfo) -> io::Result<()> {
+    pub fn put_in_force(&self, info: &ComponentInfo, toml: &str) -> io::Result<()> {
         let mut record = self.record();
-        if record.in_force().is_some_and(|version| version.digest == info.digest) {
+        let toml = info.canary.then(|| toml.to_owned());
+        let is_it = |version: &KeptVersion| version.digest == info.digest && version.toml == toml;
+        if record.in_force().is_some_and(is_it) {
             return Ok(());
         }
-        record.versions.retain(|version| version.digest != info.digest);
+        record.versions.retain(|version| !is_it(version));
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         record.versions.insert(
             0,
@@ -124,6 +130,7 @@ impl Keeper {
                 version: info.version.clone(),
                 needs: needs_of(&info.imports),
                 since: u64::try_from(since).unwrap_or(u64::MAX),
+                toml,
             },
         );
         record.in_force = Some(info.digest.clone());
@@ -131,6 +138,9 @@ impl Keeper {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         write(&self.folder.join(RECORD), &serde_json::to_vec_pretty(&record)?)?;
         for version in old {
+            if record.versions.iter().any(|other| other.digest == version.digest) {
+                continue;
+            }
             let file = self.file(&version.digest);
             for path in [Evidence::minisig_file(&file), Evidence::cosign_file(&file), file] {
                 // What isn't there needn't go.
@@ -138,6 +148,22 @@ impl Keeper {
             }
         }
         Ok(())
+    }
+
+    /// Puts the version before the one in force into its place. `None` when there is none.
+    ///
+    /// # Errors
+    /// The disk doesn't take it.
+    pub fn go_back(&self) -> io::Result<Option<KeptVersion>> {
+        let mut record = self.record();
+        if record.versions.len() < 2 {
+            return Ok(None);
+        }
+        record.versions.remove(0);
+        let before = record.versions[0].clone();
+        record.in_force = Some(before.digest.clone());
+        write(&self.folder.join(RECORD), &serde_json::to_vec_pretty(&record)?)?;
+        Ok(Some(before))
     }
 
     /// Forgets all versions.
@@ -166,34 +192,55 @@ fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Keeps the bytes of a component that passed all checks. That it can't is no error: it is in force all the same.
 pub(crate) fn save(engine: &Engine, source: &Source, digest: &str) {
-    let Some(keeper) = engine.gate().keeper(source.wasm_file()) else { return };
     let Some(Ok(bytes)) = &source.wasm else { return };
-    if let Err(error) = keeper.save(digest, bytes, &source.evidence) {
-        tracing::warn!(component = %source.wasm_file().display(), %error, "a version can't be kept for later");
+    for keeper in keepers(engine, source.wasm_file(), &source.file) {
+        if let Err(error) = keeper.save(digest, bytes, &source.evidence) {
+            tracing::warn!(component = %source.wasm_file().display(), %error, "a version can't be kept for later");
+        }
     }
 }
 
 /// Records that a component is in force from now on. Whoever swaps in a new one calls this.
 pub(crate) fn put_in_force(engine: &Engine, loaded: &Loaded) {
-    let Some(keeper) = engine.gate().keeper(&loaded.info.file) else { return };
-    if let Err(error) = keeper.put_in_force(&loaded.info) {
-        tracing::warn!(component = %loaded.info.file.display(), %error, "what is in force can't be recorded");
+    for keeper in keepers(engine, &loaded.info.file, &loaded.info.source) {
+        if let Err(error) = keeper.put_in_force(&loaded.info, &loaded.toml) {
+            tracing::warn!(component = %loaded.info.file.display(), %error, "what is in force can't be recorded");
+        }
     }
+}
+
+/// Where the versions of a `.wasm` are kept, and those of the TOML file that uses it under another name.
+fn keepers(engine: &Engine, wasm: &Path, listed: &Path) -> impl Iterator<Item = Keeper> {
+    let other = (listed != wasm).then(|| engine.gate().keeper(listed)).flatten();
+    engine.gate().keeper(wasm).into_iter().chain(other)
 }
 
 /// The kept version of a component whose files can't be loaded: what was in force before this process began.
 pub(crate) fn in_force(engine: &Engine, file: &Path) -> Option<Arc<Loaded>> {
-    // Its settings are those of today; trust and grants are looked at as for every file.
+    // Its settings are those of today, unless they were tried together; trust and grants are looked at as for every file.
     let today = Source::read(file);
-    let keeper = engine.gate().keeper(today.files.wasm.as_deref()?)?;
-    let digest = keeper.record().in_force?;
-    let kept = Source::read(&keeper.file(&digest));
-    if kept.print.wasm.as_deref() != Some(digest.as_str()) {
+    let tried = |keeper: &Keeper| keeper.record().in_force().is_some_and(|version| version.toml.is_some());
+    let keeper = match engine.gate().keeper(file).filter(tried) {
+        Some(keeper) => keeper,
+        None => engine.gate().keeper(today.files.wasm.as_deref()?)?,
+    };
+    let version = keeper.record().in_force()?.clone();
+    let kept = Source::read(&keeper.file(&version.digest));
+    if kept.print.wasm.as_deref() != Some(version.digest.as_str()) {
         return None;
     }
-    let print = Fingerprint { toml: today.print.toml.clone(), ..kept.print };
-    let source = Source { wasm: kept.wasm, evidence: kept.evidence, print, ..today };
-    match load::load(engine, source, None) {
+    let toml =
+        version.toml.as_ref().map_or_else(|| today.print.toml.clone(), |text| Some(source::digest(text.as_bytes())));
+    let print = Fingerprint { toml, ..kept.print };
+    let text = version.toml.map(|text| Ok(Some(text)));
+    // It may have been another file's, by whose name nothing is known any more.
+    let wasm_file = today.files.wasm.clone().unwrap_or_else(|| file.with_extension("wasm"));
+    let files = Files { wasm: Some(wasm_file), ..today.files.clone() };
+    let toml = text.unwrap_or_else(|| today.toml.clone());
+    let source = Source { files, wasm: kept.wasm, evidence: kept.evidence, print, toml, ..today };
+    // It had its trial when it came into force, or was there before there were any.
+    let engine = engine.with_gate(Gate { is_trial: true, ..engine.gate().clone() });
+    match load::load(&engine, source, None) {
         Ok(loaded) => Some(Arc::new(loaded)),
         Err(refusal) => {
             tracing::warn!(code = %refusal.fault.code, "the version that was in force can't be loaded either: {}", refusal.fault);

@@ -117,6 +117,7 @@ fn check(engine: &Engine, source: &Source, compiled: Option<Component>) -> Resul
     let imports = needs::imports_of(engine, &compiled);
     let known = |fault| Refusal { fault, world: Some(world) };
     engine.gate().hold_back(source, &digest, &imports, &settings_file).map_err(known)?;
+    engine.gate().try_first(source, &settings_file).map_err(known)?;
     settings_file.grants = engine.gate().grants(source, &digest, &settings_file);
     let loaded = finish(engine, &place, &settings_file, compiled, (world, contract), digest, voucher).map_err(known)?;
     keep::save(engine, source, &loaded.info.digest);
@@ -271,6 +272,7 @@ fn finish(
         digest,
         settings_digest: source::digest(settings.as_bytes()),
         settings_for: settings_for.keys().cloned().collect(),
+        canary: file.canary,
         order: file.order,
         application: file.application(),
         group: None,
@@ -286,6 +288,7 @@ fn finish(
     let names = Names::of(&info);
     Ok(Loaded {
         engine: engine.clone(),
+        toml: place.toml.into(),
         info,
         compiled,
         instance,

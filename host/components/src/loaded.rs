@@ -58,6 +58,8 @@ pub struct ComponentInfo {
     pub digest: String,
     /// SHA-256 of its settings.
     pub settings_digest: String,
+    /// Its changes are tried before they come into force.
+    pub canary: bool,
     /// The configurations under which it has other settings.
     pub settings_for: Vec<String>,
     /// When it is called among its kind.
@@ -86,6 +88,8 @@ pub struct ComponentInfo {
 
 /// A component, ready to be called.
 pub(crate) struct Loaded {
+    /// The text of its TOML file.
+    pub(crate) toml: Arc<str>,
     pub(crate) engine: Engine,
     pub(crate) info: ComponentInfo,
     pub(crate) compiled: Component,

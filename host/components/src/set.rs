@@ -21,6 +21,7 @@ use crate::policy::{Policy, PolicyRole};
 use crate::registry_hook::RegistryHook;
 use crate::snapshot::{Entries, Found, Snapshot, list};
 use crate::source::Source;
+use crate::trial::FilePrint;
 use crate::world::World;
 
 /// A component or group that couldn't be loaded.
@@ -36,6 +37,8 @@ pub struct LoadFailure {
     pub fault: Fault,
     /// What was loaded from this file before stays in use.
     pub kept: bool,
+    /// What its files are, where it is one component's.
+    pub print: Option<FilePrint>,
 }
 
 /// Changes on disk that aren't taken, because something in them can't be loaded: the set of before goes on as a whole.
@@ -292,6 +295,7 @@ impl Used {
                     group: matches!(entry.found, Found::Group(_)),
                     fault: Fault::new("component-name-taken", message).at(file, None).hint("rename one of them"),
                     kept: false,
+                    print: None,
                 });
                 continue;
             }
@@ -308,7 +312,14 @@ impl Used {
             match group.members(&loaded) {
                 Ok((world, members)) => groups.push((group, world, members)),
                 Err((fault, world)) => {
-                    failures.push(LoadFailure { file: file.clone(), world, group: true, fault, kept: false });
+                    failures.push(LoadFailure {
+                        file: file.clone(),
+                        world,
+                        group: true,
+                        fault,
+                        kept: false,
+                        print: None,
+                    });
                 }
             }
         }

@@ -46,6 +46,9 @@ pub struct ComponentSettingsFile {
     pub settings_for: BTreeMap<String, toml::Table>,
     /// Components of a kind are called in this order, then by name.
     pub order: i32,
+    /// A change of this component, or of this file, is tried before it comes into force: its own cases run, and it is asked about
+    /// recorded runs. Meanwhile, and when it doesn't pass, what was in force stays.
+    pub canary: bool,
     /// What happens to a run when this policy fails: a trap, a time-out, an answer that isn't valid. Only for policies;
     /// permission components always fail closed. `deny` when not said.
     pub on_error: Option<OnError>,
@@ -66,6 +69,7 @@ impl Default for ComponentSettingsFile {
             settings: toml::Table::new(),
             settings_for: BTreeMap::new(),
             order: 100,
+            canary: false,
             on_error: None,
             limits: CallLimits::default(),
             grants: Grants::default(),

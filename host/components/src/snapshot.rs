@@ -14,6 +14,7 @@ use crate::load::{self, Refusal};
 use crate::loaded::Loaded;
 use crate::set::LoadFailure;
 use crate::source::{self, Files, Fingerprint, FolderIdentity, Look, Source};
+use crate::trial::FilePrint;
 
 /// How often files that change while they are read are read again.
 const READS: usize = 20;
@@ -225,6 +226,7 @@ pub(crate) fn list(folders: &[PathBuf], used: &Entries) -> (Vec<PathBuf>, Vec<Lo
                 .at(folder, None)
                 .hint("let the host's user read it; if nothing is meant to be in it, leave it empty"),
             kept: false,
+            print: None,
         });
     }
     files.sort();
@@ -255,7 +257,14 @@ fn load_entry(engine: &Engine, source: Source, entries: &Entries, before: &Entri
             Err(fault) => (Found::Nothing, Some(Refusal { fault, world: None })),
         }
     };
-    let failure = refusal.map(|Refusal { fault, world }| LoadFailure { file, world, group, fault, kept: false });
+    let failure = refusal.map(|Refusal { fault, world }| LoadFailure {
+        file,
+        world,
+        group,
+        fault,
+        kept: false,
+        print: Some(FilePrint::from(&print)),
+    });
     Entry { files, seen, print, found, failure, folder }
 }
 

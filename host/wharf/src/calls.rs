@@ -114,6 +114,7 @@ impl Inner {
         });
         let closed = group_closes.into_iter().chain(required.iter().filter_map(required_closes));
         let closed = closed.map(|(reason, advice)| Closed { reason, advice }).collect();
+        let ledger = crate::canary::Ledger::read(&self.home().canary_file());
         Ok(ComponentReport {
             loaded: set.components().iter().map(crate::component::summary).collect(),
             failed: set
@@ -121,7 +122,7 @@ impl Inner {
                 .iter()
                 .map(|failure| ComponentFailure {
                     file: failure.file.clone(),
-                    fault: failure.fault.clone(),
+                    fault: crate::canary::told(&ledger, failure),
                     older_works: failure.kept,
                 })
                 .collect(),

@@ -51,6 +51,8 @@ pub(crate) fn summary(info: &ComponentInfo) -> ComponentSummary {
         version: info.version.clone(),
         description: info.description.clone(),
         digest: info.digest.clone(),
+        settings_digest: info.settings_digest.clone(),
+        canary: info.canary,
         order: info.order.into(),
         grants: plain_words(&info.grants.only(&needs_of(&info.imports))),
         signed_by: signed_by(&info.voucher),

@@ -1,4 +1,4 @@
-//! The gate of a home: what `wharf.toml` and `components.lock` say of whose components are loaded.
+//! The gate of a home: what `wharf.toml`, `components.lock` and the verdicts of trials say of which components are loaded.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use wharf_components::Gate;
 use wharf_model::Fault;
 
+use crate::canary::Ledger;
 use crate::distribution::Lock;
 use crate::settings::{Home, Site};
 
@@ -18,7 +19,7 @@ static SHIPPED: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
     wharf_bundle::components().iter().map(|component| hex::encode(Sha256::digest(component.wasm))).collect()
 });
 
-/// The gate that both files ask for.
+/// The gate that the files ask for.
 pub(crate) fn of(home: &Home, site: &Site) -> Result<Gate, Fault> {
     Ok(made(home, site, &Lock::read(&home.components_lock())?))
 }
@@ -28,7 +29,13 @@ fn made(home: &Home, site: &Site, lock: &Lock) -> Gate {
     if site.trust_shipped {
         trust.shipped.clone_from(&SHIPPED);
     }
-    Gate { trust, pinned: lock.pinned(), keep: Some(home.kept_components_dir()) }
+    Gate {
+        trust,
+        pinned: lock.pinned(),
+        keep: Some(home.kept_components_dir()),
+        cleared: Ledger::read(&home.canary_file()).cleared(),
+        is_trial: false,
+    }
 }
 
 /// The gate of a home whose files may change.
@@ -38,15 +45,15 @@ pub(crate) struct GateFiles {
 }
 
 struct Last {
-    texts: [Option<Vec<u8>>; 2],
+    texts: [Option<Vec<u8>>; 3],
     gate: Option<Gate>,
 }
 
 impl GateFiles {
     /// What the files say now; none while one of them is wrong: what was before holds then.
     pub(crate) fn now(&self, home: &Home) -> Option<Gate> {
-        // Read, not only looked at: two changes within a tick of the file system look the same. Both are small.
-        let texts = [home.site_file(), home.components_lock()].map(|file| bytes(&file));
+        // Read, not only looked at: two changes within a tick of the file system look the same. All are small.
+        let texts = [home.site_file(), home.components_lock(), home.canary_file()].map(|file| bytes(&file));
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(last) = last.as_ref().filter(|last| last.texts == texts) {
             return last.gate.clone();

@@ -22,9 +22,11 @@ use wharf_model::configuration::{Engine, ExchangeMode};
 use wharf_model::launch::{Backend, BackendError};
 use wharf_model::protocol::{ATTACH, ATTACH_BY_PORT, ATTACH_PORT};
 use wharf_model::{
-    Activity, ActivityKind, Binding, Cause, EventKind, ExecutionConfiguration, Fault, Outcome, Plan, UsageEntry,
+    Activity, ActivityKind, Binding, Cause, Decision, EventKind, ExecutionConfiguration, Fault, Outcome, Plan,
+    UsageEntry,
 };
 
+use crate::canary::Trials;
 use crate::conclude::{outcome, sentence_of};
 use crate::engines::Engines;
 use crate::gate::{self, GateFiles};
@@ -73,6 +75,7 @@ pub(crate) struct Inner {
     store: Arc<Store>,
     set: LiveSet,
     gate: GateFiles,
+    trials: Arc<Trials>,
     exchange: Exchange,
     datasets: Arc<dyn DatasetStore>,
     secrets: Arc<dyn SecretStore>,
@@ -121,6 +124,7 @@ impl Host {
             store,
             set: LiveSet::new(set),
             gate: GateFiles::default(),
+            trials: Arc::default(),
             exchange,
             datasets: Arc::new(datasets),
             secrets,
@@ -261,9 +265,16 @@ impl Inner {
         self.live().get(run).cloned()
     }
 
+    /// Counts what a component failed at: one that is watched and fails too often is taken back.
+    pub(crate) fn count_failures(&self, site: &Site, set: &ComponentSet, decision: &Decision) {
+        self.trials.count(&self.home, site.canary, set, decision);
+    }
+
     /// The components as they are on disk now.
     pub(crate) async fn set(&self) -> Arc<ComponentSet> {
-        self.set.current(self.gate.now(&self.home)).await
+        let set = self.set.current(self.gate.now(&self.home)).await;
+        self.trials.begin(&self.home, &self.store, &set);
+        set
     }
 
     /// `HOST:PORT` of the exchange, as containers of this plan reach it; or the name of the attempt under which the host finds

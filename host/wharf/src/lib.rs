@@ -29,6 +29,7 @@ mod access;
 mod bases;
 mod builds;
 mod calls;
+mod canary;
 pub mod cases;
 pub mod catalogue;
 mod client;

@@ -301,6 +301,12 @@ pub struct ComponentSummary {
     pub description: String,
     /// SHA-256 of the file.
     pub digest: String,
+    /// SHA-256 of its settings.
+    #[serde(default)]
+    pub settings_digest: String,
+    /// Its changes are tried before they come into force.
+    #[serde(default)]
+    pub canary: bool,
     /// Where policies stand in the order.
     pub order: i64,
     /// What it was granted, in words: "reads the real time".

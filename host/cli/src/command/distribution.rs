@@ -79,6 +79,16 @@ pub(super) async fn grant(
     tell(&installed, "granted", console)
 }
 
+pub(super) fn release(global: &GlobalArguments, name: &str, console: &mut Console) -> Ending {
+    let file = open(global)?.release(name)?;
+    if console.is_json() {
+        console.json_line(&file)?;
+    } else {
+        console.note(&format!("{} comes into force with the next run", file.display()));
+    }
+    Ok(exit_code::SUCCEEDED)
+}
+
 pub(super) fn remove(global: &GlobalArguments, name: &str, console: &mut Console) -> Ending {
     let file = open(global)?.remove(name)?;
     if console.is_json() {

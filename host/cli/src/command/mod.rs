@@ -92,6 +92,7 @@ pub(crate) async fn execute(arguments: Arguments, console: &mut Console) -> Endi
         Command::Component(ComponentCommand::Rollback { name, to, yes }) => {
             distribution::rollback(&global, name, to.as_deref(), *yes, console).await
         }
+        Command::Component(ComponentCommand::Release { name }) => distribution::release(&global, name, console),
         Command::Component(ComponentCommand::Remove { name }) => distribution::remove(&global, name, console),
         Command::Component(ComponentCommand::Push { file, reference }) => {
             distribution::push(&global, file, reference, console).await

@@ -26,6 +26,7 @@ pub use change::Installed;
 pub use fetch::Fetched;
 pub(crate) use findings::findings;
 pub(crate) use lock::Lock;
+pub(crate) use place::write as write_whole;
 pub use push::PushReport;
 pub use review::{Review, ReviewedVersion};
 pub use wharf_components::{Grants, World};

@@ -18,7 +18,7 @@ const STAGE: &str = ".installing-";
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
 /// Writes a file beside its place and renames it.
-pub(super) fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = file.parent().unwrap_or(Path::new("."));
     let mut fresh = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
     fresh.write_all(bytes)?;

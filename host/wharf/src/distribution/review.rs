@@ -176,7 +176,7 @@ impl Distribution {
             digest: review.digest.trim_start_matches("sha256:").to_owned(),
             grants: review.grants.clone(),
         };
-        let gate = Gate { trust: gate.trust.clone(), pinned: vec![pinned], keep: None };
+        let gate = Gate { trust: gate.trust.clone(), pinned: vec![pinned], is_trial: true, ..Gate::default() };
         let info = ComponentSet::check(&self.engine.with_gate(gate), staged).map_err(|fault| {
             let about_toml = fault.at.as_ref().is_some_and(|at| at.file == beside);
             let line = fault.at.as_ref().and_then(|at| at.line);
@@ -210,7 +210,8 @@ impl Distribution {
     pub(super) fn accept(&self, target: &Path) -> Result<Option<Fault>, Fault> {
         match ComponentSet::check(&self.engine.with_gate(self.gate()?), target) {
             Ok(info) => {
-                let recorded = self.keeper(&component_path(target)).put_in_force(&info);
+                let toml = fs::read_to_string(target.with_extension("toml")).unwrap_or_default();
+                let recorded = self.keeper(&component_path(target)).put_in_force(&info, &toml);
                 recorded.map_err(|error| place::unusable(target, &error))?;
                 Ok(None)
             }

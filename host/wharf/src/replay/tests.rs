@@ -15,7 +15,7 @@ use crate::store::RunFilter;
 const GIB: u64 = 1 << 30;
 
 /// What a recorded run is, by its number.
-struct Made {
+pub(crate) struct Made {
     number: u64,
     /// GiB.
     memory: u64,
@@ -142,7 +142,7 @@ impl Made {
     }
 }
 
-fn record_all(store: &Store, runs: u64) -> Vec<Made> {
+pub(crate) fn record_all(store: &Store, runs: u64) -> Vec<Made> {
     let now = crate::journal::now();
     let made: Vec<Made> = (0..runs).map(Made::of).collect();
     made.iter().for_each(|made| made.record(store, now));

@@ -96,6 +96,12 @@ impl Home {
         self.state_dir().join("components")
     }
 
+    /// What came of the trials of components with `canary = true`.
+    #[must_use]
+    pub fn canary_file(&self) -> PathBuf {
+        self.state_dir().join("canary.json")
+    }
+
     /// Activity files; they may be anywhere else, too.
     #[must_use]
     pub fn activities_dir(&self) -> PathBuf {

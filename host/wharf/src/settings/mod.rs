@@ -39,6 +39,8 @@ pub use schema::schemas;
 pub use secret::secret_argument;
 pub(crate) use secret::{check_reference, is_secret_name};
 pub use security::SecurityTable;
-pub use site::{ProjectTable, RunTimes, RunsTable, Site, SiteExchange, SiteExchangeTable, SiteFile};
+pub use site::{
+    CanaryRules, CanaryTable, ProjectTable, RunTimes, RunsTable, Site, SiteExchange, SiteExchangeTable, SiteFile,
+};
 pub use time_span::TimeSpan;
 pub use trust::TrustTable;

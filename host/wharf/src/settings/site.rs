@@ -31,6 +31,8 @@ pub struct SiteFile {
     pub runs: RunsTable,
     /// Whose components are loaded.
     pub trust: TrustTable,
+    /// How components with `canary = true` are tried.
+    pub canary: CanaryTable,
 }
 
 /// What differs for one project.
@@ -49,6 +51,20 @@ pub struct SiteExchangeTable {
     pub listen: Option<String>,
     /// The address at which containers reach the exchange, `HOST` or `HOST:PORT`; an execution configuration can say another.
     pub advertise: Option<String>,
+}
+
+/// How components with `canary = true` are tried, and when they are taken back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CanaryTable {
+    /// How many recorded runs they are asked about, the newest. 5,000 by default.
+    pub runs: Option<u64>,
+    /// How many of those may go otherwise than they went. None by default.
+    pub max_flips: Option<u64>,
+    /// How often one in force may fail within `window` before it is taken back. 5 times by default.
+    pub max_failures: Option<u32>,
+    /// See `max_failures`. 10 minutes by default.
+    pub window: Option<TimeSpan>,
 }
 
 /// How long the host waits for what.
@@ -82,6 +98,27 @@ pub struct Site {
     pub trust: Trust,
     /// Whether what ships with the host is trusted.
     pub trust_shipped: bool,
+    /// How components with `canary = true` are tried.
+    pub canary: CanaryRules,
+}
+
+/// How components with `canary = true` are tried, and when they are taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct CanaryRules {
+    /// How many recorded runs they are asked about, the newest.
+    pub runs: u64,
+    /// How many of those may go otherwise than they went.
+    pub max_flips: u64,
+    /// How often one in force may fail within `window` before it is taken back.
+    pub max_failures: u32,
+    /// See `max_failures`.
+    pub window: Duration,
+}
+
+impl Default for CanaryRules {
+    fn default() -> Self {
+        Self { runs: 5_000, max_flips: 0, max_failures: 5, window: Duration::from_secs(600) }
+    }
 }
 
 /// How containers reach this host.
@@ -118,6 +155,7 @@ impl Default for Site {
             },
             trust: Trust::default(),
             trust_shipped: true,
+            canary: CanaryRules::default(),
         }
     }
 }
@@ -172,7 +210,14 @@ pub(super) fn resolve(source: &Source<'_>, file: SiteFile) -> Result<Site, Fault
     }
     let trust_shipped = file.trust.shipped.unwrap_or(standard.trust_shipped);
     let trust = trust::resolve(source, &file.trust)?;
+    let canary = CanaryRules {
+        runs: file.canary.runs.unwrap_or(standard.canary.runs),
+        max_flips: file.canary.max_flips.unwrap_or(standard.canary.max_flips),
+        max_failures: file.canary.max_failures.unwrap_or(standard.canary.max_failures),
+        window: file.canary.window.map_or(standard.canary.window, TimeSpan::duration),
+    };
     Ok(Site {
+        canary,
         trust,
         trust_shipped,
         default_configuration: file.default_configuration,

@@ -7,9 +7,7 @@ use wharf_images::{FoldersPlan, ImagePlan};
 use wharf_model::decision::{Question, Receipt};
 use wharf_model::launch::BackendError;
 use wharf_model::plan::FieldChange;
-use wharf_model::{
-    Cause, Change, EventKind, ExecutionConfiguration, Judgement, Limit, Mode, Outcome, Phase, Plan, UsageEntry,
-};
+use wharf_model::{Cause, Change, ExecutionConfiguration, Judgement, Limit, Mode, Outcome, Phase, Plan, UsageEntry};
 
 use super::permission::no;
 use super::planning::{Planned, WayBack, content_key, image_plan, launch_spec};
@@ -117,7 +115,7 @@ impl Accepted {
             limits.extend(self.limits.iter().cloned());
         }
         let judgement = Judgement::Accept { changes, limits: self.limits, warnings: self.warnings };
-        way.journal.note(EventKind::Decision(self.by.decision("policy", judgement)));
+        way.decided(self.by.decision("policy", judgement));
     }
 }
 
@@ -137,7 +135,7 @@ async fn ask(
     let text = object.map(ToString::to_string);
     let call = policy.evaluate(plan, text.as_deref(), usage).await;
     let is_enforced = call.by.mode == Mode::Enforce;
-    let note = |judgement| way.journal.note(EventKind::Decision(call.by.decision("policy", judgement)));
+    let note = |judgement| way.decided(call.by.decision("policy", judgement));
     match call.answer {
         Ok(PolicyAnswer::Accept { changes, limits, warnings }) => {
             Ok(Some(Accepted { by: call.by, changes, limits, warnings }))

@@ -15,7 +15,7 @@ pub(crate) mod watch;
 use std::sync::Arc;
 
 use wharf_components::ComponentSet;
-use wharf_model::{Activity, Cause, ExecutionConfiguration, Outcome};
+use wharf_model::{Activity, Cause, Decision, EventKind, ExecutionConfiguration, Outcome};
 
 use crate::conclude::outcome;
 use crate::host::Inner;
@@ -46,6 +46,14 @@ pub(crate) struct Asked {
 
 fn stopped_before(by: &str) -> Box<Outcome> {
     Box::new(outcome(Cause::Stopped, format!("stopped by {by} before it began")))
+}
+
+impl Way {
+    /// Notes what a component decided.
+    pub(crate) fn decided(&self, decision: Decision) {
+        self.host.count_failures(&self.site, &self.set, &decision);
+        self.journal.note(EventKind::Decision(decision));
+    }
 }
 
 /// How often policies may send one run to another configuration.

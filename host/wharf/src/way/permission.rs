@@ -60,7 +60,7 @@ pub(crate) async fn ask(way: &Way, asked: Asked) -> Step<Permitted> {
         }
         way.journal.question("permission", name, || Question::of_permission(&way.activity, &configuration, &usage));
         let decision = check.check(&request, &usage).await;
-        way.journal.note(EventKind::Decision(decision.clone()));
+        way.decided(decision.clone());
         if !decision.is_enforced() {
             continue;
         }
