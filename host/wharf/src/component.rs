@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use wharf_components::{ComponentInfo, ComponentSet, EngineOptions, Inspection, Voucher, needs_of, plain_words};
+use wharf_components::{
+    ComponentInfo, ComponentSet, EngineOptions, Inspection, NotSigned, Trust, Voucher, needs_of, plain_words,
+    signature_of,
+};
 use wharf_model::Fault;
 
 use crate::conclude::sentence_of;
@@ -26,14 +29,21 @@ pub fn check_component(file: &Path) -> Result<ComponentSummary, Fault> {
 ///
 /// # Errors
 /// It can't be read, or isn't a component. What would keep a host from loading it is in the answer.
-pub fn inspect_component(file: &Path) -> Result<Inspection, Fault> {
+pub fn inspect_component(file: &Path, trust: &Trust) -> Result<Inspection, Fault> {
     let unavailable = |sentence: String| Fault::new("components-unavailable", sentence);
     let engine =
         wharf_components::Engine::new(EngineOptions::default()).map_err(|error| unavailable(sentence_of(&error)))?;
-    let file = file.to_owned();
+    let path = file.to_owned();
     // It waits for the component, which a thread of an asynchronous runtime must not.
-    let looked = std::thread::spawn(move || wharf_components::inspect(&engine, &file)).join();
-    looked.unwrap_or_else(|_| Err(unavailable("the component host failed on it".to_owned())))
+    let looked = std::thread::spawn(move || wharf_components::inspect(&engine, &path)).join();
+    let mut inspection = looked.unwrap_or_else(|_| Err(unavailable("the component host failed on it".to_owned())))?;
+    inspection.signature = signature_of(file, trust)?.map(|signed| match signed {
+        Ok(voucher) => format!("{voucher}, which is listed"),
+        Err(NotSigned::Stranger(who)) => format!("{who}, which isn't listed, so nothing was checked"),
+        Err(NotSigned::Wrong(what)) => format!("wrong: {what}"),
+        Err(NotSigned::Absent) => "none".to_owned(),
+    });
+    Ok(inspection)
 }
 
 /// Its world, with the role of a policy: `policy (mutating)`.

@@ -273,7 +273,7 @@ impl Inner {
     /// The components as they are on disk now.
     pub(crate) async fn set(&self) -> Arc<ComponentSet> {
         let set = self.set.current(self.gate.now(&self.home)).await;
-        self.trials.begin(&self.home, &self.store, &set);
+        self.trials.begin(&self.home, &self.store, &set, (&self.runs, &self.leaving));
         set
     }
 

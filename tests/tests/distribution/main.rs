@@ -3,6 +3,8 @@
 //! These need the command itself, Debian's `docker-registry` and `minisign`, and no Docker daemon.
 
 #[cfg(test)]
+mod cosign;
+#[cfg(test)]
 mod house;
 #[cfg(test)]
 mod server;

@@ -114,7 +114,12 @@ fn minisigns_signature_goes_through_a_registry() {
     fs::write(house.beside("config.json"), login).unwrap();
     let pushed = house.component(&push).exits(0);
     assert!(pushed.stderr.contains("with its minisign signature"), "{}", pushed.stderr);
+    let inspect = || house.component(&["inspect", &file.display().to_string()]).exits(0).stdout;
+    let said = inspect();
+    assert!(said.contains("which isn't listed"), "{said}");
     signed(&house, &[&keys]);
+    let said = inspect();
+    assert!(said.contains("signature  minisign:") && said.contains("which is listed"), "{said}");
     let _ = house.component(&["install", &place, "--yes"]).exits(0);
     assert_eq!(house.in_force("judge"), Some(digest(ONE)));
 }

@@ -13,6 +13,7 @@ mod library;
 mod logs;
 mod mistakes;
 mod owner;
+mod past;
 mod recorded;
 mod recovery;
 mod refusals;

@@ -7,14 +7,19 @@ use wharf::Inspection;
 use wharf_model::quantity::describe_bytes;
 
 use super::{Ending, cases};
+use crate::arguments::GlobalArguments;
 use crate::console::{Console, Tone, for_terminal};
 use crate::exit_code;
 use crate::failure::fault_lines;
+use crate::resolved;
 use crate::table::Table;
 
-pub(super) fn execute(path: &Path, console: &mut Console) -> Ending {
+pub(super) fn execute(global: &GlobalArguments, path: &Path, console: &mut Console) -> Ending {
     let subject = cases::project(path)?.subject()?;
-    let inspection = wharf::inspect_component(&subject.file)?;
+    // It needs no home; the keys of one are used where there is one.
+    let home = resolved::home(global.home.as_deref()).ok().filter(|home| home.site_file().is_file());
+    let trust = home.map(|home| home.load_site()).transpose()?.map(|site| site.trust).unwrap_or_default();
+    let inspection = wharf::inspect_component(&subject.file, &trust)?;
     let code = inspection.fault.as_ref().map_or(exit_code::SUCCEEDED, exit_code::of_fault);
     if console.is_json() {
         console.json_line(&inspection)?;

@@ -98,7 +98,7 @@ pub(crate) async fn execute(arguments: Arguments, console: &mut Console) -> Endi
             distribution::push(&global, file, reference, console).await
         }
         Command::Component(ComponentCommand::Test(arguments)) => cases::execute(&global, arguments, console).await,
-        Command::Component(ComponentCommand::Inspect { path }) => inspect::execute(path, console),
+        Command::Component(ComponentCommand::Inspect { path }) => inspect::execute(&global, path, console),
         Command::Component(ComponentCommand::Dev { folder, filter }) => {
             dev::execute(&global, folder, filter.as_deref(), console).await
         }

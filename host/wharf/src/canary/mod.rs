@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use wharf_components::{ComponentInfo, ComponentSet, FilePrint, Keeper, LoadFailure, ON_TRIAL, component_path};
 use wharf_model::{Decision, Fault, Judgement};
 
@@ -28,8 +30,15 @@ pub(crate) struct Trials {
 }
 
 impl Trials {
-    /// Begins the trials that this set waits for. They go on beside the runs, which the set of before judges.
-    pub(crate) fn begin(self: &Arc<Self>, home: &Home, store: &Arc<Store>, set: &Arc<ComponentSet>) {
+    /// Begins the trials that this set waits for. They go on beside the runs, which the set of before judges, and whoever waits for
+    /// those waits for these.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        home: &Home,
+        store: &Arc<Store>,
+        set: &Arc<ComponentSet>,
+        (tasks, leaving): (&TaskTracker, &CancellationToken),
+    ) {
         let waiting = set.failures().iter().filter(|failure| failure.fault.code == ON_TRIAL);
         for LoadFailure { file, print, .. } in waiting {
             let print = print.clone().unwrap_or_default();
@@ -45,8 +54,10 @@ impl Trials {
             }
             let (trials, home, store) = (Arc::clone(self), home.clone(), Arc::clone(store));
             let (set, file) = (Arc::clone(set), file.clone());
-            tokio::spawn(async move {
-                let verdict = trial::run(&home, &store, &set, &file, &print).await;
+            let leaving = leaving.clone();
+            tasks.spawn(async move {
+                let trial = trial::run(&home, &store, &set, &file, &print);
+                let Some(verdict) = leaving.run_until_cancelled(trial).await else { return };
                 if let Err(fault) = Ledger::note(&home.canary_file(), &file, &print, verdict) {
                     tracing::error!("what came of the trial of {} can't be kept: {fault}", file.display());
                 }
