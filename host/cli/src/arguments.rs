@@ -181,6 +181,9 @@ pub(crate) struct ActivityArguments {
     /// End the run after this time: 90s, 30m, 2h. The configuration may allow less.
     #[arg(long, value_name = "TIME")]
     pub(crate) timeout: Option<TimeSpan>,
+    /// Of several runs that wait for room, the one of the highest priority is first; the configuration says how high it may be.
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub(crate) priority: Option<i32>,
     /// The project that the activity belongs to.
     #[arg(long, value_name = "PROJECT")]
     pub(crate) project: Option<String>,
@@ -214,6 +217,9 @@ pub(crate) struct RunArguments {
     pub(crate) file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) activity: ActivityArguments,
+    /// Submit it once: with the same key, the same activity of the same user is found again and not run again.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: Option<String>,
 }
 
 /// Arguments of `explain`.

@@ -110,6 +110,7 @@ fn bare(requester: Identity) -> Activity {
         inputs: Vec::new(),
         outputs: Vec::new(),
         resources: Resources::new(),
+        priority: 0,
         time_limit: None,
         variables: BTreeMap::new(),
         secrets: BTreeMap::new(),
@@ -165,6 +166,9 @@ fn apply(activity: &mut Activity, flags: &ActivityArguments, base: &Path) -> Res
     }
     if let Some(project) = &flags.project {
         activity.project = Some(project.clone());
+    }
+    if let Some(priority) = flags.priority {
+        activity.priority = priority;
     }
     if let Some(timeout) = flags.timeout {
         activity.time_limit = Some(timeout.seconds());

@@ -98,7 +98,11 @@ impl RunView {
                 }
                 self.advance = Some(line);
             }
-            EventKind::Queued { why } => {
+            EventKind::Queued { why, position } => {
+                let why = &match position {
+                    Some(position) => format!("number {position} in the queue, {why}"),
+                    None => why.clone(),
+                };
                 if err.is_terminal() {
                     console.spinner().say(&format!("waiting: {why}"));
                 } else {

@@ -101,6 +101,11 @@ pub struct Binding {
     pub place: Place,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &i32) -> bool {
+    *number == 0
+}
+
 /// What was asked: by whom, what kind of work, under which execution configuration, on which data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Activity {
@@ -141,6 +146,9 @@ pub struct Activity {
     /// Resources that it asks for instead of its configuration's.
     #[serde(default)]
     pub resources: Resources,
+    /// Whose turn it is first when several wait for room: the highest. Its configuration says how high it may be.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub priority: i32,
     /// After how many seconds it is ended.
     #[serde(default)]
     pub time_limit: Option<u64>,

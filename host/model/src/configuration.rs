@@ -139,6 +139,9 @@ pub struct ExecutionConfiguration {
     pub secrets: BTreeMap<String, String>,
     /// Labels for every run.
     pub labels: BTreeMap<String, String>,
+    /// The highest priority that an activity may have.
+    #[serde(default)]
+    pub max_priority: i32,
     /// After how many seconds a run is ended, unless its activity says less.
     pub time_limit: Option<u64>,
     /// The engine that it runs on.

@@ -85,6 +85,9 @@ pub enum EventKind {
     Queued {
         /// For what.
         why: String,
+        /// Its place in the queue, from 1. Told when it is worth it: near the front, and when half of the way is done.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        position: Option<u64>,
     },
     /// One line of the recipe's output.
     Log {

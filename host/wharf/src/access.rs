@@ -74,7 +74,16 @@ impl Access {
     /// # Errors
     /// Its configuration or its files can't be used: nothing was recorded then.
     pub async fn submit(&self, activity: Activity) -> Result<String, Fault> {
-        self.value(Request::Submit { activity: Box::new(activity) }).await
+        self.value(Request::Submit { activity: Box::new(activity), key: None }).await
+    }
+
+    /// The same, once: the same activity of the same user, submitted again with this key, answers the run of the first time, whatever
+    /// became of it. Keys are kept as long as their runs' records.
+    ///
+    /// # Errors
+    /// `key-reused`, when something else was submitted with the key; and those of [`submit`](Self::submit).
+    pub async fn submit_once(&self, activity: Activity, key: &str) -> Result<String, Fault> {
+        self.value(Request::Submit { activity: Box::new(activity), key: Some(key.to_owned()) }).await
     }
 
     /// The events and log lines of a run, from after an event's number; ends with the run, or at what there is now.

@@ -25,7 +25,7 @@ pub(crate) fn call(host: Arc<Inner>, request: Request) -> BoxStream<'static, Rep
                 host: host.id().to_owned(),
             })
         }),
-        Request::Submit { activity } => one(async move { host.submit(*activity).await }),
+        Request::Submit { activity, key } => one(async move { host.submit(*activity, key).await }),
         Request::Follow { run, after, follow } => crate::follow::follow(host, run, after, follow),
         Request::Wait { run } => one(async move { host.wait(&run).await }),
         Request::Stop { run, by } => one(async move { host.stop(&run, &by) }),

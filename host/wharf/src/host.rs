@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -34,10 +33,11 @@ use crate::journal::{Journal, now};
 use crate::live::Live;
 use crate::message::{Reply, Request};
 use crate::opening::{kept, load_components, open_exchange, private_dir, take_lock};
+use crate::queue::{Queue, Turns};
 use crate::secrets::{SecretFolder, SecretStore};
 use crate::server;
 use crate::settings::{Home, Site, check_reference};
-use crate::store::{Store, StoreError};
+use crate::store::{Key, Store, StoreError};
 use crate::way::{Asked, Step, Way, walk};
 
 /// How a host is set up, besides what the home's own files say.
@@ -58,6 +58,9 @@ impl Default for HostOptions {
         Self { signals_based_traps: true, secrets: None, docker_config: None }
     }
 }
+
+/// The longest key of a submission, in bytes.
+const MAX_KEY: usize = 256;
 
 /// A home that this process owns: the library's front door.
 ///
@@ -82,7 +85,8 @@ pub(crate) struct Inner {
     logins: Arc<dyn Logins>,
     engines: Engines,
     live: Mutex<HashMap<String, Arc<Live>>>,
-    room: Notify,
+    queue: Arc<Queue>,
+    turns: Arc<Turns>,
     runs: TaskTracker,
     /// Ends the work on all runs, as a crash would.
     leaving: CancellationToken,
@@ -119,6 +123,8 @@ impl Host {
         let set = load_components(&home, options.signals_based_traps, gate).await?;
         let secrets = options.secrets.unwrap_or_else(|| Arc::new(SecretFolder::at(home.secrets_dir())));
         let logins = Arc::new(FileLogins::new(home.registries_file(), options.docker_config));
+        let queue = Queue::new(Arc::clone(&store));
+        let turns = Turns::new(std::thread::available_parallelism().map_or(2, usize::from) * 2);
         let inner = Arc::new(Inner {
             id,
             store,
@@ -131,7 +137,8 @@ impl Host {
             logins,
             engines: Engines::default(),
             live: Mutex::default(),
-            room: Notify::new(),
+            queue,
+            turns,
             runs: TaskTracker::new(),
             leaving: CancellationToken::new(),
             lock,
@@ -240,8 +247,13 @@ impl Inner {
         &self.runs
     }
 
-    pub(crate) fn room(&self) -> &Notify {
-        &self.room
+    pub(crate) fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    /// For what every run computes before it waits for room: not all at once.
+    pub(crate) fn turns(&self) -> &Arc<Turns> {
+        &self.turns
     }
 
     pub(crate) fn log_path(&self, run: &str) -> PathBuf {
@@ -317,18 +329,39 @@ impl Inner {
     }
 
     /// Records a new run and starts it on its way.
-    pub(crate) async fn submit(self: &Arc<Self>, mut activity: Activity) -> Result<String, Fault> {
+    ///
+    /// A key that its user gave before, for the same activity, answers the run of then.
+    pub(crate) async fn submit(self: &Arc<Self>, mut activity: Activity, key: Option<String>) -> Result<String, Fault> {
+        let key = key.map(|key| self.key(key, &activity)).transpose()?;
+        if let Some(key) = &key
+            && let Some(run) = self.submitted_before(&activity, key)?
+        {
+            return Ok(run);
+        }
         let site = self.home.load_site()?;
+        self.has_room(&site)?;
         let (name, _) = self.choose(&site, &activity)?;
         let configuration = self.home.load_configuration(&name)?;
         self.home.load_base_image(&configuration.base_image)?;
+        if activity.priority > configuration.max_priority {
+            let (asked, most) = (activity.priority, configuration.max_priority);
+            let message = format!("the activity asks for the priority {asked}, and {name} lets it have {most} at most");
+            return Err(Fault::new("activity-invalid", message)
+                .hint(format!("lower it, or raise `max_priority` in configs/{name}.toml")));
+        }
         activity.configuration = Some(name);
         self.check_activity(&activity).await?;
         let set = self.set().await;
         let run = uuid::Uuid::new_v4().simple().to_string();
-        self.store
-            .begin(&run, now(), &recordable(&activity), &configuration.name)
+        let (_, is_new) = self
+            .store
+            .begin_once(&run, now(), &recordable(&activity), &configuration.name, key.as_ref())
             .map_err(|error| store_fault(&error))?;
+        if !is_new {
+            // Somebody submitted the same at the same moment.
+            let before = key.as_ref().map(|key| self.submitted_before(&activity, key)).transpose()?.flatten();
+            return before.ok_or_else(|| Fault::new("store-damaged", "the run of a key is gone"));
+        }
         let live = Arc::new(Live::new());
         self.live().insert(run.clone(), Arc::clone(&live));
         let journal =
@@ -337,6 +370,37 @@ impl Inner {
         let asked = Asked { configuration };
         self.go(way, live, |way, live| walk(way, asked, live).boxed());
         Ok(run)
+    }
+
+    fn key(&self, text: String, activity: &Activity) -> Result<Key, Fault> {
+        if text.is_empty() || text.len() > MAX_KEY {
+            return Err(Fault::new("usage", format!("a key has {} bytes; expected 1 to {MAX_KEY}", text.len())));
+        }
+        Key::new(text, activity).map_err(|error| store_fault(&error))
+    }
+
+    /// The run that was submitted with a key before.
+    fn submitted_before(&self, activity: &Activity, key: &Key) -> Result<Option<String>, Fault> {
+        let user = &activity.requester.user;
+        let before = self.store.submitted_with(user, &key.text).map_err(|error| store_fault(&error))?;
+        match before {
+            Some((run, digest)) if digest != key.activity => Err(Fault::new(
+                "key-reused",
+                format!("{user} submitted something else with the key \"{}\" before: run {run}", key.text),
+            )
+            .hint("a key stands for one activity: take a new one")),
+            before => Ok(before.map(|(run, _)| run)),
+        }
+    }
+
+    /// Back-pressure: what is accepted has a place in memory until it ends.
+    fn has_room(&self, site: &Site) -> Result<(), Fault> {
+        let open = self.live().len();
+        if open < site.runs.max_open as usize {
+            return Ok(());
+        }
+        Err(Fault::new("too-many-runs", format!("{open} runs have not ended, and more aren't accepted for now"))
+            .hint("submit it again when some have ended, or raise `max_open` under [runs] in wharf.toml"))
     }
 
     /// Runs one way to its end in a task of its own. Whatever happens in it, the run gets an outcome.
@@ -358,7 +422,7 @@ impl Inner {
             way.record(&mut end);
             host.live().remove(&way.run);
             live.finish();
-            host.room.notify_waiters();
+            host.queue.advance();
         });
     }
 

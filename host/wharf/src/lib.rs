@@ -60,6 +60,7 @@ pub mod message;
 mod opening;
 mod plugins;
 mod questions;
+mod queue;
 mod recover;
 mod registry_hooks;
 mod registry_pruning;

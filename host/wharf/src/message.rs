@@ -26,6 +26,9 @@ pub enum Request {
     Submit {
         /// What to run.
         activity: Box<Activity>,
+        /// The caller's own key: the same activity, submitted with it again, isn't run again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
     },
     /// The events and log lines of a run. Answers one [`Event`] a line.
     Follow {

@@ -5,6 +5,7 @@
 
 mod attach;
 mod corpus;
+mod crowd;
 mod data;
 mod decisions;
 mod ends;

@@ -148,5 +148,5 @@ pub(super) async fn test(
     // The test is about the configuration, so the one who makes it is let in unless groups are named.
     let allowed: Vec<String> = configuration.allowed_groups.into_iter().filter(|group| group != "*").collect();
     let requester = resolved::requester(user, if groups.is_empty() { &allowed } else { groups })?;
-    run::to_the_end(home.root(), resolved::test_activity(name, requester), console).await
+    run::to_the_end(home.root(), resolved::test_activity(name, requester), None, console).await
 }

@@ -30,11 +30,11 @@ const LONG: Duration = Duration::from_secs(2);
 pub(super) async fn execute(global: &GlobalArguments, arguments: &RunArguments, console: &mut Console) -> Ending {
     let home = resolved::existing_home(global.home.as_deref())?;
     let activity = resolved::activity(&home, arguments.file.as_deref(), &arguments.activity)?;
-    to_the_end(home.root(), activity, console).await
+    to_the_end(home.root(), activity, arguments.key.as_deref(), console).await
 }
 
 /// Runs an activity and shows it to its end.
-pub(super) async fn to_the_end(home: &Path, activity: Activity, console: &mut Console) -> Ending {
+pub(super) async fn to_the_end(home: &Path, activity: Activity, key: Option<&str>, console: &mut Console) -> Ending {
     let mut interruptions = Interruptions::listen()
         .map_err(|error| Fault::new("host-fault", format!("Ctrl-C can't be taken over: {error}")))?;
     console.spinner().start("opening the home");
@@ -48,7 +48,7 @@ pub(super) async fn to_the_end(home: &Path, activity: Activity, console: &mut Co
     };
     console.spinner().clear();
     let access = opened?;
-    let mut ending = attend(&access, activity, &mut interruptions, console).await;
+    let mut ending = attend(&access, activity, key, &mut interruptions, console).await;
     // A fault is told now: what follows may take as long as other people's runs.
     if let Err(Failure::Fault(fault)) = &ending {
         report_fault(fault, console);
@@ -62,12 +62,16 @@ pub(super) async fn to_the_end(home: &Path, activity: Activity, console: &mut Co
 async fn attend(
     access: &Access,
     activity: Activity,
+    key: Option<&str>,
     interruptions: &mut Interruptions,
     console: &mut Console,
 ) -> Ending {
     let mut view = RunView::new(&activity.outputs);
     // Not interrupted: a run that was recorded and whose id nobody knows can't be stopped. The signal waits until then.
-    let run = access.submit(activity).await?;
+    let run = match key {
+        Some(key) => access.submit_once(activity, key).await?,
+        None => access.submit(activity).await?,
+    };
     let mut events = access.follow(&run, 0, true).ready_chunks(AT_ONCE);
     let mut tick = tokio::time::interval(TICK);
     let mut stop = Stop::NotAsked;

@@ -48,6 +48,9 @@ pub struct ActivityFile {
     /// The project that it belongs to.
     #[serde(default)]
     pub project: Option<String>,
+    /// Whose turn it is first when several wait for room: the highest. 0 by default; its configuration says how high it may be.
+    #[serde(default)]
+    pub priority: i32,
     /// How long it may take. By default as long as its configuration allows.
     #[serde(default)]
     pub time_limit: Option<TimeSpan>,
@@ -250,6 +253,7 @@ pub(super) fn resolve(source: &Source<'_>, file: ActivityFile, requester: Identi
         inputs,
         outputs,
         resources: in_common_words(file.resources.check(source, Words::Either)?),
+        priority: file.priority,
         time_limit: file.time_limit.map(TimeSpan::seconds),
         variables: file.variables,
         secrets: file.secrets,

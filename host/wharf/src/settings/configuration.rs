@@ -121,6 +121,9 @@ pub struct ConfigurationFile {
     /// The kinds of activity that it takes. All by default.
     #[serde(default)]
     pub workload_types: Vec<ActivityKind>,
+    /// The highest priority that an activity may have. 0 by default.
+    #[serde(default)]
+    pub max_priority: i32,
     /// How long a run may take, unless its activity says less. No limit by default.
     #[serde(default)]
     pub time_limit: Option<TimeSpan>,
@@ -287,6 +290,7 @@ pub(super) fn resolve(
         env: file.env,
         secrets: file.secrets,
         labels,
+        max_priority: file.max_priority,
         time_limit: file.time_limit.map(TimeSpan::seconds),
         engine,
     })

@@ -78,6 +78,8 @@ pub struct RunsTable {
     /// How long a runner that was heard of may be silent while its container runs, before the run is ended as lost. 15
     /// minutes by default; a runner that doesn't reach the host ends its recipe by itself after 10.
     pub silence_timeout: Option<TimeSpan>,
+    /// How many runs may be there that haven't ended; more are refused for then. 10,000 by default.
+    pub max_open: Option<u32>,
 }
 
 /// What holds for the whole home.
@@ -139,6 +141,8 @@ pub struct RunTimes {
     pub start_timeout: Duration,
     /// How long a runner that was heard of may be silent while its container runs.
     pub silence_timeout: Duration,
+    /// How many runs may be there that haven't ended.
+    pub max_open: u32,
 }
 
 impl Default for Site {
@@ -152,6 +156,7 @@ impl Default for Site {
                 grace: Duration::from_secs(10),
                 start_timeout: Duration::from_secs(60),
                 silence_timeout: Duration::from_secs(15 * 60),
+                max_open: 10_000,
             },
             trust: Trust::default(),
             trust_shipped: true,
@@ -228,6 +233,7 @@ pub(super) fn resolve(source: &Source<'_>, file: SiteFile) -> Result<Site, Fault
             grace: file.runs.grace.map_or(standard.runs.grace, TimeSpan::duration),
             start_timeout: file.runs.start_timeout.map_or(standard.runs.start_timeout, TimeSpan::duration),
             silence_timeout: file.runs.silence_timeout.map_or(standard.runs.silence_timeout, TimeSpan::duration),
+            max_open: file.runs.max_open.unwrap_or(standard.runs.max_open),
         },
     })
 }

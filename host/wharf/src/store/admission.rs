@@ -16,6 +16,19 @@ pub struct Takes {
     pub gpus: u64,
 }
 
+impl Takes {
+    /// What counts under a limit's counter.
+    #[must_use]
+    pub fn of(&self, counter: &str) -> u64 {
+        match counter {
+            "cpus" => self.cpus,
+            "memory" => self.memory,
+            "gpus" => self.gpus,
+            _ => 1,
+        }
+    }
+}
+
 /// What admission answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admission {
@@ -44,11 +57,12 @@ impl Store {
             // One that says no at once goes before one that says wait.
             let mut full: Option<Admission> = None;
             for limit in limits {
-                let (sum, mine) = match limit.counter.as_str() {
-                    "cpus" => ("coalesce(sum(cpus), 0)", cpus),
-                    "memory" => ("coalesce(sum(memory), 0)", memory),
-                    "gpus" => ("coalesce(sum(gpus), 0)", gpus),
-                    _ => ("count(*)", 1),
+                let mine = takes.of(&limit.counter);
+                let sum = match limit.counter.as_str() {
+                    "cpus" => "coalesce(sum(cpus), 0)",
+                    "memory" => "coalesce(sum(memory), 0)",
+                    "gpus" => "coalesce(sum(gpus), 0)",
+                    _ => "count(*)",
                 };
                 let used: u64 = transaction
                     .prepare_cached(&format!(

@@ -6,6 +6,7 @@
 mod admission;
 mod error;
 mod history;
+mod keys;
 mod record;
 mod tables;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use wharf_model::{Activity, Event, EventKind, Outcome, Plan};
 pub use admission::{Admission, Takes};
 pub use error::StoreError;
 pub use history::{HistoryPlace, RunFilter};
+pub use keys::Key;
 pub use record::{LaunchRecord, OpenRun, RunState, RunSummary};
 use tables::{MIGRATIONS, VERSION};
 
@@ -105,6 +107,22 @@ impl Store {
     /// # Errors
     /// The database refused.
     pub fn begin(&self, run: &str, at: u64, activity: &Activity, configuration: &str) -> Result<Event, StoreError> {
+        let (event, _) = self.begin_once(run, at, activity, configuration, None)?;
+        Ok(event)
+    }
+
+    /// The same, under a key that its user may give once: false when it was given before, and nothing is recorded.
+    ///
+    /// # Errors
+    /// The database refused.
+    pub fn begin_once(
+        &self,
+        run: &str,
+        at: u64,
+        activity: &Activity,
+        configuration: &str,
+        key: Option<&Key>,
+    ) -> Result<(Event, bool), StoreError> {
         let event = Event {
             run: run.to_owned(),
             seq: 1,
@@ -117,7 +135,14 @@ impl Store {
         };
         let body = json("an activity", activity)?;
         let first = json("an event", &event)?;
-        self.write("record a run", false, |transaction| {
+        let is_new = self.write("record a run", false, |transaction| {
+            let user = &activity.requester.user;
+            if let Some(key) = key {
+                let mut known = transaction.prepare_cached("SELECT 1 FROM keys WHERE user = ? AND key = ?")?;
+                if known.exists(params![user, key.text])? {
+                    return Ok(false);
+                }
+            }
             transaction.prepare_cached(
                 "INSERT INTO runs (id, submitted_at, user, project, kind, configuration, state, activity) VALUES (?, ?, ?, ?, ?, ?, 'preparing', ?)",
             )?.execute(params![
@@ -125,9 +150,14 @@ impl Store {
             ])?;
             transaction.prepare_cached("INSERT INTO events (run, seq, at, body) VALUES (?, 1, ?, ?)")?
                 .execute(params![run, at, first])?;
-            Ok(())
+            if let Some(key) = key {
+                transaction
+                    .prepare_cached("INSERT INTO keys (user, key, run, activity) VALUES (?, ?, ?, ?)")?
+                    .execute(params![user, key.text, run, key.activity])?;
+            }
+            Ok(true)
         })?;
-        Ok(event)
+        Ok((event, is_new))
     }
 
     /// Appends an event to a run, under the next number.

@@ -1,10 +1,10 @@
 //! The tables, and how each version of them is made out of the one before.
 
 /// The version of the tables that this library writes.
-pub(super) const VERSION: i64 = 5;
+pub(super) const VERSION: i64 = 6;
 
 /// What makes the tables of each version out of those of the one before.
-pub(super) const MIGRATIONS: [&str; VERSION as usize] = [RUNS, IMAGES, RESULTS, GPUS, crate::questions::TABLE];
+pub(super) const MIGRATIONS: [&str; VERSION as usize] = [RUNS, IMAGES, RESULTS, GPUS, crate::questions::TABLE, KEYS];
 
 pub(super) const RUNS: &str = "
 CREATE TABLE runs (
@@ -62,4 +62,15 @@ ALTER TABLE runs ADD COLUMN result TEXT;         -- JSON: what the runner of the
 
 const GPUS: &str = "
 ALTER TABLE runs ADD COLUMN gpus INTEGER NOT NULL DEFAULT 0;  -- admitted
+";
+
+const KEYS: &str = "
+CREATE TABLE keys (
+  user     TEXT NOT NULL,
+  key      TEXT NOT NULL,                      -- the caller's
+  run      TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+  activity TEXT NOT NULL,                      -- SHA-256 of what was submitted
+  PRIMARY KEY (user, key)
+) WITHOUT ROWID;
+CREATE INDEX keys_by_run ON keys (run);
 ";

@@ -25,6 +25,7 @@ fn activity(user: &str) -> Activity {
         inputs: Vec::new(),
         outputs: Vec::new(),
         resources: [].into(),
+        priority: 0,
         time_limit: None,
         variables: [].into(),
         secrets: [].into(),
@@ -217,4 +218,21 @@ fn a_prefix_is_not_a_pattern() {
     assert_eq!(store.ids_with_prefix("ab").unwrap(), ["abc"]);
     assert!(store.ids_with_prefix("x*").unwrap().is_empty());
     assert_eq!(store.ids_with_prefix("a*c?").unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_key_begins_one_run_of_its_user() {
+    let (dir, store) = store();
+    let key = |text: &str, user: &str| Key::new(text.to_owned(), &activity(user)).unwrap();
+    let begin = |run: &str, user: &str, text: &str| {
+        store.begin_once(run, 1, &activity(user), "small", Some(&key(text, user))).unwrap().1
+    };
+    assert!(begin("a", "ana", "k"));
+    assert!(!begin("b", "ana", "k"), "once");
+    assert!(store.run("b").unwrap().is_none(), "nothing of it is recorded");
+    assert!(begin("c", "ben", "k"), "another's key is another key");
+    assert!(begin("d", "ana", "other"));
+    let found = Store::open(&dir.path().join("wharf.db")).unwrap().submitted_with("ana", "k").unwrap();
+    assert_eq!(found, Some(("a".to_owned(), key("k", "ana").activity)));
+    assert_ne!(key("k", "ana").activity, key("k", "ben").activity);
 }

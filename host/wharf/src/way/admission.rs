@@ -1,11 +1,12 @@
 //! Step 5: limits, in one transaction over everything that runs.
 
 use wharf_model::quantity::{self, ALL_GPUS};
-use wharf_model::{Cause, EventKind, Outcome, Phase, Quantity, WhenFull};
+use wharf_model::{Cause, EventKind, Limit, Outcome, Phase, Quantity};
 
 use super::{Judged, Step, Way};
 use crate::conclude::outcome;
-use crate::store::{Admission, RunState, Takes};
+use crate::queue::{Told, Wish};
+use crate::store::{RunState, Takes};
 
 /// A run that there is room for. Only [`admit`] makes one. What it takes is freed with its outcome.
 pub(crate) struct Admitted {
@@ -29,49 +30,59 @@ pub(crate) async fn admit(way: &Way, judged: Judged) -> Step<Admitted> {
     let (cpus, memory) = (amount("cpus"), amount("memory"));
     let asked = judged.plan().resources.iter().filter_map(|(key, value)| quantity::gpus(key, value));
     let gpus = asked.fold(0, u64::saturating_add).min(ALL_GPUS);
-    let mut waits_for = None;
+    let takes = Takes { cpus, memory, gpus };
+    let wish = Wish {
+        run: way.run.clone(),
+        user: way.activity.requester.user.clone(),
+        priority: way.activity.priority,
+        limits: judged.limits().to_vec(),
+        takes,
+    };
+    let mut place = way.host.queue().enter(wish);
+    let mut waits = false;
     loop {
-        // Asked for before looking, so that room which comes in between isn't missed.
-        let room = way.host.room().notified();
-        tokio::pin!(room);
-        room.as_mut().enable();
-        match way.host.check(way.host.store().admit(&way.run, judged.limits(), Takes { cpus, memory, gpus }))? {
-            Admission::Admitted => break,
-            Admission::Full { limit, used } => {
-                let mine = match limit.counter.as_str() {
-                    "cpus" => cpus,
-                    "memory" => memory,
-                    "gpus" => gpus,
-                    _ => 1,
-                };
-                let text = |amount| describe(&limit.counter, amount);
-                let why = format!(
-                    "{} of {} for {} in use, and this run needs {}",
-                    text(used),
-                    text(limit.maximum),
-                    limit.scope,
-                    text(mine)
-                );
-                if limit.when_full == WhenFull::Reject || mine > limit.maximum {
-                    let mut end = outcome(Cause::Rejected, format!("rejected by a limit: {why}"));
-                    if mine > limit.maximum {
-                        end = Outcome { advice: Some("it would never fit: ask for less".to_owned()), ..end };
-                    } else {
-                        end = Outcome { retry_helps: true, ..end };
-                    }
-                    return Err(Box::new(end));
-                }
-                if waits_for.as_ref() != Some(&why) {
+        let told = place.told.borrow_and_update().clone();
+        match told {
+            Told::Admitted => break,
+            Told::Nothing => {}
+            Told::Failed(why) => return Err(Box::new(outcome(Cause::HostFault, why))),
+            Told::Refused(limit, used) => return Err(Box::new(refused(&limit, used, takes))),
+            Told::Waits(limit, used, position) => {
+                if !waits {
                     way.host.check(way.host.store().set_state(&way.run, RunState::Queued))?;
-                    way.journal.note(EventKind::Queued { why: format!("waiting for room: {why}") });
-                    waits_for = Some(why);
+                    waits = true;
                 }
+                let why = format!("waiting for room: {}", in_use(&limit, used, takes));
+                way.journal.note(EventKind::Queued { why, position: u64::try_from(position).ok() });
             }
         }
-        room.await;
+        if place.told.changed().await.is_err() {
+            return Err(Box::new(outcome(Cause::HostFault, "the queue of runs failed")));
+        }
     }
     phase.done();
     Ok(Admitted { judged })
+}
+
+/// What a run that isn't to wait ends with.
+fn refused(limit: &Limit, used: u64, takes: Takes) -> Outcome {
+    let end = outcome(Cause::Rejected, format!("rejected by a limit: {}", in_use(limit, used, takes)));
+    if takes.of(&limit.counter) > limit.maximum {
+        Outcome { advice: Some("it would never fit: ask for less".to_owned()), ..end }
+    } else {
+        Outcome { retry_helps: true, ..end }
+    }
+}
+
+fn in_use(limit: &Limit, used: u64, takes: Takes) -> String {
+    let text = |amount| describe(&limit.counter, amount);
+    format!(
+        "{} of {} for {} in use, and this run needs {}",
+        text(used),
+        text(limit.maximum),
+        limit.scope,
+        text(takes.of(&limit.counter))
+    )
 }
 
 fn describe(counter: &str, amount: u64) -> String {

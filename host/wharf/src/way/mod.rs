@@ -78,7 +78,10 @@ pub(crate) async fn judge(way: &Way, mut asked: Asked) -> Step<Judged> {
 /// The whole way.
 pub(crate) async fn walk(way: &Way, asked: Asked, live: &Live) -> Outcome {
     let before_launch = async {
+        let requester = &way.activity.requester.user;
+        let turn = way.host.turns().take(requester, way.activity.priority).await;
         let judged = judge(way, asked).await?;
+        drop(turn);
         let admitted = admission::admit(way, judged).await?;
         image::resolve(way, admitted).await
     };

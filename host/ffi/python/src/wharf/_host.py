@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import queue
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Optional
 
 from wharf._native import NativeTransport, library_version
 from wharf._socket import SocketTransport
@@ -91,9 +91,9 @@ class Host:
         """Who answers: its version, its process, and the home's id."""
         return self.ask({"request": "hello"})
 
-    def submit(self, activity: Activity) -> Run:
-        """Starts an activity."""
-        return Run(self, self.ask({"request": "submit", "activity": activity}))
+    def submit(self, activity: Activity, key: Optional[str] = None) -> Run:
+        """Starts an activity. The same one, submitted again with the same key, is found and not run again."""
+        return Run(self, self.ask({"request": "submit", "activity": activity, "key": key}))
 
     def run(self, text: str) -> Run:
         """Finds a run: its id, the beginning of one, or ``last``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Any, AsyncIterator, Dict, List
+from typing import Any, AsyncIterator, Dict, List, Optional
 
 from wharf._host import embedded_transport, socket_of
 from wharf._socket import SocketTransport
@@ -79,9 +79,9 @@ class Host:
         """As ``wharf.Host.hello``."""
         return await self.ask({"request": "hello"})
 
-    async def submit(self, activity: Activity) -> Run:
+    async def submit(self, activity: Activity, key: Optional[str] = None) -> Run:
         """As ``wharf.Host.submit``."""
-        return Run(self, await self.ask({"request": "submit", "activity": activity}))
+        return Run(self, await self.ask({"request": "submit", "activity": activity, "key": key}))
 
     async def run(self, text: str) -> Run:
         """As ``wharf.Host.run``."""

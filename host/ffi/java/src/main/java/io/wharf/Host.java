@@ -92,8 +92,22 @@ public final class Host implements AutoCloseable {
      * @return its run
      */
     public CompletableFuture<Run> submit(Activity activity) {
+        return submit(activity, null);
+    }
+
+    /**
+     * Starts an activity once: the same one, submitted again with this key, is found and not run again.
+     *
+     * @param activity what to run
+     * @param key the caller's own key, kept as long as the run's record; may be null
+     * @return its run
+     */
+    public CompletableFuture<Run> submit(Activity activity, String key) {
         JsonObject request = Json.request("submit");
         request.add("activity", Json.GSON.toJsonTree(activity));
+        if (key != null) {
+            request.addProperty("key", key);
+        }
         return ask(request, id -> new Run(this, id.getAsString()));
     }
 
