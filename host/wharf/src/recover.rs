@@ -8,16 +8,16 @@ use futures_util::FutureExt;
 use wharf_exchange::{Token, TokenStatus};
 use wharf_kubernetes::names;
 use wharf_model::configuration::EngineAddress;
-use wharf_model::{Cause, EventKind, Fault, Outcome};
+use wharf_model::{ActivityKind, Cause, EventKind, Fault, Outcome};
 
 use crate::conclude::{before_it_began, outcome, sentence_of};
 use crate::host::{Inner, store_fault};
 use crate::journal::Journal;
 use crate::live::Live;
-use crate::settings::Site;
+use crate::settings::{NeverLaunched, Site, UnknownObjects};
 use crate::store::{LaunchRecord, OpenRun, RunState};
 use crate::way::launch::find_again;
-use crate::way::{Way, watch};
+use crate::way::{Asked, Way, walk, watch};
 
 /// How long clearing away may take: the next process goes on with it.
 const CLEARING: Duration = Duration::from_secs(15);
@@ -29,10 +29,11 @@ impl Inner {
         let engines = self.engines_with(&open);
         let still_open: HashSet<String> = open.iter().map(|run| run.summary.run.clone()).collect();
         let host = Arc::clone(self);
+        let unknown = site.recovery.unknown_objects;
         // An engine that doesn't answer must not keep the home from opening. The shutdown waits for it as for a run: the
         // shortest call clears away what was left, and nothing is removed once another process may own the home.
         self.runs().spawn(async move {
-            let clearing = host.clear_away(engines, still_open);
+            let clearing = host.clear_away(engines, still_open, unknown);
             if tokio::time::timeout(CLEARING, clearing).await.is_err() {
                 tracing::warn!("containers that were left could not be cleared away in time");
             }
@@ -87,8 +88,8 @@ impl Inner {
         all
     }
 
-    /// Removes containers with this home's label whose run has ended, or is in no record.
-    async fn clear_away(&self, engines: HashSet<EngineAddress>, open: HashSet<String>) {
+    /// Removes containers with this home's label whose run has ended, and those that are in no record unless they are to be kept.
+    async fn clear_away(&self, engines: HashSet<EngineAddress>, open: HashSet<String>, unknown: UnknownObjects) {
         for address in engines {
             let Ok(backend) = self.engines().backend(&address) else { continue };
             let found = match backend.find(self.id()).await {
@@ -101,6 +102,14 @@ impl Inner {
             for container in found {
                 // A run that was submitted since then has a container of its own by right.
                 if open.contains(&container.run) || self.live_run(&container.run).is_some() {
+                    continue;
+                }
+                if unknown == UnknownObjects::Keep && !matches!(self.store().run(&container.run), Ok(Some(_))) {
+                    tracing::warn!(
+                        run = container.run,
+                        container = container.id,
+                        "a container of no known run is left"
+                    );
                     continue;
                 }
                 tracing::info!(run = container.run, container = container.id, "removing a container that was left");
@@ -121,6 +130,9 @@ async fn go_on(way: &Way, run: OpenRun, live: &Live) -> Outcome {
             Ok(None) => {
                 abort(way, &record).await;
                 if run.summary.state == RunState::Launching {
+                    if let Some(way) = anew(way, &run) {
+                        return begin_again(&way, live).await;
+                    }
                     before_it_began("the host was ended just before the run's container was created")
                 } else {
                     Outcome {
@@ -131,7 +143,42 @@ async fn go_on(way: &Way, run: OpenRun, live: &Live) -> Outcome {
             }
             Err(end) => *end,
         },
-        _ => before_it_began("the host was ended before the run's container was created"),
+        _ => match anew(way, &run) {
+            Some(way) => begin_again(&way, live).await,
+            None => before_it_began("the host was ended before the run's container was created"),
+        },
+    }
+}
+
+/// The way of a run that is to be launched now, if it may be and its record has all of it.
+fn anew(way: &Way, run: &OpenRun) -> Option<Way> {
+    if way.site.recovery.never_launched == NeverLaunched::Fail {
+        return None;
+    }
+    let mut activity = run.activity.clone();
+    if activity.kind == ActivityKind::Plugin {
+        // Recorded as its adapter accepted them, once it had.
+        activity.parameters = run.plan.as_ref()?.parameters.clone();
+    }
+    Some(Way {
+        host: Arc::clone(&way.host),
+        run: way.run.clone(),
+        activity,
+        site: way.site.clone(),
+        set: Arc::clone(&way.set),
+        journal: way.journal.clone(),
+    })
+}
+
+/// From the beginning: it is judged anew, by the components of now.
+async fn begin_again(way: &Way, live: &Live) -> Outcome {
+    let name = way.activity.configuration.clone().unwrap_or_default();
+    match way.host.home().load_configuration(&name) {
+        Ok(configuration) => walk(way, Asked { configuration }, live).await,
+        Err(fault) => {
+            let end = outcome(Cause::NotPrepared, format!("it was to be launched after the host came back: {fault}"));
+            Outcome { advice: fault.hint, ..end }
+        }
     }
 }
 

@@ -64,7 +64,7 @@ impl Totals {
     }
 }
 
-/// Totals by the name of a user, a group or a project.
+/// Totals by the name of a user, a group, a project or an execution configuration.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Scoped {
@@ -74,11 +74,18 @@ pub(crate) struct Scoped {
     groups: BTreeMap<String, Totals>,
     /// The runs of a project, whoever started them.
     projects: BTreeMap<String, Totals>,
+    /// The runs under an execution configuration.
+    configurations: BTreeMap<String, Totals>,
 }
 
 impl Scoped {
     pub(crate) fn check(&self) -> Result<(), String> {
-        for (kind, by_name) in [("users", &self.users), ("groups", &self.groups), ("projects", &self.projects)] {
+        for (kind, by_name) in [
+            ("users", &self.users),
+            ("groups", &self.groups),
+            ("projects", &self.projects),
+            ("configurations", &self.configurations),
+        ] {
             for (name, totals) in by_name {
                 totals.check(&format!("totals.{kind}.{name}."))?;
                 // Whoever is named and not limited is taken out of `*`, which is worth saying on purpose.
@@ -98,7 +105,8 @@ impl Scoped {
         let of_users = user.into_iter().flat_map(|name| of(&self.users, "user", name));
         let of_groups = plan.requester.groups.iter().flat_map(|name| of(&self.groups, "group", name));
         let of_projects = plan.project.iter().flat_map(|name| of(&self.projects, "project", name));
-        of_users.chain(of_groups).chain(of_projects).collect()
+        let of_configuration = of(&self.configurations, "configuration", &plan.execution_configuration.name);
+        of_users.chain(of_groups).chain(of_projects).chain(of_configuration).collect()
     }
 }
 

@@ -13,16 +13,17 @@ use wharf_tests::{GROUP, Home};
 
 /// MiB of this process that are in memory.
 fn resident() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+    let status = fs::read_to_string("/proc/self/status").expect("Linux says");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+    kib.expect("it says so") / 1024
 }
 
 fn activity(user: &str) -> Activity {
     serde_json::from_value(json!({
         "kind": "python", "requester": { "user": user, "groups": [GROUP] }, "project": "FLIGHTS", "code": "print(1)"
     }))
-    .unwrap()
+    .expect("that is an activity")
 }
 
 /// With `WHARF_TEST_LONG`, 2,000 runs, of which 1,990 are one user's.

@@ -106,3 +106,39 @@ async fn twenty_runs_at_once() {
     access.shutdown().await;
     tokio::task::block_in_place(|| home.left_only(&[]));
 }
+
+/// One of them waits for room when its host goes: the next one launches it once, or ends it, as the site says.
+#[test]
+#[ignore = "needs docker (runs containers)"]
+fn what_was_never_launched_is_launched_once_or_ended() {
+    for (never_launched, cause) in [("launch", Cause::Succeeded), ("fail", Cause::HostFault)] {
+        let home = Home::demo();
+        home.write("policies/resource-ceiling.toml", "[settings]\nrunning = 1\n");
+        let site = std::fs::read_to_string(home.path().join("wharf.toml")).unwrap();
+        home.write("wharf.toml", format!("{site}\n[recovery]\nnever_launched = \"{never_launched}\"\n"));
+        let first = Runtime::new().unwrap();
+        let (running, waiting) = first.block_on(async {
+            let access = open(&home.path()).await;
+            let running = access.submit(activity("import time\ntime.sleep(3)")).await.unwrap();
+            let mut events = access.follow(&running, 0, true);
+            while !matches!(events.next().await.unwrap().unwrap().kind, EventKind::PhaseStarted { phase: Phase::Run }) {
+            }
+            let waiting = access.submit(activity("print('once')")).await.unwrap();
+            let mut events = access.follow(&waiting, 0, true);
+            while !matches!(events.next().await.unwrap().unwrap().kind, EventKind::Queued { .. }) {}
+            (running, waiting)
+        });
+        drop(first);
+        Runtime::new().unwrap().block_on(async {
+            let access = open(&home.path()).await;
+            assert_eq!(access.wait(&running).await.unwrap().cause, Cause::Succeeded);
+            assert_eq!(access.wait(&waiting).await.unwrap().cause, cause);
+            let events: Vec<_> = access.follow(&waiting, 0, false).map(Result::unwrap).collect().await;
+            let lines =
+                events.iter().filter(|event| matches!(&event.kind, EventKind::Log { text, .. } if text == "once"));
+            assert_eq!(lines.count(), usize::from(cause == Cause::Succeeded));
+            access.shutdown().await;
+        });
+        home.left_only(&[]);
+    }
+}

@@ -46,7 +46,7 @@ fn a_policys_effect_is_known_before_it_is_switched_on() {
 
     // The same as a canary: held back, by the next process, too, until a person lets it in.
     let before = fs::read_to_string(home.path().join(CEILING)).unwrap_or_default();
-    home.write(CEILING, &format!("canary = true\n{before}"));
+    home.write(CEILING, format!("canary = true\n{before}"));
     let listed = || -> Value { home.call(["--json", "component", "list"]).exits(0).document() };
     // Its trial begins with the first look, and the command that began it waits for it.
     let _ = listed();

@@ -40,7 +40,8 @@ pub use secret::secret_argument;
 pub(crate) use secret::{check_reference, is_secret_name};
 pub use security::SecurityTable;
 pub use site::{
-    CanaryRules, CanaryTable, ProjectTable, RunTimes, RunsTable, Site, SiteExchange, SiteExchangeTable, SiteFile,
+    CanaryRules, CanaryTable, NeverLaunched, ProjectTable, RecoveryTable, RunTimes, RunsTable, Site, SiteExchange,
+    SiteExchangeTable, SiteFile, UnknownObjects,
 };
 pub use time_span::TimeSpan;
 pub use trust::TrustTable;

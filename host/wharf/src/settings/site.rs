@@ -33,6 +33,8 @@ pub struct SiteFile {
     pub trust: TrustTable,
     /// How components with `canary = true` are tried.
     pub canary: CanaryTable,
+    /// What becomes of what an earlier process left.
+    pub recovery: RecoveryTable,
 }
 
 /// What differs for one project.
@@ -51,6 +53,38 @@ pub struct SiteExchangeTable {
     pub listen: Option<String>,
     /// The address at which containers reach the exchange, `HOST` or `HOST:PORT`; an execution configuration can say another.
     pub advertise: Option<String>,
+}
+
+/// What becomes of what an earlier process left.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RecoveryTable {
+    /// Runs that were recorded, and whose container was never created.
+    pub never_launched: NeverLaunched,
+    /// Containers and pods with this home's label that no record knows.
+    pub unknown_objects: UnknownObjects,
+}
+
+/// What becomes of runs whose container was never created.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum NeverLaunched {
+    /// They end: whoever submitted them is told to do it again.
+    #[default]
+    Fail,
+    /// They are judged and launched, once.
+    Launch,
+}
+
+/// What becomes of objects that no record knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnknownObjects {
+    /// They are removed.
+    #[default]
+    Remove,
+    /// They are left, and told in the log.
+    Keep,
 }
 
 /// How components with `canary = true` are tried, and when they are taken back.
@@ -102,6 +136,8 @@ pub struct Site {
     pub trust_shipped: bool,
     /// How components with `canary = true` are tried.
     pub canary: CanaryRules,
+    /// What becomes of what an earlier process left.
+    pub recovery: RecoveryTable,
 }
 
 /// How components with `canary = true` are tried, and when they are taken back.
@@ -161,6 +197,7 @@ impl Default for Site {
             trust: Trust::default(),
             trust_shipped: true,
             canary: CanaryRules::default(),
+            recovery: RecoveryTable::default(),
         }
     }
 }
@@ -223,6 +260,7 @@ pub(super) fn resolve(source: &Source<'_>, file: SiteFile) -> Result<Site, Fault
     };
     Ok(Site {
         canary,
+        recovery: file.recovery,
         trust,
         trust_shipped,
         default_configuration: file.default_configuration,
