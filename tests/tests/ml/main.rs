@@ -3,6 +3,7 @@
 //! They need a Docker daemon, and an index of Python packages that its builds reach.
 
 mod limits;
+mod recipes;
 
 use std::fs;
 use std::path::Path;
