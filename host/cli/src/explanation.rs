@@ -207,6 +207,9 @@ impl Page {
             self.fact("code env", &environment.name);
             self.fact("code env key", explanation.code_env_key.as_deref().unwrap_or(unknown));
         }
+        if let Some(key) = &explanation.folders_key {
+            self.fact("plugin's folders", key);
+        }
         self.fact("image key", explanation.image_key.as_deref().unwrap_or(unknown));
         let there = match explanation.image_there {
             Some(true) => "yes",
@@ -302,6 +305,7 @@ mod tests {
             image_there: None,
             containerfile: None,
             code_env_key: None,
+            folders_key: None,
             code_env_containerfile: None,
             object: None,
             differences: vec![
