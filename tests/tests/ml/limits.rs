@@ -1,13 +1,14 @@
-//! Many rows in little memory, and a kill in the middle.
+//! Many rows in little memory, and ends in the middle.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufWriter, Write as _};
 use std::time::Instant;
 
+use rustix::process::Signal;
 use serde_json::json;
-use wharf_model::EventKind;
-use wharf_tests::Home;
+use wharf_model::{Cause, EventKind};
+use wharf_tests::{Finished, Home};
 
 use crate::{activity, arguments, home};
 
@@ -132,16 +133,47 @@ fn many_rows_are_scored_in_512_megabytes() {
 
 #[test]
 #[ignore = "needs docker (runs containers) and a package index"]
-fn a_scoring_that_is_killed_in_the_middle_leaves_nothing() {
+fn a_scoring_that_ends_in_the_middle_says_why_and_leaves_nothing() {
     let home = with_rows(400_000);
+    let nothing_left = |run: &Finished| {
+        assert!(!home.path().join("data/scored.csv").exists(), "nothing half is left: {run}");
+    };
+    // More rows at once than there is memory for.
+    let tight = ["--resource", "memory=190m", "--param", "chunk_rows=10000000"];
+    let run = activity(&home, "many-score", &tight).exits(14);
+    assert!(run.log().iter().any(|(_, line)| line.contains("scoring many with version 1")), "it began: {run}");
+    let end = run.outcome();
+    assert_eq!(end.cause, Cause::OutOfMemory, "{}", end.sentence);
+    assert!(end.sentence.contains("its limit of 190 MiB"), "{}", end.sentence);
+    assert!(end.advice.as_ref().is_some_and(|advice| advice.contains("--resource memory")), "{:?}", end.advice);
+    println!("{}", end.sentence);
+    nothing_left(&run);
+
+    // Slow enough to be met while it works.
     home.replace("activities/many-score.toml", "[inputs]", "[parameters]\nchunk_rows = 50\n\n[inputs]");
-    let mut run = home.start(arguments(&home, "many-score", &[]));
-    run.until(
-        |event| matches!(&event.kind, EventKind::Advanced(advance) if advance.done > 0 && advance.total.is_none()),
-    );
+    let scoring = || {
+        let mut run = home.start(arguments(&home, "many-score", &[]));
+        run.until(
+            |event| matches!(&event.kind, EventKind::Advanced(advance) if advance.done > 0 && advance.total.is_none()),
+        );
+        run
+    };
+    let run = scoring();
+    run.signal(Signal::INT);
+    let run = run.finish().exits(13);
+    let end = run.outcome();
+    assert_eq!(end.cause, Cause::Stopped);
+    assert!(end.sentence.contains("stopped by"), "{}", end.sentence);
+    assert!(run.log().iter().any(|(_, line)| line.contains("nothing of the output is kept")), "{run}");
+    println!("{}", end.sentence);
+    nothing_left(&run);
+
+    let run = scoring();
     let [container] = home.containers().try_into().expect("one container");
     let _ = home.daemon().must("POST", &format!("/containers/{}/kill", container.id), None);
-    let end = run.finish().exits(22).outcome();
+    let run = run.finish().exits(22);
+    let end = run.outcome();
     assert!(end.sentence.contains("killed through the engine"), "{}", end.sentence);
-    assert!(!home.path().join("data/scored.csv").exists(), "nothing half is left");
+    println!("{}", end.sentence);
+    nothing_left(&run);
 }
