@@ -208,7 +208,7 @@ impl Page {
             self.fact("code env key", explanation.code_env_key.as_deref().unwrap_or(unknown));
         }
         if let Some(key) = &explanation.folders_key {
-            self.fact("plugin's folders", key);
+            self.fact("folders key", key);
         }
         self.fact("image key", explanation.image_key.as_deref().unwrap_or(unknown));
         let there = match explanation.image_there {

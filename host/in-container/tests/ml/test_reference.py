@@ -172,7 +172,7 @@ class Reference(MlCase):
         self.frame("flights", X.assign(late=y), {"day": "int"})
         self.train_setup()
         grid = {"max_iter": [20, 40]}
-        self.task(
+        _, result = self.start(
             "train",
             {
                 "prediction_type": "binary", "target": "late", "seed": 11, "threshold": "none", "explanations": False,
@@ -180,6 +180,8 @@ class Reference(MlCase):
                 "algorithms": [{"name": "hist_gradient_boosting", "parameters": grid}],
             },
         )  # fmt: skip
+        found = result(limit=3000)
+        self.assertEqual(found.code, 0, found.out + found.err)
         numbers = [name for name in X.columns if X[name].dtype.kind in "if"]
         columns = ColumnTransformer(
             [
