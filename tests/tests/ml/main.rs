@@ -152,7 +152,10 @@ fn too_little_memory_is_said_before_anything_is_fitted() {
     let home = home();
     let forest = "algorithms=[{\"name\": \"random_forest\", \"parameters\": {\"n_estimators\": 100000}}]";
     let run = activity(&home, "wine-train", &["--resource", "memory=400m", "--param", forest]);
-    refused(run, &["training doesn't fit into the container's memory", "one fit of random_forest takes about", "sampling"]);
+    refused(
+        run,
+        &["training doesn't fit into the container's memory", "one fit of random_forest takes about", "sampling"],
+    );
     // With too little for the libraries themselves nothing in the container can say so.
     let end = activity(&home, "wine-train", &["--resource", "memory=64m"]).exits(14).outcome();
     assert_eq!(end.cause, Cause::OutOfMemory, "{}", end.sentence);

@@ -29,7 +29,16 @@ fn a_plugins_recipe_predicts_with_a_saved_model_as_a_scoring_does() {
         let bind = |role: &str, path: &str| format!("{role}={}", home.path().join("data").join(path).display());
         let bound = [bind("model", model), bind("rows", "wine.csv"), bind("predicted", "predicted.csv")];
         let mut arguments = vec!["--json", "run", "--plugin", "kitchen", "--recipe", "predict", "--user", USER];
-        arguments.extend(["--group", GROUP, "--code-env", "machine-learning", "--input", &bound[0], "--input", &bound[1]]);
+        arguments.extend([
+            "--group",
+            GROUP,
+            "--code-env",
+            "machine-learning",
+            "--input",
+            &bound[0],
+            "--input",
+            &bound[1],
+        ]);
         arguments.extend(["--output", &bound[2]]);
         home.call(arguments)
     };
