@@ -28,6 +28,12 @@ impl Times {
         self.by_way.entry(way.to_owned()).or_default().push(time);
     }
 
+    /// Whether a way was taken.
+    #[must_use]
+    pub fn has(&self, way: &str) -> bool {
+        self.by_way.contains_key(way)
+    }
+
     /// The median of a way in seconds.
     ///
     /// # Panics

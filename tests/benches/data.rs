@@ -5,6 +5,9 @@
 //! - `Dataset.get_dataframe` with `pandas.read_csv` of a local file, and `Dataset.write_with_schema` with `to_csv` into one, in
 //!   the same process.
 //!
+//! `WHARF_BENCH_MB` makes the table larger or smaller, and `WHARF_BENCH_TABLE` names a CSV file to be used instead, whose first column
+//! of dates, if it has one, is `WHARF_BENCH_DATE`.
+//!
 //! Twice: in a container of the demo's image, Debian's pandas without pyarrow; and with the runner as a plain process and
 //! the Python of `WHARF_BENCH_PYTHON`, by default the one that `./wharf-test` makes, with pyarrow.
 
@@ -12,7 +15,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -28,7 +31,7 @@ use wharf_model::{Binding, BindingKind, EventKind, Place};
 use wharf_tests::{Home, Times, machine};
 
 const ROUNDS: u32 = 3;
-const SIZE: u64 = 340_000_000;
+const MEGABYTES: u64 = 340;
 const SCRIPT: &str = include_str!("frames.py");
 /// A server that gives and takes a file in pieces, and a client that does the same to it: prints two times.
 const HTTP: &str = r#"
@@ -93,8 +96,17 @@ fn main() {
     home.replace("configs/docker-local.toml", "cpus = 1", "cpus = 2");
     home.replace("configs/docker-local.toml", "memory = \"2g\"", "memory = \"4g\"");
     let table = home.data("table.csv");
-    let rows = write_table(&table);
-    println!("A table of {rows} rows, {} MB as CSV, {ROUNDS} rounds. {}", SIZE / 1_000_000, machine());
+    let (rows, date) = match std::env::var_os("WHARF_BENCH_TABLE") {
+        Some(path) => {
+            fs::copy(path, &table).expect("the table can be copied");
+            let lines = BufReader::new(File::open(&table).expect("it is there")).lines().count() as u64;
+            (lines - 1, std::env::var("WHARF_BENCH_DATE").unwrap_or_default())
+        }
+        None => (write_table(&table), "at".to_owned()),
+    };
+    let size = fs::metadata(&table).expect("it is there").len();
+    println!("A table of {rows} rows, {} MB as CSV, {ROUNDS} rounds. {}", size / 1_000_000, machine());
+    let script = format!("DATE = {date:?}\n{SCRIPT}");
 
     let mut http = Times::default();
     for _ in 0..ROUNDS {
@@ -113,25 +125,25 @@ fn main() {
         "--output",
         &home.bind("packed", "packed.parquet"),
     ];
-    let run = home.run_python(SCRIPT, &arguments).exits(0);
+    let run = home.run_python(&script, &arguments).exits(0);
     let lines = run.events().into_iter().filter_map(|event| match event.kind {
         EventKind::Log { text, .. } => Some(text),
         _ => None,
     });
-    show("in a container", &lines.collect::<Vec<_>>().join("\n"), http.clone());
+    show("in a container", &lines.collect::<Vec<_>>().join("\n"), http.clone(), size);
 
     let cache =
         std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/wharf/test-python-arrow/bin/python"));
     let python = std::env::var_os("WHARF_BENCH_PYTHON").map(PathBuf::from).or(cache).filter(|python| python.is_file());
     match python {
-        Some(python) => show("the runner as a plain process", &outside(&home, &python), http),
+        Some(python) => show("the runner as a plain process", &outside(&home, &python, &script), http, size),
         None => println!("\nThere is no Python with pyarrow here: set WHARF_BENCH_PYTHON."),
     }
 }
 
-fn show(title: &str, said: &str, mut times: Times) {
+fn show(title: &str, said: &str, mut times: Times, size: u64) {
     note(&mut times, said);
-    println!("\n## {title}: {}\n\n{}", said.lines().next().unwrap_or_default(), times.table(SIZE));
+    println!("\n## {title}: {}\n\n{}", said.lines().next().unwrap_or_default(), times.table(size));
     for (way, base) in [
         ("csv in", "HTTP in"),
         ("arrow in", "HTTP in"),
@@ -141,9 +153,12 @@ fn show(title: &str, said: &str, mut times: Times) {
         ("parquet out", "HTTP out"),
         ("get_dataframe", "read_csv"),
         ("get_dataframe", "read_csv, dates"),
+        ("get_dataframe", "read_csv, pyarrow"),
         ("write_with_schema", "to_csv"),
     ] {
-        println!("{}", times.ratio(way, base));
+        if times.has(base) {
+            println!("{}", times.ratio(way, base));
+        }
     }
 }
 
@@ -170,9 +185,11 @@ fn write_table(path: &Path) -> u64 {
         out.write_all(line.as_bytes()).expect("the disk has room");
         line.len() as u64
     };
+    let size: u64 =
+        std::env::var("WHARF_BENCH_MB").ok().and_then(|text| text.parse().ok()).unwrap_or(MEGABYTES) * 1_000_000;
     let mut written = write("id,at,price,ratio,quantity,valid,city,comment,code,amount\n".to_owned());
     let (mut rows, mut state) = (0, 1_u64);
-    while written < SIZE {
+    while written < size {
         // Xorshift.
         state ^= state << 13;
         state ^= state >> 7;
@@ -213,7 +230,7 @@ impl SessionSink for Deaf {
 }
 
 /// Runs the script with this Python, as the recipe of a runner that is a plain process. Returns what it said.
-fn outside(home: &Home, python: &Path) -> String {
+fn outside(home: &Home, python: &Path, code: &str) -> String {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
     let runner = std::env::current_exe()
         .expect("this is a program")
@@ -225,7 +242,7 @@ fn outside(home: &Home, python: &Path) -> String {
     let folder = home.data("outside");
     fs::create_dir(&folder).expect("a folder can be made");
     let script = folder.join("frames.py");
-    fs::write(&script, SCRIPT).expect("it can be written");
+    fs::write(&script, code).expect("it can be written");
     let log = folder.join("log");
     let binding = |name: &str, file: &str| Binding {
         name: name.to_owned(),

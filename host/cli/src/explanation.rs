@@ -253,6 +253,9 @@ impl Page {
             self.fact("code env", &environment.name);
             self.fact("code env key", explanation.code_env_key.as_deref().unwrap_or(unknown));
         }
+        if let Some(key) = &explanation.folders_key {
+            self.fact("folders key", key);
+        }
         self.fact("image key", explanation.image_key.as_deref().unwrap_or(unknown));
         let there = match explanation.image_there {
             Some(true) => "yes",
@@ -386,6 +389,7 @@ mod tests {
             image_there: None,
             containerfile: None,
             code_env_key: None,
+            folders_key: None,
             code_env_containerfile: None,
             object: None,
             differences: vec![

@@ -38,6 +38,7 @@ impl Inner {
             containerfile: None,
             code_env_key: None,
             code_env_containerfile: None,
+            folders_key: None,
             object: None,
             differences: Vec::new(),
             outcome: None,
@@ -71,6 +72,7 @@ impl Inner {
                 explanation.code_env_containerfile = made.ok().map(|made| made.text);
                 explanation.code_env_key = Some(key.to_string());
             }
+            explanation.folders_key = keys.folders.as_ref().map(ToString::to_string);
             explanation.image_key = Some(keys.run.to_string());
             explanation.image_there = engine.images.ready(image).await.ok().map(|ready| ready.is_some());
         }
@@ -120,6 +122,7 @@ impl Inner {
             containerfile: None,
             code_env_key: None,
             code_env_containerfile: None,
+            folders_key: None,
             object,
             differences,
             plan,

@@ -208,6 +208,9 @@ pub struct Explanation {
     /// The Containerfile of the code environment.
     #[serde(default)]
     pub code_env_containerfile: Option<String>,
+    /// The content key of the plugin's folders over those, where its recipe gets some.
+    #[serde(default)]
+    pub folders_key: Option<String>,
     /// The exact object that would be created at the engine.
     pub object: Option<serde_json::Value>,
     /// The security keys that aren't at their strict defaults, and who changed them.

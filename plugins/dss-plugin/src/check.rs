@@ -26,10 +26,8 @@ pub type Presets = BTreeMap<String, BTreeMap<String, Map<String, Json>>>;
 pub enum BindingKind {
     /// A dataset, which is a file.
     Dataset,
-    /// A folder.
+    /// A folder, which may have a saved model in it.
     Folder,
-    /// A saved model.
-    SavedModel,
 }
 
 /// One input or output of an activity.

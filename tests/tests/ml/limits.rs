@@ -1,13 +1,14 @@
-//! Many rows in little memory, and a kill in the middle.
+//! Many rows in little memory, and ends in the middle.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufWriter, Write as _};
 use std::time::Instant;
 
+use rustix::process::Signal;
 use serde_json::json;
-use wharf_model::EventKind;
-use wharf_tests::Home;
+use wharf_model::{Cause, EventKind};
+use wharf_tests::{Finished, Home};
 
 use crate::{activity, arguments, home};
 
@@ -77,18 +78,8 @@ fn with_rows(rows: usize) -> Home {
     home
 }
 
-/// What the same pipeline takes when it is called bare: on rows that are there, in a container with the same limits.
-const BARE: &str = "import time, numpy, pandas, dataiku\n\
-    from threadpoolctl import threadpool_limits\n\
-    from wharf_ml import model_file\n\
-    path = dataiku.Folder('model').get_path() + '/versions/1/model.skops'\n\
-    pipeline = model_file.load(path)\n\
-    random = numpy.random.default_rng(0)\n\
-    X = pandas.DataFrame({name: random.normal(size=50_000) for name in 'abcde'})\n\
-    pipeline.predict_proba(X)\n\
-    begun = time.monotonic()\n\
-    for _ in range(ROWS // 50_000): pipeline.predict_proba(X)\n\
-    print('bare', round(ROWS / (time.monotonic() - begun)), flush=True)\n";
+/// The same work as a plain script does it, in a container with the same limits.
+const BARE: &str = include_str!("bare.py");
 
 #[test]
 #[ignore = "needs docker (runs containers) and a package index"]
@@ -97,46 +88,93 @@ fn many_rows_are_scored_in_512_megabytes() {
     let home = with_rows(rows);
     let begun = Instant::now();
     let run = activity(&home, "many-score", &["--resource", "memory=512m"]).exits(0);
-    let took = begun.elapsed();
+    let took = begun.elapsed().as_secs_f64();
     let usage = run.outcome().usage.expect("the runner counts");
     assert!(usage.memory_limit_hits.unwrap_or_default() == 0 || usage.oom_kills == 0, "{usage:?}");
     let scored = fs::File::open(home.path().join("data/scored.csv")).expect("the rows");
-    let lines = std::io::BufRead::lines(std::io::BufReader::new(scored)).count();
+    let (mut lines, mut high) = (0, 0);
+    for line in std::io::BufRead::lines(std::io::BufReader::new(scored)) {
+        lines += 1;
+        high += usize::from(line.expect("a line").contains(",high,"));
+    }
     assert_eq!(lines, rows + 1);
     let said = run.log().into_iter().find(|(_, line)| line.contains("rows scored in")).expect("it says so").1;
     let speed: f64 = said.split(", ").nth(1).and_then(|text| text.split(' ').next()?.parse().ok()).expect("a number");
 
-    home.write("activities/bare.py", BARE.replace("ROWS", &rows.to_string()));
+    home.write("activities/bare.py", BARE);
+    fs::create_dir_all(home.path().join("data/table")).expect("a folder");
+    fs::rename(home.path().join("data/many.csv"), home.path().join("data/table/many.csv")).expect("it can be moved");
     home.write(
         "activities/bare.toml",
         "kind = \"python\"\ncode = \"bare.py\"\nconfiguration = \"docker-local\"\ncode_env = \"machine-learning\"\n\n\
-         [inputs]\nmodel = \"../data/models/few-model/\"\n",
+         [inputs]\nmodel = \"../data/models/few-model/\"\ntable = \"../data/table/\"\n",
     );
+    let begun = Instant::now();
     let bare = activity(&home, "bare", &["--resource", "memory=512m"]).exits(0);
-    let bare: f64 = bare
-        .log()
+    let bare_took = begun.elapsed().as_secs_f64();
+    let log = bare.log();
+    let numbers: Vec<f64> = log
         .iter()
-        .find_map(|(_, line)| line.strip_prefix("bare ")?.parse().ok())
-        .expect("it says how many rows a second");
+        .find_map(|(_, line)| line.strip_prefix("bare "))
+        .map(|line| line.split(' ').filter_map(|word| word.parse().ok()).collect())
+        .unwrap_or_default();
+    let [bare, arrow, alone, bare_rows, bare_high] = *numbers else { panic!("no numbers: {log:?}") };
+    #[expect(clippy::cast_precision_loss, reason = "some millions")]
+    let (rows, high) = (rows as f64, high as f64);
+    assert_eq!((bare_rows, bare_high), (rows, high), "both predict the same");
     println!(
-        "{rows} rows, {took:?} in all: {said}; bare {bare:.0} a second; ratio {:.2}; memory {} MB at the most",
+        "{rows} rows: {said}; a script with pandas in the same container {bare:.0} a second, ratio {:.2}; one with pyarrow \
+         {arrow:.0}, ratio {:.2}; the pipeline without reading and writing {alone:.0}; memory {} MB at the most; whole \
+         runs {took:.1} s, and {bare_took:.1} s of both scripts, which also brings the file into the container",
         speed / bare,
+        speed / arrow,
         usage.memory_peak >> 20
     );
 }
 
 #[test]
 #[ignore = "needs docker (runs containers) and a package index"]
-fn a_scoring_that_is_killed_in_the_middle_leaves_nothing() {
+fn a_scoring_that_ends_in_the_middle_says_why_and_leaves_nothing() {
     let home = with_rows(400_000);
+    let nothing_left = |run: &Finished| {
+        assert!(!home.path().join("data/scored.csv").exists(), "nothing half is left: {run}");
+    };
+    // More rows at once than there is memory for.
+    let tight = ["--resource", "memory=190m", "--param", "chunk_rows=10000000"];
+    let run = activity(&home, "many-score", &tight).exits(14);
+    assert!(run.log().iter().any(|(_, line)| line.contains("scoring many with version 1")), "it began: {run}");
+    let end = run.outcome();
+    assert_eq!(end.cause, Cause::OutOfMemory, "{}", end.sentence);
+    assert!(end.sentence.contains("its limit of 190 MiB"), "{}", end.sentence);
+    assert!(end.advice.as_ref().is_some_and(|advice| advice.contains("--resource memory")), "{:?}", end.advice);
+    println!("{}", end.sentence);
+    nothing_left(&run);
+
+    // Slow enough to be met while it works.
     home.replace("activities/many-score.toml", "[inputs]", "[parameters]\nchunk_rows = 50\n\n[inputs]");
-    let mut run = home.start(arguments(&home, "many-score", &[]));
-    run.until(
-        |event| matches!(&event.kind, EventKind::Advanced(advance) if advance.done > 0 && advance.total.is_none()),
-    );
+    let scoring = || {
+        let mut run = home.start(arguments(&home, "many-score", &[]));
+        run.until(
+            |event| matches!(&event.kind, EventKind::Advanced(advance) if advance.done > 0 && advance.total.is_none()),
+        );
+        run
+    };
+    let run = scoring();
+    run.signal(Signal::INT);
+    let run = run.finish().exits(13);
+    let end = run.outcome();
+    assert_eq!(end.cause, Cause::Stopped);
+    assert!(end.sentence.contains("stopped by"), "{}", end.sentence);
+    assert!(run.log().iter().any(|(_, line)| line.contains("nothing of the output is kept")), "{run}");
+    println!("{}", end.sentence);
+    nothing_left(&run);
+
+    let run = scoring();
     let [container] = home.containers().try_into().expect("one container");
     let _ = home.daemon().must("POST", &format!("/containers/{}/kill", container.id), None);
-    let end = run.finish().exits(22).outcome();
+    let run = run.finish().exits(22);
+    let end = run.outcome();
     assert!(end.sentence.contains("killed through the engine"), "{}", end.sentence);
-    assert!(!home.path().join("data/scored.csv").exists(), "nothing half is left");
+    println!("{}", end.sentence);
+    nothing_left(&run);
 }

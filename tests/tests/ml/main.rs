@@ -3,6 +3,7 @@
 //! They need a Docker daemon, and an index of Python packages that its builds reach.
 
 mod limits;
+mod recipes;
 
 use std::fs;
 use std::path::Path;
@@ -149,9 +150,15 @@ fn a_stopped_training_keeps_its_best_if_asked_to() {
 #[ignore = "needs docker (runs containers) and a package index"]
 fn too_little_memory_is_said_before_anything_is_fitted() {
     let home = home();
-    let run = activity(&home, "wine-train", &["--resource", "memory=64m"]);
-    let end = run.outcome();
-    assert_ne!(end.cause, Cause::Succeeded, "{}", end.sentence);
-    assert!(end.sentence.contains("memory") || end.error_tail.join(" ").contains("memory"), "{run}");
+    let forest = "algorithms=[{\"name\": \"random_forest\", \"parameters\": {\"n_estimators\": 100000}}]";
+    let run = activity(&home, "wine-train", &["--resource", "memory=400m", "--param", forest]);
+    refused(
+        run,
+        &["training doesn't fit into the container's memory", "one fit of random_forest takes about", "sampling"],
+    );
+    // With too little for the libraries themselves nothing in the container can say so.
+    let end = activity(&home, "wine-train", &["--resource", "memory=64m"]).exits(14).outcome();
+    assert_eq!(end.cause, Cause::OutOfMemory, "{}", end.sentence);
+    assert!(end.sentence.contains("its limit of 64 MiB"), "{}", end.sentence);
     assert!(!home.path().join("data/models/wine-model").exists());
 }

@@ -3,6 +3,8 @@
 //! These need a Docker daemon, and some of them an index of Python packages.
 
 #[cfg(test)]
+mod folders;
+#[cfg(test)]
 mod installing;
 #[cfg(test)]
 mod kitchen;

@@ -71,10 +71,20 @@ fn a_python_recipe_gets_its_roles_its_parameters_its_libraries_and_its_resources
     assert_eq!(home.read_data("copies/a/b.txt"), "picture");
 
     // The plugin's folders are a layer that is made once.
+    let folders_key = |home: &Home| {
+        let explain = ["--json", "explain"].map(str::to_owned);
+        let asked = recipe("describe", &more).into_iter().skip(2);
+        let said = home.call(explain.into_iter().chain(asked)).exits(0).stdout;
+        let explained: serde_json::Value = serde_json::from_str(&said).unwrap();
+        explained["folders_key"].as_str().unwrap_or_else(|| panic!("no key: {said}")).to_owned()
+    };
+    let key = folders_key(&home);
     assert!(progress(&first.events()).iter().any(|text| text.contains("adding the folders of kitchen")), "{first}");
     let second = home.call(recipe("describe", &more)).exits(0);
     assert_eq!(progress(&second.events()), Vec::<String>::new(), "{second}");
+    assert_eq!(folders_key(&home), key);
     fs::write(home.path().join("dss-plugins/kitchen/resource/spice.txt"), "saffron\n").unwrap();
+    assert_ne!(folders_key(&home), key, "it is the key of what the folders hold");
     let third = home.call(recipe("describe", &more)).exits(0);
     assert_eq!(report(&home)["resource"], "saffron");
     let built = progress(&third.events());

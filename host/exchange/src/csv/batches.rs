@@ -93,6 +93,12 @@ impl Builder {
             values.append_value(value);
             return Ok(());
         }
+        if let Self::Double(values) = self
+            && let Some(value) = plain_double(field.bytes)
+        {
+            values.append_value(value);
+            return Ok(());
+        }
         let text = std::str::from_utf8(field.bytes).map_err(|_| "its text is not UTF-8".to_owned())?;
         let not = |what: &str| format!("{:?} is not {what}", text.chars().take(100).collect::<String>());
         match self {
@@ -145,6 +151,43 @@ pub(super) fn plain_integer(bytes: &[u8]) -> Option<i64> {
         }
         value = value * 10 + i64::from(digit - b'0');
     }
+    Some(if negative { -value } else { value })
+}
+
+/// A number of at most 15 digits with a point between some of them, which is how most are written.
+///
+/// Its digits as an integer and the power of ten below it are doubles without loss, so their quotient is the nearest double.
+fn plain_double(bytes: &[u8]) -> Option<f64> {
+    const DIGITS: usize = 15;
+    const POWERS: [f64; DIGITS + 1] =
+        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+    let (negative, digits) = match bytes {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if digits.len() > DIGITS + 1 {
+        return None;
+    }
+    let mut value = 0_u64;
+    let mut count = 0;
+    let mut point = None;
+    for digit in digits {
+        match digit {
+            b'0'..=b'9' => {
+                value = value * 10 + u64::from(digit - b'0');
+                count += 1;
+            }
+            b'.' if point.is_none() => point = Some(count),
+            _ => return None,
+        }
+    }
+    let fraction = count - point.unwrap_or(count);
+    // A point at either end is for the parser to judge.
+    if count > DIGITS || count == fraction || (point.is_some() && fraction == 0) {
+        return None;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "15 digits are below 2^53")]
+    let value = value as f64 / POWERS[fraction];
     Some(if negative { -value } else { value })
 }
 
@@ -222,6 +265,29 @@ mod tests {
         assert_eq!(parse_date("1970-01-02"), Some(86_400_000_000));
         assert_eq!(parse_date("1969-12-31T23:59:59.999999Z"), Some(-1));
         assert_eq!(parse_date("01/02/2013"), None);
+    }
+
+    #[test]
+    fn plain_doubles_are_those_of_the_parser() {
+        let mut state = 1_u64;
+        for round in 0..100_000_usize {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let mut text = format!("{:015}", state % 1_000_000_000_000_000);
+            text.truncate(2 + round % 14);
+            text.insert(1 + round % (text.len() - 1), '.');
+            if round % 3 == 0 {
+                text.insert(0, '-');
+            }
+            let parsed: f64 = text.parse().unwrap();
+            assert_eq!(plain_double(text.as_bytes()).map(f64::to_bits), Some(parsed.to_bits()), "{text}");
+        }
+        assert_eq!(plain_double(b"12"), Some(12.0));
+        assert_eq!(plain_double(b"-0.0").map(f64::to_bits), Some((-0.0_f64).to_bits()));
+        for text in ["", "-", ".", "1.", ".5", "1.2.3", "1e5", "+1.0", " 1.0", "nan", "0.1234567890123456", "--1.0"] {
+            assert_eq!(plain_double(text.as_bytes()), None, "{text}");
+        }
     }
 
     #[test]

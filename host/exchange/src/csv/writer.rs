@@ -102,9 +102,8 @@ impl<'a> Cells<'a> {
             Self::Int32(values) => push_integer(line, values.value(row).into()),
             Self::Int16(values) => push_integer(line, values.value(row).into()),
             Self::Int8(values) => push_integer(line, values.value(row).into()),
-            // Debug writes the shortest text that reads back as the same number, with an exponent where that is shorter.
-            Self::Double(values) => write!(line, "{:?}", values.value(row))?,
-            Self::Float(values) => write!(line, "{:?}", values.value(row))?,
+            Self::Double(values) => push_number(line, values.value(row)),
+            Self::Float(values) => push_number(line, values.value(row)),
             Self::Boolean(values) => line.extend_from_slice(if values.value(row) { b"true" } else { b"false" }),
             Self::Instant(values) => {
                 let micros = values.value(row);
@@ -116,6 +115,11 @@ impl<'a> Cells<'a> {
         }
         Ok(())
     }
+}
+
+/// The shortest text that reads back as the same number, with an exponent where that is shorter; `NaN`, `inf`.
+fn push_number(line: &mut Vec<u8>, value: impl ryu::Float) {
+    line.extend_from_slice(ryu::Buffer::new().format(value).as_bytes());
 }
 
 fn push_integer(line: &mut Vec<u8>, value: i64) {
@@ -186,6 +190,37 @@ mod tests {
             writer.write(&batch).unwrap();
         }
         assert_eq!(String::from_utf8(writer.into_inner()).unwrap(), text);
+    }
+
+    #[test]
+    fn numbers_are_short_and_read_back_as_the_same() {
+        let written = |value: f64| {
+            let mut line = Vec::new();
+            push_number(&mut line, value);
+            String::from_utf8(line).unwrap()
+        };
+        for (value, text) in [
+            (0.0, "0.0"),
+            (-0.0, "-0.0"),
+            (100.0, "100.0"),
+            (0.3, "0.3"),
+            (1e300, "1e300"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "inf"),
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            assert_eq!(written(value), text);
+        }
+        let mut state = 1_u64;
+        for _ in 0..10_000 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let value = f64::from_bits(state);
+            if value.is_finite() {
+                assert_eq!(written(value).parse::<f64>().unwrap().to_bits(), state);
+            }
+        }
     }
 
     #[test]

@@ -70,21 +70,27 @@ class Version:
         shutil.rmtree(self._directory, ignore_errors=True)
 
 
-def read_version(folder, wanted=None):
-    """Reads a version of a saved model, the current one unless said; raises Refused for what isn't one."""
+def numbers(folder):
+    """The numbers of a saved model's versions, the current one's, and the paths of its files."""
     paths = set(folder.list_paths_in_partition())
     if "/" + _CURRENT not in paths:
         raise Refused("the folder %s has no saved model: there is no %s in it" % (folder.short_name, _CURRENT))
     current = _json(folder, _CURRENT, paths)
-    numbers = sorted(
+    found = sorted(
         int(path.split("/")[2]) for path in paths if path.startswith("/versions/") and path.endswith("/manifest.json")
         and path.count("/") == 3 and path.split("/")[2].isdigit()
     )  # fmt: skip
-    number = current.get("version") if wanted is None and isinstance(current, dict) else wanted
-    if number not in numbers:
+    return found, current.get("version") if isinstance(current, dict) else None, paths
+
+
+def read_version(folder, wanted=None):
+    """Reads a version of a saved model, the current one unless said; raises Refused for what isn't one."""
+    known, current, paths = numbers(folder)
+    number = current if wanted is None else wanted
+    if number not in known:
         raise Refused(
             "the saved model in %s has no version %s; it has %s"
-            % (folder.short_name, shown(number), ", ".join(map(str, numbers)) or "none")
+            % (folder.short_name, shown(number), ", ".join(map(str, known)) or "none")
         )
     base = "versions/%d/" % number
     manifest = _json(folder, base + "manifest.json", paths)
@@ -109,7 +115,7 @@ def read_version(folder, wanted=None):
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
         raise
-    return Version(number, numbers, parts, directory)
+    return Version(number, known, parts, directory)
 
 
 def _fetch(folder, base, name, files, directory, paths, limit):

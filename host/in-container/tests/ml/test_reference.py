@@ -1,18 +1,20 @@
 """Scores are those of plain scikit-learn scripts with the same seed and parameters, to the last digit."""
 
+import os
 import unittest
 
-from ml.ml_case import MlCase, numpy
+from ml.ml_case import MlCase, numpy, pandas
 
 if numpy is not None:
     import sklearn.datasets
-    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.compose import ColumnTransformer
+    from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn import metrics
     from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, train_test_split
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 
 
 def load(name):
@@ -163,6 +165,75 @@ class Reference(MlCase):
                 "mae": metrics.mean_absolute_error(test_y, predicted),
             }
         )
+
+    def test_flights(self):
+        """Mixed columns: of the flights from New York where `WHARF_TEST_FLIGHTS` names their CSV file, else of some rows like them."""
+        X, y = flights()
+        self.frame("flights", X.assign(late=y), {"day": "int"})
+        self.train_setup()
+        grid = {"max_iter": [20, 40]}
+        _, result = self.start(
+            "train",
+            {
+                "prediction_type": "binary", "target": "late", "seed": 11, "threshold": "none", "explanations": False,
+                "features": {"dest": {"type": "category", "encode": "target"}},
+                "algorithms": [{"name": "hist_gradient_boosting", "parameters": grid}],
+            },
+        )  # fmt: skip
+        found = result(limit=3000)
+        self.assertEqual(found.code, 0, found.out + found.err)
+        numbers = [name for name in X.columns if X[name].dtype.kind in "if"]
+        columns = ColumnTransformer(
+            [
+                ("numbers", make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler()), numbers),
+                (
+                    "categories",
+                    OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=100, sparse_output=False),
+                    ["carrier", "origin"],
+                ),
+                ("dest", TargetEncoder(target_type="binary", random_state=11), ["dest"]),
+            ]
+        )
+        train_X, test_X, train_y, test_y = train_test_split(X, y, train_size=0.8, random_state=11, stratify=y)
+        search = GridSearchCV(
+            make_pipeline(columns, HistGradientBoostingClassifier(random_state=11)),
+            {"histgradientboostingclassifier__max_iter": grid["max_iter"]},
+            cv=StratifiedKFold(3, shuffle=True, random_state=11),
+            scoring="roc_auc",
+        ).fit(train_X, train_y)
+        self.assertEqual(repr(self.saved("models.json")[0]["score"]), repr(float(search.best_score_)))
+        proba = search.predict_proba(test_X)[:, 1]
+        self.same(
+            {
+                "accuracy": metrics.accuracy_score(test_y, search.predict(test_X)),
+                "roc_auc": metrics.roc_auc_score(test_y, proba),
+                "log_loss": metrics.log_loss(test_y, proba),
+            }
+        )
+
+
+def flights():
+    """What is known of flights when they leave, and whether they came late."""
+    path = os.environ.get("WHARF_TEST_FLIGHTS")
+    if path:
+        every = pandas.read_csv(path).dropna(subset=["arr_delay"]).reset_index(drop=True)
+        known = ["month", "day", "dep_delay", "carrier", "origin", "dest", "distance", "hour"]
+        return every[known], every["arr_delay"] > 15
+    random = numpy.random.default_rng(5)
+    rows = 1500
+    X = pandas.DataFrame(
+        {
+            "month": random.integers(1, 13, rows),
+            "day": random.integers(1, 29, rows),
+            "dep_delay": numpy.where(random.random(rows) < 0.02, numpy.nan, random.exponential(12, rows).round()),
+            "carrier": random.choice(["UA", "B6", "EV", "DL"], rows),
+            "origin": random.choice(["EWR", "JFK", "LGA"], rows),
+            "dest": random.choice(["D%02d" % n for n in range(40)], rows),
+            "distance": random.integers(80, 4983, rows),
+        }
+    )
+    late = X["dep_delay"].fillna(0) + random.normal(0, 12, rows) > 15
+    return X, late
 
 
 if __name__ == "__main__":

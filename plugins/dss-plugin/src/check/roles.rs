@@ -21,7 +21,7 @@ pub(super) fn bind(
     for binding in bindings {
         let Some(role) = role_of(side, roles, binding, errors) else { continue };
         meant.push(role.name.as_str());
-        if let Some(problem) = problem(role, binding.kind) {
+        if let Some(problem) = problem(side, role, binding.kind) {
             errors.push(format!(
                 "{side} {} can't have the role {}: {problem}",
                 quoted(&binding.name),
@@ -85,12 +85,16 @@ fn role_of<'r>(side: &str, roles: &'r [Role], binding: &Binding, errors: &mut Er
 }
 
 /// Why something can't have a role.
-fn problem(role: &Role, kind: BindingKind) -> Option<String> {
+fn problem(side: &str, role: &Role, kind: BindingKind) -> Option<String> {
+    // A saved model is a folder here, which recipes can read only.
+    let as_model = role.saved_models && side == "input";
     let (taken, what) = match kind {
         BindingKind::Dataset => (role.datasets, "a dataset"),
-        BindingKind::Folder => (role.folders, "a folder"),
-        BindingKind::SavedModel => (role.saved_models, "a saved model"),
+        BindingKind::Folder => (role.folders || as_model, "a folder"),
     };
+    if !taken && role.saved_models && side != "input" {
+        return Some("the role writes a saved model, and recipes can only read them here".to_owned());
+    }
     if !taken {
         return Some(format!("it is {what}, and the role takes {}", one_of(role)));
     }
@@ -107,7 +111,8 @@ fn problem(role: &Role, kind: BindingKind) -> Option<String> {
 }
 
 fn one_of(role: &Role) -> String {
-    let all = [(role.datasets, "a dataset"), (role.folders, "a folder"), (role.saved_models, "a saved model")];
+    let model = "a saved model (its folder)";
+    let all = [(role.datasets, "a dataset"), (role.folders, "a folder"), (role.saved_models, model)];
     let taken: Vec<&str> = all.into_iter().filter(|(taken, _)| *taken).map(|(_, what)| what).collect();
     if taken.is_empty() { "nothing".to_owned() } else { taken.join(" or ") }
 }

@@ -354,7 +354,7 @@ fn roles_get_their_names_in_order() {
         binding("b", "more", BindingKind::Folder),
         binding("sales", "main", BindingKind::Dataset),
         binding("a", "more", BindingKind::Dataset),
-        binding("m", "model", BindingKind::SavedModel),
+        binding("m", "model", BindingKind::Folder),
         binding("sales", "more", BindingKind::Dataset),
     ];
     // An output needs no role where there is one alone.
@@ -378,7 +378,7 @@ fn all_wrong_roles_are_said() {
     let inputs = [
         binding("a", "mian", BindingKind::Dataset),
         binding("b", "files", BindingKind::Dataset),
-        binding("c", "model", BindingKind::Folder),
+        binding("c", "model", BindingKind::Dataset),
         binding("d", "sql", BindingKind::Dataset),
         binding("e", "s3", BindingKind::Dataset),
         Binding { name: "f".to_owned(), role: None, kind: BindingKind::Dataset },
@@ -391,7 +391,7 @@ fn all_wrong_roles_are_said() {
         [
             "input \"a\" has the role \"mian\", and the recipe's input roles are \"main\", \"more\", \"files\", \"model\", \"sql\", \"s3\"; did you mean \"main\"?",
             "input \"b\" can't have the role \"files\": it is a dataset, and the role takes a folder",
-            "input \"c\" can't have the role \"model\": it is a folder, and the role takes a saved model",
+            "input \"c\" can't have the role \"model\": it is a dataset, and the role takes a saved model (its folder)",
             "input \"d\" can't have the role \"sql\": the role takes only datasets in an SQL database",
             "input \"e\" can't have the role \"s3\": the role takes only datasets of the type \"S3\"",
             "input \"f\" has no role; the recipe's input roles are \"main\", \"more\", \"files\", \"model\", \"sql\", \"s3\"",

@@ -82,11 +82,7 @@ fn least_value(plugin: &Plugin, param: &Param) -> Json {
 }
 
 fn least_bindings(roles: &[Role]) -> Vec<Binding> {
-    let kind = |role: &Role| match (role.datasets, role.folders) {
-        (true, _) => BindingKind::Dataset,
-        (_, true) => BindingKind::Folder,
-        _ => BindingKind::SavedModel,
-    };
+    let kind = |role: &Role| if role.datasets { BindingKind::Dataset } else { BindingKind::Folder };
     let required = roles.iter().filter(|role| role.required);
     required.map(|role| Binding { name: "x".to_owned(), role: Some(role.name.clone()), kind: kind(role) }).collect()
 }

@@ -12,8 +12,8 @@ SQL = (
     "or do the query in an SQL recipe before this one"
 )
 MODEL = (
-    "saved models come with machine learning, which runs on the DSS server and not here: "
-    "give the recipe what it needs in a managed folder"
+    "a container has the saved models among its inputs, with dataiku.Model(NAME).get_predictor().predict(df), and "
+    "nothing else of machine learning on the DSS server"
 )
 FLOW = "a container only has the inputs and outputs of its own recipe"
 METRICS = "metrics and checks belong to the DSS server, which a container can't reach, except for the counts of a dataset"
