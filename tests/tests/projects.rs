@@ -66,6 +66,24 @@ fn a_wrong_answer_fails_a_case() {
     assert!(text.contains("may not run") && text.contains("must not run"), "{text}");
 }
 
+/// What Python raised is in the answer of the case, as it is in the record of a run.
+#[test]
+#[ignore = "needs PyPI (builds projects)"]
+fn an_exception_of_python_says_where_it_was_raised() {
+    let folder = Place::new();
+    let script = "wharf component new slip --kind policy --lang python && cd slip && python3 -m venv .venv && \
+        .venv/bin/pip install --quiet --require-hashes -r requirements.txt && \
+        sed -i 's/^    def evaluate(self, plan, usage):/&\\n        {}[\"analysts\"]/' src/component.py && \
+        .venv/bin/componentize-py --wit-path wit --world component componentize --python-path src component -o slip.wasm && \
+        wharf component test .";
+    let output = folder.run(script);
+    let text = said(&output);
+    assert!(!output.status.success(), "{text}");
+    let line = fs::read_to_string(folder.path().join("slip/src/component.py")).expect("the code");
+    let line = line.lines().position(|line| line.contains("{}[")).expect("the line") + 1;
+    assert!(text.contains(&format!("raised KeyError: 'analysts' (in evaluate at component.py:{line})")), "{text}");
+}
+
 /// The guide shows the template that there is.
 #[test]
 fn the_guide_shows_the_policy_that_is_made() {
