@@ -10,6 +10,10 @@ use crate::state::State;
 const WORDS: usize = 1_000;
 /// How many functions an error names.
 const FRAMES: usize = 3;
+/// How a traceback of Python begins.
+const TRACEBACK: &str = "Traceback (most recent call last):\n";
+/// How the runtime of componentize-py panics over an exception.
+const PYTHON: &str = "Python function threw an unexpected exception";
 
 /// A call that gave no answer. Its text follows the component's name: "… took longer than its time limit of 1 s".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +48,14 @@ pub enum CallError {
         /// What it said.
         message: String,
         /// In which functions, for a person.
+        at: String,
+    },
+    /// Its own code raised an exception that nothing caught: Python's.
+    #[error("raised {message}{at}")]
+    Exception {
+        /// What it said: `KeyError: 'analysts'`.
+        message: String,
+        /// In which functions and lines, for a person.
         at: String,
     },
     /// It ended itself instead of answering.
@@ -106,7 +118,18 @@ impl CallError {
         }
         let at = functions(error);
         let output = state.output();
-        if let Some(message) = panic_message(&output) {
+        let panic = panic_message(&output);
+        // Python's runtime panics over an exception, and has said before which.
+        if panic.as_ref().is_none_or(|message| message.starts_with(PYTHON))
+            && let Some((message, at)) = exception(&output)
+        {
+            return if state.memory.denied && message.starts_with("MemoryError") {
+                Self::MemoryLimit { limit_mb: bounds.memory_mb }
+            } else {
+                Self::Exception { message, at }
+            };
+        }
+        if let Some(message) = panic {
             // A guest that gets no memory panics over it.
             return if state.memory.denied && message.contains("memory allocation") {
                 Self::MemoryLimit { limit_mb: bounds.memory_mb }
@@ -184,6 +207,43 @@ fn panic_message(output: &str) -> Option<String> {
     Some(cut(output[start..].lines().next().unwrap_or_default()))
 }
 
+/// What Python's last exception said, and where it was raised, from the traceback that it wrote.
+fn exception(output: &str) -> Option<(String, String)> {
+    let start = output.rfind(TRACEBACK)? + TRACEBACK.len();
+    let traceback = output[start..].split("\nthread '").next().unwrap_or_default();
+    let mut frames = Vec::new();
+    let mut message = Vec::new();
+    for line in traceback.lines() {
+        match line.strip_prefix("  File \"").and_then(frame) {
+            Some(frame) => frames.push(frame),
+            // Below a frame may be its line of the source.
+            None if line.starts_with("  ") && message.is_empty() => {}
+            None => message.push(line),
+        }
+    }
+    let message = message.join("\n").trim().to_owned();
+    if message.is_empty() {
+        return None;
+    }
+    frames.reverse();
+    frames.truncate(FRAMES);
+    let at = if frames.is_empty() { String::new() } else { cut(&format!(" (in {})", frames.join(", called by "))) };
+    Some((cut(&message), at))
+}
+
+/// `FUNCTION at FILE:LINE` of `FILE", line LINE, in FUNCTION`.
+fn frame(text: &str) -> Option<String> {
+    let (file, rest) = text.split_once("\", line ")?;
+    let (line, function) = rest.split_once(", in ")?;
+    // Its compiler mounts the folders of `--python-path` by their numbers.
+    let mut parts = file.trim_start_matches('/').splitn(2, '/');
+    let file = match (parts.next(), parts.next()) {
+        (Some(number), Some(rest)) if number.bytes().all(|byte| byte.is_ascii_digit()) => rest,
+        _ => file,
+    };
+    Some(format!("{function} at {file}:{line}"))
+}
+
 fn last_words(output: &str) -> String {
     let lines: Vec<&str> = output.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let last = &lines[lines.len().saturating_sub(5)..];
@@ -215,6 +275,27 @@ mod tests {
             panic_message("memory allocation of 99 bytes failed\n").unwrap(),
             "memory allocation of 99 bytes failed"
         );
+    }
+
+    /// As componentize-py writes it.
+    const RAISED: &str = "Traceback (most recent call last):\n  File \"/0/component.py\", line 56, in look_up\n\
+        KeyError: 'analysts'\n\nThe above exception was the direct cause of the following exception:\n\n\
+        Traceback (most recent call last):\n  File \"/0/component.py\", line 45, in evaluate\n    look_up(group)\n  \
+        File \"/0/component.py\", line 58, in look_up\nValueError: no group analysts\nin here\n\n\
+        thread '<unnamed>' (1) panicked at runtime/src/lib.rs:1280:25:\nPython function threw an unexpected exception\n";
+
+    #[test]
+    fn an_exception_says_what_and_where() {
+        let (message, at) = exception(RAISED).unwrap();
+        assert_eq!(message, "ValueError: no group analysts in here");
+        assert_eq!(at, " (in look_up at component.py:58, called by evaluate at component.py:45)");
+        assert!(panic_message(RAISED).unwrap().starts_with(PYTHON));
+        for no in
+            ["", "Traceback", "Traceback (most recent call last):\n", "Traceback (most recent call last):\n  File \""]
+        {
+            assert_eq!(exception(no), None, "{no}");
+        }
+        assert_eq!(frame("/a/b.py\", line 1, in f").unwrap(), "f at /a/b.py:1");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
+use wharf_fetch::Roots;
 
 use crate::cache::Cache;
 use crate::gate::Gate;
@@ -43,6 +44,8 @@ pub struct EngineOptions {
     pub source_lines: bool,
     /// Who wants to know what calls did.
     pub observer: Option<Observer>,
+    /// Whom TLS trusts when components send HTTP requests.
+    pub roots: Roots,
 }
 
 impl Default for EngineOptions {
@@ -53,6 +56,7 @@ impl Default for EngineOptions {
             compile_limit: Duration::from_secs(120),
             source_lines: false,
             observer: None,
+            roots: Roots::default(),
         }
     }
 }
@@ -89,6 +93,7 @@ struct Shared {
     compile_limit: Duration,
     overdue: Arc<AtomicUsize>,
     observer: Option<Observer>,
+    roots: Roots,
     pooled: bool,
 }
 
@@ -100,7 +105,7 @@ impl Engine {
     /// # Errors
     /// The machine can't run WebAssembly, or no thread could be started.
     pub fn new(options: EngineOptions) -> Result<Self, ComponentsError> {
-        let EngineOptions { cache_dir, signals_based_traps, compile_limit, source_lines, observer } = options;
+        let EngineOptions { cache_dir, signals_based_traps, compile_limit, source_lines, observer, roots } = options;
         let mut pooled = true;
         let wasmtime = wasmtime::Engine::new(&config(signals_based_traps, source_lines, pooled))
             .or_else(|error| {
@@ -127,6 +132,7 @@ impl Engine {
                 compile_limit,
                 overdue: Arc::default(),
                 observer,
+                roots,
                 pooled,
             }),
         })
@@ -140,6 +146,10 @@ impl Engine {
 
     pub(crate) fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    pub(crate) fn roots(&self) -> &Roots {
+        &self.shared.roots
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {

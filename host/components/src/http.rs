@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use wharf_fetch::http::header::{HeaderMap, HeaderName, HeaderValue};
 use wharf_fetch::http::{Method, Uri};
-use wharf_fetch::{Bounds, FetchError, Reach, Request, reach, target};
+use wharf_fetch::{Bounds, FetchError, Reach, Request, Roots, reach, target};
 
 use crate::bindings::http::{self, RequestError};
 use crate::call_error::cut;
@@ -38,6 +38,14 @@ const OWN_HEADERS: [&str; 11] = [
     "expect",
 ];
 const METHODS: [Method; 6] = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+
+/// The requests that a component may send.
+#[derive(Clone, Debug)]
+pub(crate) struct GrantedHttp {
+    pub(crate) places: GrantedPlaces,
+    /// Whom TLS trusts there.
+    pub(crate) roots: Roots,
+}
 
 /// The places that were granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,7 +133,7 @@ fn has_dots(path: &str) -> bool {
 
 impl http::Host for State {
     async fn send(&mut self, request: http::Request) -> Result<http::Response, RequestError> {
-        let Some(places) = self.http.clone() else {
+        let Some(GrantedHttp { places, roots }) = self.http.clone() else {
             return Err(RequestError::NotAllowed("nothing can be asked while a component is loaded".to_owned()));
         };
         self.http_requests = self.http_requests.saturating_add(1);
@@ -139,7 +147,7 @@ impl http::Host for State {
         // Without what comes after the path, which may have a token in it.
         tracing::debug!(component, method = %request.method, host = request.url.host(), port, path = request.url.path(), "it asks");
         let bounds = Bounds { time, body: BODY };
-        let answer = wharf_fetch::send(request, bounds, |address| places.include_address(address, port)).await;
+        let answer = wharf_fetch::send(request, bounds, &roots, |address| places.include_address(address, port)).await;
         let answer = answer.map_err(|error| refusal(&error))?;
         let header = |(name, value): (&HeaderName, &HeaderValue)| http::Header {
             name: name.to_string(),

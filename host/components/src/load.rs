@@ -19,7 +19,7 @@ use crate::contract::{MetadataIndices, PolicyIndices};
 use crate::engine::Engine;
 use crate::folder::GrantedFolder;
 use crate::gate;
-use crate::http::GrantedPlaces;
+use crate::http::{GrantedHttp, GrantedPlaces};
 use crate::imports;
 use crate::inspect::{Inspection, Metadata};
 use crate::keep;
@@ -237,6 +237,7 @@ fn finish(
     };
     let granted = GrantedPlaces::read(&file.grants.http);
     let http = granted.ok().filter(|_| world.takes_grants() && !file.grants.http.is_empty());
+    let http = http.map(|places| GrantedHttp { places, roots: engine.roots().clone() });
     let wrong_types = |error: wasmtime::Error| {
         let message = format!("it doesn't fit {PACKAGE} {VERSION}: {}", cut(&format!("{error:#}")));
         place.wasm("component-invalid", message).hint("build it again from the wit/ folder of this version")

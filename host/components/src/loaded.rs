@@ -17,7 +17,7 @@ use crate::call_error::CallError;
 use crate::contract::PolicyIndices;
 use crate::engine::Engine;
 use crate::folder::GrantedFolder;
-use crate::http::GrantedPlaces;
+use crate::http::GrantedHttp;
 use crate::policy::PolicyRole;
 use crate::settings_file::{CallLimits, Grants, OnError};
 use crate::state::State;
@@ -98,7 +98,7 @@ pub(crate) struct Loaded {
     pub(crate) settings: Arc<str>,
     pub(crate) settings_for: BTreeMap<String, OwnSettings>,
     pub(crate) folder: Option<GrantedFolder>,
-    pub(crate) http: Option<GrantedPlaces>,
+    pub(crate) http: Option<GrantedHttp>,
     pub(crate) names: Names,
 }
 

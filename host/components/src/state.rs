@@ -10,7 +10,7 @@ use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx, W
 use crate::capture::Capture;
 use crate::engine::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
 use crate::folder::GrantedFolder;
-use crate::http::GrantedPlaces;
+use crate::http::GrantedHttp;
 use crate::observation::Observation;
 
 /// How many WASI handles a call may have open.
@@ -31,7 +31,7 @@ pub(crate) struct State {
     /// The folder that it was granted.
     pub(crate) folder: Option<GrantedFolder>,
     /// Where it may send HTTP requests; none while it is loaded.
-    pub(crate) http: Option<GrantedPlaces>,
+    pub(crate) http: Option<GrantedHttp>,
     /// How many it sent.
     pub(crate) http_requests: u32,
     /// How many lines it wrote to the log.
@@ -54,7 +54,7 @@ impl State {
         component: Arc<str>,
         settings: Arc<str>,
         folder: Option<GrantedFolder>,
-        http: Option<GrantedPlaces>,
+        http: Option<GrantedHttp>,
         memory_bytes: usize,
     ) -> Self {
         let memory = MemoryLimit { bytes: memory_bytes, used: 0, table_elements: 0, denied: false };

@@ -4,9 +4,9 @@
 //! nothing of the environment is looked at but the machine's root certificates.
 
 mod address;
+mod roots;
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 pub use address::{Reach, reach};
@@ -16,10 +16,10 @@ use http::header::{HOST, HeaderMap, HeaderValue, USER_AGENT};
 use http::{Method, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper_util::rt::TokioIo;
+pub use roots::Roots;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
@@ -131,9 +131,10 @@ pub enum FetchError {
 pub async fn send(
     request: Request,
     bounds: Bounds,
+    roots: &Roots,
     may_connect: impl Fn(IpAddr) -> bool + Send,
 ) -> Result<Response, FetchError> {
-    let sent = tokio::time::timeout(bounds.time, exchange(request, bounds.body, may_connect)).await;
+    let sent = tokio::time::timeout(bounds.time, exchange(request, bounds.body, roots, may_connect)).await;
     sent.unwrap_or(Err(FetchError::TimedOut { limit: bounds.time }))
 }
 
@@ -153,6 +154,7 @@ pub fn target(url: &Uri) -> Option<(bool, &str, u16)> {
 async fn exchange(
     request: Request,
     limit: usize,
+    roots: &Roots,
     may_connect: impl Fn(IpAddr) -> bool + Send,
 ) -> Result<Response, FetchError> {
     let Some((tls, host, port)) = target(&request.url) else {
@@ -164,7 +166,7 @@ async fn exchange(
     }
     let failed = |reason: String| FetchError::Tls { host: host.to_owned(), reason };
     let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(error.to_string()))?;
-    let connector = TlsConnector::from(tls_settings().await.map_err(failed)?);
+    let connector = TlsConnector::from(roots.read().await.map_err(failed)?);
     let stream = connector.connect(name, stream).await.map_err(|error| failed(error.to_string()))?;
     speak(&request, limit, stream).await
 }
@@ -231,30 +233,4 @@ fn words(error: &hyper::Error) -> String {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
     }
-}
-
-/// TLS with the machine's roots, read once.
-async fn tls_settings() -> Result<Arc<rustls::ClientConfig>, String> {
-    static SETTINGS: OnceCell<Arc<rustls::ClientConfig>> = OnceCell::const_new();
-    let read = || async {
-        // It reads files.
-        tokio::task::spawn_blocking(with_roots).await.map_err(|error| error.to_string())?
-    };
-    SETTINGS.get_or_try_init(read).await.cloned()
-}
-
-fn with_roots() -> Result<Arc<rustls::ClientConfig>, String> {
-    let mut roots = rustls::RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
-        return Err("this machine has no root certificates; install the package ca-certificates".to_owned());
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let settings = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(settings))
 }

@@ -82,6 +82,8 @@ struct Engine {
     constraints: Mutex<Vec<String>>,
     /// Nothing can be pulled.
     offline: bool,
+    /// Whom alone its registry lets pull.
+    lets_in: Option<&'static str>,
     /// What its registry has, by the reference that it is pulled under.
     registry: Arc<Mutex<HashMap<String, LocalImage>>>,
 }
@@ -136,6 +138,9 @@ impl ImageEngine for Engine {
         let image = if reference.starts_with("registry.example") {
             let found = self.registry.lock().unwrap().get(reference).cloned();
             let (image, reason) = (reference.to_owned(), "unknown".to_owned());
+            if self.lets_in.is_some_and(|who| login.is_none_or(|login| login.user != who)) {
+                return Err(ImageError::LoginRefused { registry: image, who: "nobody".to_owned(), reason });
+            }
             found.ok_or_else(|| match self.secretive {
                 true => ImageError::LoginRefused { registry: image, who: "ana".to_owned(), reason },
                 false => ImageError::NotInRegistry { image, reason },
@@ -723,6 +728,62 @@ async fn a_push_is_prepared_first_and_fails_with_the_hooks_words() {
         _ => None,
     });
     assert_eq!(failed.as_deref(), Some("the registry hook cloud stops the push to registry.example:5000: no quota"));
+}
+
+#[tokio::test]
+async fn a_pull_that_is_refused_takes_the_hooks_login() {
+    let near = Engine::with_debian();
+    let sources = through_registry();
+    Images::new(near.clone(), LAYER).ensure(&plan(), &sources, &silent()).await.unwrap();
+    for (hook, first, pulls) in [
+        (Ok(Some("hook")), Deed::Pulled, vec!["", " by hook"]),
+        (Ok(None), Deed::Built, vec![""]),
+        (Err("no quota"), Deed::Built, vec![""]),
+    ] {
+        let far = Arc::into_inner(Engine::with_debian()).unwrap();
+        let far = Arc::new(Engine { registry: Arc::clone(&near.registry), lets_in: Some("hook"), ..far });
+        let hooked = Sources { before_push: Some(Arc::new(Hook(hook))), ..sources.clone() };
+        let ready = Images::new(far.clone(), LAYER).ensure(&plan(), &hooked, &silent()).await.unwrap();
+        assert!(ready.made.iter().any(|made| made.deed == first), "{hook:?}: {:?}", ready.made);
+        let calls = far.calls.lock().unwrap();
+        let run = calls.iter().filter(|call| call.starts_with("pull ") && call.contains("/wharf-run/"));
+        let by: Vec<&str> =
+            run.map(|call| call.find(" by ").map_or("", |at| call[at..].trim_end_matches(':'))).collect();
+        assert_eq!(by, pulls, "{hook:?}: {calls:?}");
+    }
+}
+
+/// Somebody else's push of the same image ends while this one is on its way to begin.
+#[derive(Default)]
+struct Meanwhile(Mutex<HashMap<String, usize>>);
+
+impl Ledger for Meanwhile {
+    fn digest(&self, repository: &str, _: &ContentKey) -> Option<String> {
+        let mut asked = self.0.lock().unwrap();
+        let times = asked.entry(repository.to_owned()).or_default();
+        *times += 1;
+        // Before the pull, before the push, and when it begins.
+        (*times > 2).then(|| "sha256:theirs".to_owned())
+    }
+
+    fn remember(&self, repository: &str, _: &ContentKey, _: &str) {
+        panic!("{repository} was sent again");
+    }
+
+    fn forget(&self, _: &str, _: &ContentKey) {}
+}
+
+#[tokio::test]
+async fn what_was_sent_meanwhile_is_not_sent_again() {
+    let engine = Engine::with_debian();
+    let ledger = Arc::new(Meanwhile::default());
+    let registry = Registry { address: "registry.example:5000/data".to_owned(), ledger: ledger.clone() };
+    let sources = Sources { registry: Some(registry), ..through_registry() };
+    let ready = Images::new(engine.clone(), LAYER).ensure(&plan(), &sources, &silent()).await.unwrap();
+    assert!(ready.made.iter().all(|made| made.deed == Deed::Built), "{:?}", ready.made);
+    let made = engine.made();
+    assert!(!made.iter().any(|call| call.starts_with("push")), "{made:?}");
+    assert_eq!(ledger.0.lock().unwrap()["registry.example:5000/data/wharf-base/python-r"], 3);
 }
 
 #[test]

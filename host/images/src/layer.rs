@@ -213,12 +213,23 @@ impl Inner {
     ) -> Result<Option<String>, ImageError> {
         let repository = registry.repository(&layer.repository());
         let digest = registry.ledger.digest(&repository, &layer.key);
+        let name = format!("{repository}:{}", layer.key.short());
         let reference = match &digest {
             Some(digest) => format!("{repository}@{digest}"),
-            None => format!("{repository}:{}", layer.key.short()),
+            None => name.clone(),
         };
         let login = sources.login(&reference).await?;
-        match self.engine.pull(&reference, login.as_ref(), progress).await {
+        let mut pulled = self.engine.pull(&reference, login.as_ref(), progress).await;
+        // Asked only then: a hook may create what is only to be read here, and takes its time.
+        if let Err(ImageError::LoginRefused { .. }) = &pulled {
+            match sources.hooked(&name).await {
+                Ok(None) => {}
+                Ok(login) => pulled = self.engine.pull(&reference, login.as_ref(), progress).await,
+                // The push fails with it.
+                Err(error) => progress(error.to_string()),
+            }
+        }
+        match pulled {
             Ok(()) => {}
             Err(ImageError::NotInRegistry { .. }) => {
                 if digest.is_some() {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use wharf_fetch::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use wharf_fetch::http::{Method, StatusCode, Uri};
-use wharf_fetch::{Bounds, FetchError, Reach, Request, Response, reach};
+use wharf_fetch::{Bounds, FetchError, Reach, Request, Response, Roots, reach};
 
 use crate::engine::Login;
 use crate::error::ImageError;
@@ -29,6 +29,7 @@ const SHOWN: usize = 300;
 /// Asks registries by their own API.
 pub struct RegistryApi {
     logins: Arc<dyn Logins>,
+    roots: Roots,
     /// Registries of this machine that don't speak TLS.
     plain: Mutex<HashMap<String, bool>>,
     /// What let the host in, by repository.
@@ -76,10 +77,10 @@ enum Challenge {
 }
 
 impl RegistryApi {
-    /// With these logins.
+    /// With these logins; `roots` are whom it trusts.
     #[must_use]
-    pub fn new(logins: Arc<dyn Logins>) -> Self {
-        Self { logins, plain: Mutex::default(), passes: Mutex::default() }
+    pub fn new(logins: Arc<dyn Logins>, roots: Roots) -> Self {
+        Self { logins, roots, plain: Mutex::default(), passes: Mutex::default() }
     }
 
     /// The size of the image under a digest (`sha256:...`) of a repository (`registry.example.com/data/wharf-run/python-r`):
@@ -164,10 +165,10 @@ impl RegistryApi {
             let url = url.map_err(|_| refused(registry, "be asked", &format!("{host}{path} isn't an address")))?;
             Ok(Request { method: method.clone(), url, headers: headers.clone(), body: Bytes::new() })
         };
-        let sent = send(request(if plain { "http" } else { "https" })?).await;
+        let sent = send(request(if plain { "http" } else { "https" })?, &self.roots).await;
         let sent = match sent {
             Err(FetchError::Tls { .. }) if !plain && is_this_machine(registry) => {
-                let answer = send(request("http")?).await;
+                let answer = send(request("http")?, &self.roots).await;
                 if answer.is_ok() {
                     locked(&self.plain).insert(registry.to_owned(), true);
                 }
@@ -235,7 +236,7 @@ impl RegistryApi {
             }
         };
         let url = url.parse().map_err(|_| refused(registry, "be asked", "it names no place to log in at"))?;
-        let sent = send(Request { method, url, headers, body: body.into() }).await;
+        let sent = send(Request { method, url, headers, body: body.into() }, &self.roots).await;
         let answer = sent.map_err(|error| unreachable(registry, &error))?;
         if !answer.status.is_success() {
             return Err(not_let_in(registry, login, said(&answer)));
@@ -246,8 +247,8 @@ impl RegistryApi {
     }
 }
 
-async fn send(request: Request) -> Result<Response, FetchError> {
-    wharf_fetch::send(request, BOUNDS, |address| reach(address) != Reach::Never).await
+async fn send(request: Request, roots: &Roots) -> Result<Response, FetchError> {
+    wharf_fetch::send(request, BOUNDS, roots, |address| reach(address) != Reach::Never).await
 }
 
 fn is_this_machine(registry: &str) -> bool {

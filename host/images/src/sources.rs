@@ -24,7 +24,8 @@ pub trait Logins: Send + Sync {
 #[async_trait]
 pub trait BeforePush: Send + Sync {
     /// Prepares the registry for an image (`registry.example.com/data/wharf-run/python-r:0123456789abcdef`): called before each
-    /// push, again for one that is tried again. Answers who to push it as, if it isn't whom [`Logins`] knows.
+    /// push, again for one that is tried again, and when a pull of such an image was refused. Answers who to be there, if it
+    /// isn't whom [`Logins`] knows.
     ///
     /// # Errors
     /// [`ImageError::HookFailed`]: it isn't pushed.
@@ -65,7 +66,7 @@ pub struct Sources {
     pub logins: Option<Arc<dyn Logins>>,
     /// Looked into before anything is built; gets what was built.
     pub registry: Option<Registry>,
-    /// Called before each push to that registry.
+    /// Called before each push to that registry, and when a pull was refused.
     pub before_push: Option<Arc<dyn BeforePush>>,
     /// Other engines, by their addresses. An image that one of them has is copied instead of built again.
     pub others: Vec<(String, Images)>,
@@ -74,12 +75,18 @@ pub struct Sources {
 impl Sources {
     /// Has the registry prepared for an image, and says who to push it as.
     pub(crate) async fn prepared(&self, name: &str) -> Result<Option<Login>, ImageError> {
-        if let Some(before_push) = &self.before_push
-            && let Some(login) = before_push.before_push(name).await?
-        {
-            return Ok(Some(login));
+        match self.hooked(name).await? {
+            Some(login) => Ok(Some(login)),
+            None => self.login(name).await,
         }
-        self.login(name).await
+    }
+
+    /// The login that a hook gives for an image.
+    pub(crate) async fn hooked(&self, name: &str) -> Result<Option<Login>, ImageError> {
+        match &self.before_push {
+            Some(before_push) => before_push.before_push(name).await,
+            None => Ok(None),
+        }
     }
 
     /// The login for the registry that a reference names.

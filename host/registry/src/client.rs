@@ -1,6 +1,5 @@
 //! HTTP, within bounds.
 
-use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use hyper_util::rt::TokioExecutor;
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 use url::Url;
+use wharf_fetch::Roots;
 
 use crate::error::RegistryError;
 
@@ -63,17 +63,16 @@ pub(crate) struct Ask<'a> {
 }
 
 impl Client {
-    /// Trusts whom this machine trusts.
+    /// Trusts `roots`.
     ///
     /// # Errors
     /// The machine's certificates can't be read.
-    pub fn new(limits: Limits) -> io::Result<Self> {
+    pub fn new(limits: Limits, roots: &Roots) -> Result<Self, String> {
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
         connector.set_connect_timeout(Some(Duration::from_secs(15)));
-        let provider = rustls::crypto::ring::default_provider();
         let https = HttpsConnectorBuilder::new()
-            .with_provider_and_native_roots(provider)?
+            .with_tls_config((*roots.client_config()?).clone())
             .https_or_http()
             .enable_http1()
             .wrap_connector(connector);

@@ -120,7 +120,7 @@ impl Host {
         let datasets = FileStore::open(home.state_dir().join("commits"))
             .map_err(|error| Fault::new("home-locked", format!("the home can't be used: {}", sentence_of(&error))))?;
         let gate = gate::of(&home, &site)?;
-        let set = load_components(&home, options.signals_based_traps, gate).await?;
+        let set = load_components(&home, options.signals_based_traps, gate, site.roots.clone()).await?;
         let secrets = options.secrets.unwrap_or_else(|| Arc::new(SecretFolder::at(home.secrets_dir())));
         let logins = Arc::new(FileLogins::new(home.registries_file(), options.docker_config));
         let queue = Queue::new(Arc::clone(&store));

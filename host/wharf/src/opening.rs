@@ -8,6 +8,7 @@ use std::path::Path;
 
 use wharf_components::{ComponentSet, EngineOptions, Gate};
 use wharf_exchange::{Exchange, TlsIdentity};
+use wharf_fetch::Roots;
 use wharf_model::Fault;
 
 use crate::conclude::sentence_of;
@@ -92,10 +93,16 @@ pub(crate) async fn open_exchange(home: &Home, site: &Site) -> Result<Exchange, 
     Ok(exchange)
 }
 
-pub(crate) async fn load_components(home: &Home, signals_based_traps: bool, gate: Gate) -> Result<ComponentSet, Fault> {
+pub(crate) async fn load_components(
+    home: &Home,
+    signals_based_traps: bool,
+    gate: Gate,
+    roots: Roots,
+) -> Result<ComponentSet, Fault> {
     let options = EngineOptions {
         cache_dir: Some(home.cache_dir().join("components")),
         signals_based_traps,
+        roots,
         ..EngineOptions::default()
     };
     let folders = [home.policies_dir(), home.plugins_dir()];

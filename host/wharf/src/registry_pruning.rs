@@ -31,7 +31,7 @@ impl Inner {
         // Under one digest there may be two keys: then both stay, or both go.
         let shared: HashSet<(&str, &str)> =
             kept.iter().map(|image| (repository_of(image), image.id.as_str())).collect();
-        let api = RegistryApi::new(std::sync::Arc::clone(self.logins()));
+        let api = RegistryApi::new(std::sync::Arc::clone(self.logins()), self.home().load_site()?.roots);
         let mut away: HashSet<String> = HashSet::new();
         let mut stay = u32::try_from(kept.len()).unwrap_or(u32::MAX);
         for mut image in going {

@@ -70,6 +70,25 @@ pub trait RecipeAdapter {
 }
 
 /// What is wrong with an activity: a sentence each. One alone is made of a text by `?` or `into`.
+///
+/// ```
+/// use wharf_plugin_sdk::adapter::Problems;
+///
+/// /// All that is wrong is said at once.
+/// fn check(inputs: usize, outputs: usize) -> Result<(), Problems> {
+///     let mut problems = Vec::new();
+///     if inputs == 0 {
+///         problems.push("the recipe has no input; give it one with --input NAME=PATH".to_owned());
+///     }
+///     if outputs == 0 {
+///         problems.push("the recipe has no output; give it one with --output NAME=PATH".to_owned());
+///     }
+///     if problems.is_empty() { Ok(()) } else { Err(problems.into()) }
+/// }
+///
+/// assert_eq!(check(0, 0).unwrap_err().0.len(), 2);
+/// assert_eq!(Problems::from("no input").0, ["no input"]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems(pub Vec<String>);
 
@@ -93,6 +112,14 @@ impl From<Vec<String>> for Problems {
 
 impl Job {
     /// A job that needs nothing but its command; for `..` behind what another one needs.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::KeyValue;
+    /// use wharf_plugin_sdk::adapter::Job;
+    ///
+    /// let job = Job { env: vec![KeyValue::new("LC_ALL", "C.UTF-8")], ..Job::of(vec!["sort".to_owned()]) };
+    /// assert!(job.files.is_empty() && !job.keeps_when_stopped);
+    /// ```
     #[must_use]
     pub fn of(argv: Vec<String>) -> Self {
         Self {
@@ -111,6 +138,13 @@ impl Job {
 
 impl Offer {
     /// A kind of activity, its name for people, and one sentence.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::adapter::Offer;
+    ///
+    /// let offer = Offer::new("shell", "Shell recipe", "Runs a script of the shell.");
+    /// assert_eq!(offer.kind, "shell");
+    /// ```
     #[must_use]
     pub fn new(kind: &str, label: &str, description: &str) -> Self {
         Self { kind: kind.to_owned(), label: label.to_owned(), description: description.to_owned() }
@@ -119,6 +153,13 @@ impl Offer {
 
 impl JobFile {
     /// A file with a text in it, that can't be executed.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::adapter::{FileContents, JobFile};
+    ///
+    /// let file = JobFile::text("recipe.sh", "echo hello\n");
+    /// assert!(matches!(file.contents, FileContents::Inline(bytes) if bytes == b"echo hello\n"));
+    /// ```
     pub fn text(path: impl Into<String>, text: &str) -> Self {
         Self { path: path.into(), contents: FileContents::Inline(text.as_bytes().to_vec()), executable: false }
     }

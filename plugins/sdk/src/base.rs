@@ -9,6 +9,15 @@ const TRUST_VARIABLES: [&str; 3] = ["PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_
 
 /// The languages of a spec, in an order that doesn't depend on the spec's.
 ///
+/// ```
+/// use wharf_plugin_sdk::{ImageSpec, base};
+///
+/// /// Whether an image has R.
+/// fn has_r(spec: &ImageSpec) -> Result<bool, String> {
+///     Ok(base::languages(spec)?.iter().any(|language| language.name == "r"))
+/// }
+/// ```
+///
 /// # Errors
 /// One sentence: a language is there twice.
 pub fn languages(spec: &ImageSpec) -> Result<Vec<&Language>, String> {
@@ -21,6 +30,17 @@ pub fn languages(spec: &ImageSpec) -> Result<Vec<&Language>, String> {
 }
 
 /// The labels of a spec. They come last: what is before them is the same for other labels.
+///
+/// ```
+/// use wharf_plugin_sdk::image::Step;
+/// use wharf_plugin_sdk::{ImageSpec, base};
+///
+/// fn steps(spec: &ImageSpec) -> Result<Vec<Step>, String> {
+///     let mut steps = vec![Step::run("update", "apk upgrade\n")];
+///     steps.extend(base::labels(spec)?);
+///     Ok(steps)
+/// }
+/// ```
 ///
 /// # Errors
 /// One sentence: a label of the host's.
@@ -36,6 +56,13 @@ pub fn labels(spec: &ImageSpec) -> Result<Vec<Step>, String> {
 /// A script that fails with a sentence when the image has another version of a language than it should.
 ///
 /// `ask` is a command that prints the version that is there. `version` is numbers and dots: [`names::version`].
+///
+/// ```
+/// use wharf_plugin_sdk::base;
+///
+/// let script = base::version_check("Python", "3.11", "python3 -c 'import platform; print(platform.python_version())'");
+/// assert!(script.contains("3.11.*) ;;"));
+/// ```
 #[must_use]
 pub fn version_check(language: &str, version: &str, ask: &str) -> String {
     format!(
@@ -48,6 +75,21 @@ pub fn version_check(language: &str, version: &str, ask: &str) -> String {
 }
 
 /// Where a distribution keeps the certificates that it trusts.
+///
+/// ```
+/// use wharf_plugin_sdk::base::TrustStore;
+///
+/// /// Alpine's.
+/// const TRUST: TrustStore<'_> = TrustStore {
+///     folder: "/usr/local/share/ca-certificates",
+///     bundle: "/etc/ssl/certs/ca-certificates.crt",
+///     refresh: "update-ca-certificates\n",
+/// };
+///
+/// // A copy, the refresh, and three variables.
+/// assert_eq!(TRUST.steps(&["corp.pem".to_owned()])?.len(), 5);
+/// # Ok::<(), String>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct TrustStore<'a> {
     /// The folder for those of the site.
@@ -60,6 +102,15 @@ pub struct TrustStore<'a> {
 
 impl TrustStore<'_> {
     /// Copies the certificates of a spec's `extra_ca` and has everything trust them. No steps when there are none.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::base::TrustStore;
+    ///
+    /// let store = TrustStore { folder: "/certs", bundle: "/certs/all.pem", refresh: "refresh\n" };
+    /// assert!(store.steps(&[])?.is_empty());
+    /// assert!(store.steps(&["../key".to_owned()]).is_err());
+    /// # Ok::<(), String>(())
+    /// ```
     ///
     /// # Errors
     /// One sentence: a name that is no file's.

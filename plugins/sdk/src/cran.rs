@@ -5,6 +5,14 @@ use crate::names;
 const PUBLIC: &str = "https://cloud.r-project.org";
 
 /// Where packages of CRAN come from: the mirror that a spec names, or the public place.
+///
+/// ```
+/// use wharf_plugin_sdk::cran::Cran;
+///
+/// let script = Cran::new(Some("https://cran.example.com"))?.install(&["forecast".to_owned()])?;
+/// assert!(script.contains("repos = \"https://cran.example.com\""));
+/// # Ok::<(), String>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Cran<'a> {
     mirror: &'a str,
@@ -12,6 +20,13 @@ pub struct Cran<'a> {
 
 impl<'a> Cran<'a> {
     /// The mirror of a spec's `mirrors.cran`.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::cran::Cran;
+    ///
+    /// assert!(Cran::new(None).is_ok());
+    /// assert!(Cran::new(Some("https://ana:secret@cran.example.com")).is_err());
+    /// ```
     ///
     /// # Errors
     /// One sentence: it is no address, or has a password in it.
@@ -22,6 +37,15 @@ impl<'a> Cran<'a> {
     }
 
     /// A script that installs packages into the first library that R looks at. They are compiled, since CRAN has sources.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::cran::Cran;
+    ///
+    /// let public = Cran::new(None)?;
+    /// assert!(public.install(&["data.table".to_owned()]).is_ok());
+    /// assert!(public.install(&["a'; rm -rf /".to_owned()]).is_err());
+    /// # Ok::<(), String>(())
+    /// ```
     ///
     /// # Errors
     /// One sentence: one of them is no name of a package.
@@ -47,6 +71,14 @@ impl<'a> Cran<'a> {
 /// depend on the spec's.
 ///
 /// A name of CRAN has no hyphen in it, so a prefix with one can't be part of such a name.
+///
+/// ```
+/// use wharf_plugin_sdk::cran;
+///
+/// let packages = ["forecast", "r-cran-dplyr", "forecast"].map(str::to_owned);
+/// let (system, cran) = cran::split(&packages, "r-cran-");
+/// assert_eq!((system, cran), (vec!["r-cran-dplyr".to_owned()], vec!["forecast".to_owned()]));
+/// ```
 #[must_use]
 pub fn split(packages: &[String], prefix: &str) -> (Vec<String>, Vec<String>) {
     let mut sorted = packages.to_vec();

@@ -4,9 +4,23 @@ use crate::image::Step;
 use crate::names;
 
 /// Where NVIDIA has a package repository for each distribution: a folder of that name, and one for each kind of machine in it.
+///
+/// ```
+/// use wharf_plugin_sdk::cuda::REPOSITORIES;
+///
+/// let place = format!("{REPOSITORIES}/debian12");
+/// assert!(place.starts_with("https://"));
+/// ```
 pub const REPOSITORIES: &str = "https://developer.download.nvidia.com/compute/cuda/repos";
 
 /// Sets `machine` to what NVIDIA calls the machine that the script runs on.
+///
+/// ```
+/// use wharf_plugin_sdk::cuda::{MACHINE, REPOSITORIES};
+///
+/// let script = format!("{MACHINE}curl -fsS {REPOSITORIES}/debian12/$machine/InRelease >/dev/null\n");
+/// assert!(script.contains("sbsa"));
+/// ```
 pub const MACHINE: &str = "case $(uname -m) in\n  \
                              x86_64) machine=x86_64 ;;\n  \
                              aarch64) machine=sbsa ;;\n  \
@@ -18,6 +32,15 @@ const DRIVER: &str = "/usr/local/nvidia";
 
 /// Where CUDA comes from: a mirror of [`REPOSITORIES`], or NVIDIA itself.
 ///
+/// ```
+/// use wharf_plugin_sdk::cuda;
+///
+/// assert_eq!(cuda::repositories("the mirror", None)?, cuda::REPOSITORIES);
+/// assert_eq!(cuda::repositories("the mirror", Some("https://mirror.example.com/cuda/"))?, "https://mirror.example.com/cuda");
+/// assert!(cuda::repositories("the mirror", Some("http://mirror.example.com/cuda")).is_err());
+/// # Ok::<(), String>(())
+/// ```
+///
 /// # Errors
 /// One sentence: the mirror is no `https://` address, or has a password in it.
 pub fn repositories<'a>(what: &str, mirror: Option<&'a str>) -> Result<&'a str, String> {
@@ -27,6 +50,22 @@ pub fn repositories<'a>(what: &str, mirror: Option<&'a str>) -> Result<&'a str, 
 }
 
 /// A version of CUDA: a major and a minor number.
+///
+/// ```
+/// use wharf_plugin_sdk::cuda::Cuda;
+/// use wharf_plugin_sdk::image::Step;
+///
+/// fn steps(version: &str) -> Result<Vec<Step>, String> {
+///     let cuda = Cuda::new(version)?;
+///     let script = format!("apt-get install -y {}\n{}", cuda.package(), cuda.find_libraries());
+///     let mut steps = vec![Step::run("install CUDA", script)];
+///     steps.extend(cuda.environment());
+///     Ok(steps)
+/// }
+///
+/// assert_eq!(steps("12.4")?.len(), 6);
+/// # Ok::<(), String>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cuda {
     major: String,
@@ -35,6 +74,13 @@ pub struct Cuda {
 
 impl Cuda {
     /// The version of a spec's `cuda`.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::cuda::Cuda;
+    ///
+    /// assert!(Cuda::new("12.4").is_ok());
+    /// assert!(Cuda::new("12.4.1").is_err_and(|sentence| sentence.contains("here 12.4")));
+    /// ```
     ///
     /// # Errors
     /// One sentence: it has fewer numbers or more, or isn't made of numbers.
@@ -53,6 +99,13 @@ impl Cuda {
     }
 
     /// NVIDIA's package that brings all libraries of the version, on every distribution.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::cuda::Cuda;
+    ///
+    /// assert_eq!(Cuda::new("12.4")?.package(), "cuda-libraries-12-4");
+    /// # Ok::<(), String>(())
+    /// ```
     #[must_use]
     pub fn package(&self) -> String {
         format!("cuda-libraries-{}-{}", self.major, self.minor)
@@ -62,6 +115,13 @@ impl Cuda {
     ///
     /// Through the loader's list and not by a variable: a variable would come before the libraries that Python packages bring
     /// along.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::cuda::Cuda;
+    ///
+    /// assert!(Cuda::new("12.4")?.find_libraries().starts_with("echo /usr/local/cuda-12.4/lib64 >"));
+    /// # Ok::<(), String>(())
+    /// ```
     #[must_use]
     pub fn find_libraries(&self) -> String {
         format!(
@@ -74,6 +134,15 @@ impl Cuda {
     }
 
     /// The variables that GPU runtimes look for, and the version's folder of programs.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::cuda::Cuda;
+    /// use wharf_plugin_sdk::image::Step;
+    ///
+    /// let steps = Cuda::new("12.4")?.environment();
+    /// assert!(matches!(&steps[0], Step::Env(variable) if variable.key == "NVIDIA_VISIBLE_DEVICES"));
+    /// # Ok::<(), String>(())
+    /// ```
     #[must_use]
     pub fn environment(&self) -> Vec<Step> {
         let at_least = format!("cuda>={}.{}", self.major, self.minor);

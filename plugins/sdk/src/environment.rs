@@ -7,8 +7,21 @@ use crate::pip::{self, Index};
 use crate::types::{CodeEnvironment, ImageSpec, Language};
 
 /// The folder of a code environment in an image.
+///
+/// ```
+/// use wharf_plugin_sdk::environment::{FOLDER, LOCK};
+///
+/// assert!(LOCK.starts_with(FOLDER));
+/// ```
 pub const FOLDER: &str = "/opt/code-env";
 /// What its last step writes: what was installed, one `name==version` a line.
+///
+/// ```
+/// use wharf_plugin_sdk::environment::LOCK;
+/// use wharf_plugin_sdk::image::Step;
+///
+/// let last = Step::run("lock", format!("conda list --export | sed 's/=/==/' >{LOCK}\n"));
+/// ```
 pub const LOCK: &str = "/opt/code-env/lock.txt";
 
 const PYTHON: &str = "/opt/code-env/bin/python";
@@ -17,6 +30,18 @@ const CONSTRAINTS: &str = "/opt/code-env/constraints.txt";
 const LIBRARY: &str = "/opt/code-env/R";
 
 /// The language of the base image that an environment is for.
+///
+/// ```
+/// use wharf_plugin_sdk::image::Step;
+/// use wharf_plugin_sdk::{CodeEnvironment, ImageSpec, environment};
+///
+/// fn steps(base: &ImageSpec, wanted: &CodeEnvironment) -> Result<Vec<Step>, String> {
+///     match environment::language(base, wanted)?.name.as_str() {
+///         "python" => environment::python(base, wanted),
+///         other => Err(format!("there are no code environments of {other} here")),
+///     }
+/// }
+/// ```
 ///
 /// # Errors
 /// One sentence: the base image doesn't have it.
@@ -34,6 +59,16 @@ pub fn language<'a>(base: &'a ImageSpec, environment: &CodeEnvironment) -> Resul
 /// The steps of a Python code environment: a venv that comes first in PATH, its packages, and the list of them.
 ///
 /// The image needs a Python with `venv`, and pip comes with that. `uv` installs where the image has it.
+///
+/// ```
+/// use wharf_plugin_sdk::image::ImageRecipe;
+/// use wharf_plugin_sdk::{CodeEnvironment, ImageSpec, environment};
+///
+/// fn recipe(base: &ImageSpec, wanted: &CodeEnvironment) -> Result<ImageRecipe, String> {
+///     let steps = environment::python(base, wanted)?;
+///     Ok(ImageRecipe { steps, files: Vec::new(), bootstrap_packages: Vec::new() })
+/// }
+/// ```
 ///
 /// # Errors
 /// One sentence: an interpreter, a package or a mirror that can't stand in a script.
@@ -163,6 +198,17 @@ fn list(target: &str) -> String {
 ///
 /// `system` are the steps that install the environment's packages of the distribution, and what those of CRAN need to be
 /// compiled; `cran` are the names of the latter, as [`cran::split`](crate::cran::split) returns them.
+///
+/// ```
+/// use wharf_plugin_sdk::image::Step;
+/// use wharf_plugin_sdk::{CodeEnvironment, ImageSpec, cran, environment};
+///
+/// fn steps(base: &ImageSpec, wanted: &CodeEnvironment) -> Result<Vec<Step>, String> {
+///     let (system, cran) = cran::split(&wanted.packages, "r-cran-");
+///     let install = Step::run("install system packages", format!("apt-get install -y {}\n", system.join(" ")));
+///     environment::r(base, wanted, vec![install], &cran)
+/// }
+/// ```
 ///
 /// # Errors
 /// One sentence: something that only Python has, or a package or a mirror that can't stand in a script.

@@ -6,6 +6,32 @@ use serde::de::DeserializeOwned;
 pub use crate::bindings::hook::exports::wharf::plugin::registry_preparation::{Credentials, Push};
 
 /// A component that prepares pushes. Export it with [`registry_hook!`](crate::registry_hook!).
+///
+/// ```
+/// use wharf_plugin_sdk::grants::folder;
+/// use wharf_plugin_sdk::hook::{Credentials, Push, RegistryHook};
+/// use wharf_plugin_sdk::settings::NoSettings;
+///
+/// /// Pushes with a token that something else keeps fresh in the component's folder.
+/// struct TokenFile;
+///
+/// impl RegistryHook for TokenFile {
+///     type Settings = NoSettings;
+///
+///     fn before_push(_: &NoSettings, push: &Push) -> Result<Option<Credentials>, String> {
+///         match folder::read(&push.registry) {
+///             Ok(token) => {
+///                 let secret = String::from_utf8_lossy(&token).trim().to_owned();
+///                 Ok(Some(Credentials { user: "token".to_owned(), secret }))
+///             }
+///             Err(folder::ReadError::NotFound) => Ok(None),
+///             Err(error) => Err(format!("the token for {} can't be read: {error:?}", push.registry)),
+///         }
+///     }
+/// }
+///
+/// wharf_plugin_sdk::registry_hook!(TokenFile);
+/// ```
 pub trait RegistryHook {
     /// The component's settings; [`NoSettings`](crate::settings::NoSettings) when it takes none.
     type Settings: DeserializeOwned + JsonSchema;

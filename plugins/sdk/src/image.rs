@@ -68,16 +68,37 @@ pub trait ImageMaker {
 
 impl Step {
     /// A script for `/bin/sh -e`, with what it does.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::image::Step;
+    ///
+    /// let step = Step::run("install git", "apk add --no-cache git\n");
+    /// assert!(matches!(step, Step::Run(run) if run.title == "install git"));
+    /// ```
     pub fn run(title: impl Into<String>, script: impl Into<String>) -> Self {
         Self::Run(RunStep { title: title.into(), script: script.into() })
     }
 
     /// A file of the context into the image, readable by all.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::image::Step;
+    ///
+    /// let step = Step::copy("krb5.conf", "/etc/krb5.conf");
+    /// assert!(matches!(step, Step::Copy(copy) if copy.mode == 0o644));
+    /// ```
     pub fn copy(source: impl Into<String>, target: impl Into<String>) -> Self {
         Self::Copy(CopyStep { source: source.into(), target: target.into(), mode: 0o644 })
     }
 
     /// A variable for later steps and for the container.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::image::Step;
+    ///
+    /// let step = Step::variable("TZ", "Europe/Paris");
+    /// assert!(matches!(step, Step::Env(variable) if variable.value == "Europe/Paris"));
+    /// ```
     pub fn variable(key: impl Into<String>, value: impl Into<String>) -> Self {
         Self::Env(KeyValue::new(key, value))
     }

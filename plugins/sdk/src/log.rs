@@ -12,6 +12,12 @@
 pub use crate::bindings::shared::wharf::plugin::log::Level;
 
 /// Writes one line. Lines over 8 KiB are cut, and a call may write 1,000 of them.
+///
+/// ```
+/// use wharf_plugin_sdk::log::{self, Level};
+///
+/// log::log(Level::Info, "the list of users has 12 lines");
+/// ```
 pub fn log(level: Level, message: &str) {
     #[cfg(target_family = "wasm")]
     crate::bindings::shared::wharf::plugin::log::log(level, message);
@@ -20,21 +26,37 @@ pub fn log(level: Level, message: &str) {
 }
 
 /// For who writes the component.
+///
+/// ```
+/// wharf_plugin_sdk::log::debug("looked at 3 rules");
+/// ```
 pub fn debug(message: &str) {
     log(Level::Debug, message);
 }
 
 /// For who watches the host.
+///
+/// ```
+/// wharf_plugin_sdk::log::info("the list of users was read");
+/// ```
 pub fn info(message: &str) {
     log(Level::Info, message);
 }
 
 /// Something is odd, and the call goes on.
+///
+/// ```
+/// wharf_plugin_sdk::log::warn("the rule `night` matches nobody");
+/// ```
 pub fn warn(message: &str) {
     log(Level::Warn, message);
 }
 
 /// Something is wrong that an administrator should know of.
+///
+/// ```
+/// wharf_plugin_sdk::log::error("users.txt is empty, so everybody is refused");
+/// ```
 pub fn error(message: &str) {
     log(Level::Error, message);
 }

@@ -4,6 +4,13 @@
 
 /// A requirement of PyPI: a name, with extras and version specifiers.
 ///
+/// ```
+/// use wharf_plugin_sdk::names;
+///
+/// assert!(names::pip_requirement("polars==1.9").is_ok());
+/// assert!(names::pip_requirement("--index-url=x").is_err());
+/// ```
+///
 /// # Errors
 /// The text is an option, a path, an address, or has something in it that a shell would read.
 pub fn pip_requirement(text: &str) -> Result<(), String> {
@@ -16,6 +23,13 @@ pub fn pip_requirement(text: &str) -> Result<(), String> {
 
 /// A package of CRAN: letters, digits and dots.
 ///
+/// ```
+/// use wharf_plugin_sdk::names;
+///
+/// assert!(names::cran_package("data.table").is_ok());
+/// assert!(names::cran_package("a b").is_err());
+/// ```
+///
 /// # Errors
 /// The text has other characters.
 pub fn cran_package(text: &str) -> Result<(), String> {
@@ -26,6 +40,13 @@ pub fn cran_package(text: &str) -> Result<(), String> {
 
 /// A version of a language: numbers and dots.
 ///
+/// ```
+/// use wharf_plugin_sdk::names;
+///
+/// assert!(names::version("Python", "3.11").is_ok());
+/// assert!(names::version("Python", "3.x").is_err());
+/// ```
+///
 /// # Errors
 /// The text is something else.
 pub fn version(language: &str, text: &str) -> Result<(), String> {
@@ -34,6 +55,13 @@ pub fn version(language: &str, text: &str) -> Result<(), String> {
 }
 
 /// A Python interpreter: a name that is looked for in PATH, or an absolute path.
+///
+/// ```
+/// use wharf_plugin_sdk::names;
+///
+/// assert!(names::interpreter("python3.11").is_ok());
+/// assert!(names::interpreter("../python").is_err());
+/// ```
 ///
 /// # Errors
 /// The text is something else.
@@ -49,6 +77,13 @@ pub fn interpreter(text: &str) -> Result<(), String> {
 
 /// A certificate's file name.
 ///
+/// ```
+/// use wharf_plugin_sdk::names;
+///
+/// assert!(names::certificate("company-ca.pem").is_ok());
+/// assert!(names::certificate("../key.pem").is_err());
+/// ```
+///
 /// # Errors
 /// The text is a path, or has characters that no such name needs.
 pub fn certificate(text: &str) -> Result<(), String> {
@@ -61,6 +96,13 @@ pub fn certificate(text: &str) -> Result<(), String> {
 /// A mirror's address. Without a user in it: it would stay in a layer of the image for everybody to read.
 ///
 /// `what` begins the sentence, e.g. `the pip mirror`.
+///
+/// ```
+/// use wharf_plugin_sdk::names;
+///
+/// assert!(names::url("the pip mirror", "http://pypi.example.com/simple").is_ok());
+/// assert!(names::url("the pip mirror", "https://ana:secret@pypi.example.com/simple").is_err());
+/// ```
 ///
 /// # Errors
 /// The text is no address, or has a user in it.
@@ -81,6 +123,13 @@ pub fn url(what: &str, text: &str) -> Result<(), String> {
 }
 
 /// The address of something that brings the keys which everything after it is checked with: only over TLS.
+///
+/// ```
+/// use wharf_plugin_sdk::names;
+///
+/// assert!(names::trusted_url("the CUDA mirror", "https://mirror.example.com/cuda").is_ok());
+/// assert!(names::trusted_url("the CUDA mirror", "http://mirror.example.com/cuda").is_err());
+/// ```
 ///
 /// # Errors
 /// As [`url`], and the text begins with `http://`.

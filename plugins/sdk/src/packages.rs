@@ -5,6 +5,17 @@ use std::collections::BTreeSet;
 use crate::image::Step;
 
 /// The packages of an image.
+///
+/// ```
+/// use wharf_plugin_sdk::packages::Packages;
+///
+/// let mut packages = Packages::new(&["git".to_owned()]);
+/// packages.add_python(&["python3", "python3-venv"]);
+/// packages.add(&["r-base-core"]);
+/// // Languages first, and then what this image alone has.
+/// let steps = packages.steps(|names| format!("apt-get install -y {names}\n"));
+/// assert_eq!(steps.len(), 2);
+/// ```
 pub struct Packages {
     /// What languages need: the same for many images.
     languages: BTreeSet<String>,
@@ -17,6 +28,12 @@ pub struct Packages {
 impl Packages {
     /// Those that a spec names; that they are names has been checked. ca-certificates is in every image: nothing can be
     /// fetched over TLS without.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::packages::Packages;
+    ///
+    /// assert_eq!(Packages::new(&["git".to_owned()]).all(), ["ca-certificates", "git"]);
+    /// ```
     #[must_use]
     pub fn new(system: &[String]) -> Self {
         Self {
@@ -27,16 +44,40 @@ impl Packages {
     }
 
     /// Adds what a language needs.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::packages::Packages;
+    ///
+    /// let mut packages = Packages::new(&[]);
+    /// packages.add(&["r-base-core"]);
+    /// assert_eq!(packages.all(), ["ca-certificates", "r-base-core"]);
+    /// ```
     pub fn add(&mut self, packages: &[&str]) {
         self.languages.extend(packages.iter().map(|&package| package.to_owned()));
     }
 
     /// Adds the distribution's Python.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::packages::Packages;
+    ///
+    /// let mut packages = Packages::new(&[]);
+    /// packages.add_python(&["python3"]);
+    /// assert_eq!(packages.all(), ["ca-certificates", "python3"]);
+    /// ```
     pub fn add_python(&mut self, packages: &[&str]) {
         self.python.extend(packages.iter().map(|&package| package.to_owned()));
     }
 
     /// All of them, for a bootstrap.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::image::ImageRecipe;
+    /// use wharf_plugin_sdk::packages::Packages;
+    ///
+    /// let packages = Packages::new(&[]);
+    /// let recipe = ImageRecipe { steps: Vec::new(), files: Vec::new(), bootstrap_packages: packages.all() };
+    /// ```
     #[must_use]
     pub fn all(&self) -> Vec<String> {
         let all: BTreeSet<&String> = self.languages.iter().chain(&self.python).chain(&self.system).collect();
@@ -46,6 +87,13 @@ impl Packages {
     /// Installs them, languages first: another system package then doesn't install R again.
     ///
     /// `install` makes the script that installs the packages that it gets, with spaces between them.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::packages::Packages;
+    ///
+    /// let steps = Packages::new(&[]).steps(|names| format!("dnf install -y {names}\n"));
+    /// assert_eq!(steps.len(), 1);
+    /// ```
     #[must_use]
     pub fn steps(&self, install: impl Fn(&str) -> String) -> Vec<Step> {
         let mut script = format!("packages=\"{}\"\n", words(&self.languages));

@@ -33,6 +33,13 @@ pub fn matches(pattern: &str, text: &str) -> bool {
 }
 
 /// Whether one of the patterns stands for a text.
+///
+/// ```
+/// use wharf_plugin_sdk::pattern::any_matches;
+///
+/// assert!(any_matches(&["*_TOKEN", "AWS_*"], "GITHUB_TOKEN"));
+/// assert!(!any_matches::<&str>(&[], "GITHUB_TOKEN"));
+/// ```
 #[must_use]
 pub fn any_matches<S: AsRef<str>>(patterns: &[S], text: &str) -> bool {
     patterns.iter().any(|pattern| matches(pattern.as_ref(), text))

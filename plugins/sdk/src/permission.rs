@@ -50,12 +50,31 @@ pub trait Permission {
 
 impl Verdict {
     /// Yes, without limits.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::permission::Verdict;
+    ///
+    /// assert!(matches!(Verdict::yes(), Verdict::Allow(limits) if limits.is_empty()));
+    /// ```
     #[must_use]
     pub fn yes() -> Self {
         Self::Allow(Vec::new())
     }
 
     /// Yes when there is no reason against it.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::permission::Verdict;
+    /// use wharf_plugin_sdk::{Reason, Request};
+    ///
+    /// fn check(request: &Request) -> Verdict {
+    ///     let mut reasons = Vec::new();
+    ///     if request.project.is_none() {
+    ///         reasons.push(Reason::new("project", "runs here belong to a project; name it").about("project"));
+    ///     }
+    ///     Verdict::unless(reasons)
+    /// }
+    /// ```
     #[must_use]
     pub fn unless(reasons: Vec<Reason>) -> Self {
         if reasons.is_empty() { Self::yes() } else { Self::Deny(reasons) }

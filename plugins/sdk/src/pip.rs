@@ -4,6 +4,15 @@ use crate::image::Step;
 use crate::names;
 
 /// Where packages of PyPI come from: the mirror that a spec names, or the public index.
+///
+/// ```
+/// use wharf_plugin_sdk::pip::Index;
+///
+/// let index = Index::new(Some("https://pypi.example.com/simple"))?;
+/// let steps = index.steps(&["polars==1.9.0".to_owned()], true)?;
+/// assert_eq!(steps.len(), 2);
+/// # Ok::<(), String>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Index<'a> {
     mirror: Option<&'a str>,
@@ -11,6 +20,13 @@ pub struct Index<'a> {
 
 impl<'a> Index<'a> {
     /// The mirror of a spec's `mirrors.pip`.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::pip::Index;
+    ///
+    /// assert!(Index::new(None).is_ok());
+    /// assert!(Index::new(Some("pypi.example.com")).is_err());
+    /// ```
     ///
     /// # Errors
     /// One sentence: it is no address, or has a password in it.
@@ -22,6 +38,14 @@ impl<'a> Index<'a> {
     }
 
     /// The command that installs with pip: `PYTHON -m pip install`, with the options that are always meant.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::pip::Index;
+    ///
+    /// let command = Index::new(Some("https://pypi.example.com/simple"))?.pip_install("python3");
+    /// assert!(command.starts_with("python3 -m pip install") && command.ends_with("--index-url https://pypi.example.com/simple"));
+    /// # Ok::<(), String>(())
+    /// ```
     #[must_use]
     pub fn pip_install(self, python: &str) -> String {
         let mut command = format!("{python} -m pip install --no-cache-dir --disable-pip-version-check");
@@ -37,6 +61,14 @@ impl<'a> Index<'a> {
 
     /// The steps that put packages of a spec into the image's own `python3`; with `pandas` first that one, which recipes get
     /// tables as, unless the image has it already.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::pip::Index;
+    ///
+    /// let steps = Index::new(None)?.steps(&[], false)?;
+    /// assert!(steps.is_empty());
+    /// # Ok::<(), String>(())
+    /// ```
     ///
     /// # Errors
     /// One sentence: one of them is no requirement.
@@ -57,6 +89,13 @@ impl<'a> Index<'a> {
 
     /// The same as [`pip_install`](Self::pip_install) with uv, which installs for a Python without being installed in it. It
     /// takes an index without TLS as it is.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::pip::Index;
+    ///
+    /// assert!(Index::new(None)?.uv_install("/opt/code-env/bin/python").starts_with("uv pip install --python /opt/code-env"));
+    /// # Ok::<(), String>(())
+    /// ```
     #[must_use]
     pub fn uv_install(self, python: &str) -> String {
         // Its cache would stay in the image, and bytecode can't be written any more where the root is read-only.
@@ -70,6 +109,13 @@ impl<'a> Index<'a> {
 }
 
 /// Requirements as words of a shell, each once, in an order that doesn't depend on the spec's.
+///
+/// ```
+/// use wharf_plugin_sdk::pip;
+///
+/// assert_eq!(pip::quoted(&["polars".to_owned(), "duckdb>=1".to_owned()])?, ["'duckdb>=1'", "'polars'"]);
+/// # Ok::<(), String>(())
+/// ```
 ///
 /// # Errors
 /// One sentence: one of them is no requirement.

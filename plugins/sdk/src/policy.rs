@@ -62,12 +62,27 @@ pub trait Policy {
 
 impl Decision {
     /// Yes, as the plan is.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::policy::Decision;
+    ///
+    /// assert!(matches!(Decision::yes(), Decision::Accept(acceptance) if acceptance.changes.is_empty()));
+    /// ```
     #[must_use]
     pub fn yes() -> Self {
         Self::within(Vec::new())
     }
 
     /// Yes, as long as these limits hold.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::policy::Decision;
+    /// use wharf_plugin_sdk::{Limit, Plan};
+    ///
+    /// fn evaluate(plan: &Plan) -> Decision {
+    ///     Decision::within(vec![Limit::running(format!("user:{}", plan.requester.user), 4)])
+    /// }
+    /// ```
     #[must_use]
     pub fn within(limits: Vec<Limit>) -> Self {
         Self::Accept(Acceptance { changes: Vec::new(), limits, warnings: Vec::new() })
@@ -116,18 +131,47 @@ pub struct Changes<'a> {
 
 impl<'a> Changes<'a> {
     /// No changes yet.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::Plan;
+    /// use wharf_plugin_sdk::policy::{Changes, Decision};
+    ///
+    /// fn evaluate(plan: &Plan) -> Decision {
+    ///     let mut changes = Changes::to(plan);
+    ///     changes.set_time_limit(3_600, "an-hour", "Runs end after an hour.");
+    ///     changes.into_decision()
+    /// }
+    /// ```
     #[must_use]
     pub fn to(plan: &'a Plan) -> Self {
         Self { plan, changes: Vec::new() }
     }
 
     /// The plan that they change.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::policy::Changes;
+    ///
+    /// fn set_team(changes: &mut Changes<'_>) {
+    ///     let team = changes.plan().project.clone().unwrap_or_else(|| "none".to_owned());
+    ///     changes.set_label("team", &team, "team-label", "Every run names its team.");
+    /// }
+    /// ```
     #[must_use]
     pub fn plan(&self) -> &'a Plan {
         self.plan
     }
 
     /// Sets a resource restriction.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::Quantity;
+    /// use wharf_plugin_sdk::policy::Changes;
+    ///
+    /// fn cap(changes: &mut Changes<'_>) {
+    ///     changes.set_resource("memory", &Quantity::Bytes(4 << 30), "ceiling", "Runs have at most 4g.");
+    /// }
+    /// ```
     pub fn set_resource(&mut self, key: &str, value: &Quantity, rule: &str, reason: impl Into<String>) {
         if self.plan.resource(key) != Some(value) {
             self.push(Edit::SetResource(Resource { key: key.to_owned(), value: value.clone() }), rule, reason);
@@ -135,6 +179,14 @@ impl<'a> Changes<'a> {
     }
 
     /// Sets a label.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::policy::Changes;
+    ///
+    /// fn change(changes: &mut Changes<'_>) {
+    ///     changes.set_label("cost-centre", "42", "cost-centre", "Runs are charged to a cost centre.");
+    /// }
+    /// ```
     pub fn set_label(&mut self, key: &str, value: &str, rule: &str, reason: impl Into<String>) {
         if self.plan.label(key) != Some(value) {
             self.push(Edit::SetLabel(KeyValue::new(key, value)), rule, reason);
@@ -142,6 +194,14 @@ impl<'a> Changes<'a> {
     }
 
     /// Sets a variable; one that was to get a secret doesn't get it.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::policy::Changes;
+    ///
+    /// fn change(changes: &mut Changes<'_>) {
+    ///     changes.set_env("HTTPS_PROXY", "http://proxy.example.com:3128", "proxy", "The site has a proxy.");
+    /// }
+    /// ```
     pub fn set_env(&mut self, key: &str, value: &str, rule: &str, reason: impl Into<String>) {
         if self.plan.env(key) != Some(value) {
             self.push(Edit::SetEnv(KeyValue::new(key, value)), rule, reason);
@@ -149,6 +209,14 @@ impl<'a> Changes<'a> {
     }
 
     /// Takes a variable away, whether it has a value or was to get a secret.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::policy::Changes;
+    ///
+    /// fn change(changes: &mut Changes<'_>) {
+    ///     changes.remove_env("LD_PRELOAD", "no-preload", "Nothing is loaded before a recipe.");
+    /// }
+    /// ```
     pub fn remove_env(&mut self, key: &str, rule: &str, reason: impl Into<String>) {
         if self.plan.env(key).is_some() || self.plan.secret(key).is_some() {
             self.push(Edit::RemoveEnv(key.to_owned()), rule, reason);
@@ -156,6 +224,14 @@ impl<'a> Changes<'a> {
     }
 
     /// Sets a parameter of the recipe.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::policy::Changes;
+    ///
+    /// fn change(changes: &mut Changes<'_>) {
+    ///     changes.set_parameter("sample", &serde_json::json!(10_000), "sample", "Trials read a sample.");
+    /// }
+    /// ```
     pub fn set_parameter(&mut self, key: &str, value: &serde_json::Value, rule: &str, reason: impl Into<String>) {
         if self.plan.parameter(key).as_ref() != Some(value) {
             self.push(Edit::SetParameter(KeyValue::new(key, value.to_string())), rule, reason);
@@ -163,6 +239,14 @@ impl<'a> Changes<'a> {
     }
 
     /// Sets after how many seconds the run is ended.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::policy::Changes;
+    ///
+    /// fn change(changes: &mut Changes<'_>) {
+    ///     changes.set_time_limit(3_600, "an-hour", "Runs end after an hour.");
+    /// }
+    /// ```
     pub fn set_time_limit(&mut self, seconds: u64, rule: &str, reason: impl Into<String>) {
         if self.plan.time_limit != Some(seconds) {
             self.push(Edit::SetTimeLimit(Some(seconds)), rule, reason);
@@ -170,11 +254,32 @@ impl<'a> Changes<'a> {
     }
 
     /// Any other edit; whether it changes anything is for the caller to know.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::policy::{Changes, Edit};
+    ///
+    /// fn change(changes: &mut Changes<'_>) {
+    ///     if changes.plan().security.privileged {
+    ///         changes.push(Edit::SetPrivileged(false), "no-privileged", "Nothing here is privileged.");
+    ///     }
+    /// }
+    /// ```
     pub fn push(&mut self, edit: Edit, rule: &str, reason: impl Into<String>) {
         self.changes.push(Change { edit, rule: rule.to_owned(), reason: reason.into() });
     }
 
     /// Yes, with these changes.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::Plan;
+    /// use wharf_plugin_sdk::policy::{Changes, Decision};
+    ///
+    /// fn evaluate(plan: &Plan) -> Decision {
+    ///     let mut changes = Changes::to(plan);
+    ///     changes.set_label("site", "paris", "site-label", "Every run names its site.");
+    ///     changes.into_decision()
+    /// }
+    /// ```
     #[must_use]
     pub fn into_decision(self) -> Decision {
         Decision::Accept(Acceptance { changes: self.changes, limits: Vec::new(), warnings: Vec::new() })

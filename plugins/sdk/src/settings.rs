@@ -7,6 +7,13 @@ use serde::de::{DeserializeOwned, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// For components that take no settings: any key is an error that says so.
+///
+/// ```
+/// use wharf_plugin_sdk::settings::{self, NoSettings};
+///
+/// assert!(settings::parse::<NoSettings>("{}").is_ok());
+/// assert!(settings::parse::<NoSettings>(r#"{"a": 1}"#).is_err());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoSettings {}
@@ -31,6 +38,12 @@ pub struct Amount(String);
 
 impl Amount {
     /// As it was written.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::settings::Amount;
+    ///
+    /// assert_eq!(Amount::from("512m").as_str(), "512m");
+    /// ```
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -88,6 +101,22 @@ impl JsonSchema for Amount {
 }
 
 /// The JSON schema of a settings type; the empty string for one without keys.
+///
+/// ```
+/// use schemars::JsonSchema;
+/// use wharf_plugin_sdk::settings;
+///
+/// /// The `[settings]` table.
+/// #[derive(JsonSchema)]
+/// #[expect(dead_code, reason = "an example")]
+/// struct Settings {
+///     /// Who may do everything.
+///     trusted: Vec<String>,
+/// }
+///
+/// assert!(settings::schema::<Settings>().contains("Who may do everything."));
+/// assert_eq!(settings::schema::<settings::NoSettings>(), "");
+/// ```
 #[must_use]
 pub fn schema<S: JsonSchema>() -> String {
     let schema = schemars::schema_for!(S);
@@ -98,6 +127,20 @@ pub fn schema<S: JsonSchema>() -> String {
 }
 
 /// Reads settings.
+///
+/// ```
+/// use serde::Deserialize;
+/// use wharf_plugin_sdk::settings;
+///
+/// #[derive(Debug, Deserialize)]
+/// #[expect(dead_code, reason = "an example")]
+/// struct Settings {
+///     trusted: Vec<String>,
+/// }
+///
+/// let error = settings::parse::<Settings>(r#"{"trusted": "ana"}"#).unwrap_err();
+/// assert_eq!(error, "trusted: invalid type: string \"ana\", expected a sequence");
+/// ```
 ///
 /// # Errors
 /// Names the key by its path, e.g. ``ceilings.memory: invalid type: map, expected an amount``.

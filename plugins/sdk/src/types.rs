@@ -23,6 +23,13 @@ impl Reason {
     }
 
     /// The field of the plan that it is about, e.g. `resources.memory`.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::Reason;
+    ///
+    /// let reason = Reason::new("no-root", "runs aren't root; leave the user out").about("security.user");
+    /// assert_eq!(reason.field.as_deref(), Some("security.user"));
+    /// ```
     #[must_use]
     pub fn about(mut self, field: impl Into<String>) -> Self {
         self.field = Some(field.into());
@@ -46,21 +53,47 @@ impl Limit {
     }
 
     /// At most so many billionths of a CPU at once; further runs wait.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::{Limit, Quantity};
+    ///
+    /// let Ok(Quantity::Cpus(eight)) = Quantity::parse("cpus", "8") else { unreachable!() };
+    /// assert_eq!(Limit::cpus("user:ana", eight).maximum, 8_000_000_000);
+    /// ```
     pub fn cpus(scope: impl Into<String>, maximum: u64) -> Self {
         Self::of(scope, "cpus", maximum)
     }
 
     /// At most so many bytes of memory at once; further runs wait.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::Limit;
+    ///
+    /// assert_eq!(Limit::memory("project:SALES", 64 << 30).counter, "memory");
+    /// ```
     pub fn memory(scope: impl Into<String>, maximum: u64) -> Self {
         Self::of(scope, "memory", maximum)
     }
 
     /// At most so many GPUs at once; further runs wait.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::Limit;
+    ///
+    /// assert_eq!(Limit::gpus("group:research", 4).counter, "gpus");
+    /// ```
     pub fn gpus(scope: impl Into<String>, maximum: u64) -> Self {
         Self::of(scope, "gpus", maximum)
     }
 
     /// Further runs are refused instead of waiting.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::{Limit, WhenFull};
+    ///
+    /// let limit = Limit::running("user:ana", 4).or_reject();
+    /// assert_eq!(limit.when_full, WhenFull::Reject);
+    /// ```
     #[must_use]
     pub fn or_reject(mut self) -> Self {
         self.when_full = WhenFull::Reject;
@@ -74,6 +107,13 @@ impl Limit {
 
 impl KeyValue {
     /// A name and its value.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::KeyValue;
+    ///
+    /// let variable = KeyValue::new("TZ", "Europe/Paris");
+    /// assert_eq!(variable.key, "TZ");
+    /// ```
     pub fn new(key: impl Into<String>, value: impl Into<String>) -> Self {
         Self { key: key.into(), value: value.into() }
     }
@@ -81,12 +121,28 @@ impl KeyValue {
 
 impl Plan {
     /// A resource restriction, by the engine's name for it.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::{Plan, Quantity};
+    ///
+    /// fn has_more_than_a_gibibyte(plan: &Plan) -> bool {
+    ///     matches!(plan.resource("memory"), Some(Quantity::Bytes(bytes)) if *bytes > 1 << 30)
+    /// }
+    /// ```
     #[must_use]
     pub fn resource(&self, key: &str) -> Option<&Quantity> {
         self.resources.iter().find(|resource| resource.key == key).map(|resource| &resource.value)
     }
 
     /// How many GPUs it asks for, in the words of either engine; [`ALL_GPUS`] for all that the machine has.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::Plan;
+    ///
+    /// fn needs_a_gpu(plan: &Plan) -> bool {
+    ///     plan.gpus() > 0
+    /// }
+    /// ```
     #[must_use]
     pub fn gpus(&self) -> u64 {
         let asked = self
@@ -97,24 +153,56 @@ impl Plan {
     }
 
     /// A variable of the recipe's environment; one that gets a secret isn't among them.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::Plan;
+    ///
+    /// fn uses_the_proxy(plan: &Plan) -> bool {
+    ///     plan.env("HTTPS_PROXY").is_some()
+    /// }
+    /// ```
     #[must_use]
     pub fn env(&self, key: &str) -> Option<&str> {
         lookup(&self.env, key)
     }
 
     /// The name of the secret that a variable gets.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::Plan;
+    ///
+    /// fn gets_the_database(plan: &Plan) -> bool {
+    ///     plan.secret("DB_PASSWORD") == Some("sales-db")
+    /// }
+    /// ```
     #[must_use]
     pub fn secret(&self, variable: &str) -> Option<&str> {
         lookup(&self.secrets, variable)
     }
 
     /// A label.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::Plan;
+    ///
+    /// fn names_its_team(plan: &Plan) -> bool {
+    ///     plan.label("team").is_some_and(|team| !team.is_empty())
+    /// }
+    /// ```
     #[must_use]
     pub fn label(&self, key: &str) -> Option<&str> {
         lookup(&self.labels, key)
     }
 
     /// A parameter of the recipe.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::Plan;
+    ///
+    /// fn asks_for_more_than_a_sample(plan: &Plan) -> bool {
+    ///     plan.parameter("rows").and_then(|rows| rows.as_u64()).is_some_and(|rows| rows > 10_000)
+    /// }
+    /// ```
     #[must_use]
     pub fn parameter(&self, key: &str) -> Option<serde_json::Value> {
         let mut all: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&self.parameters).ok()?;
@@ -124,18 +212,42 @@ impl Plan {
 
 impl Request {
     /// A resource that the activity asks for.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::Request;
+    ///
+    /// fn asks_for_gpus(request: &Request) -> bool {
+    ///     request.resource("gpus").is_some()
+    /// }
+    /// ```
     #[must_use]
     pub fn resource(&self, key: &str) -> Option<&Quantity> {
         self.requested_resources.iter().find(|resource| resource.key == key).map(|resource| &resource.value)
     }
 
     /// The name of the secret that a variable would get.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::Request;
+    ///
+    /// fn asks_for_the_database(request: &Request) -> bool {
+    ///     request.secret("DB_PASSWORD").is_some()
+    /// }
+    /// ```
     #[must_use]
     pub fn secret(&self, variable: &str) -> Option<&str> {
         lookup(&self.secrets, variable)
     }
 
     /// A label that the activity asks for.
+    ///
+    /// ```
+    /// use wharf_plugin_sdk::Request;
+    ///
+    /// fn is_nightly(request: &Request) -> bool {
+    ///     request.label("schedule") == Some("nightly")
+    /// }
+    /// ```
     #[must_use]
     pub fn label(&self, key: &str) -> Option<&str> {
         lookup(&self.labels, key)

@@ -55,12 +55,12 @@ impl Distribution {
     pub fn with_limits(home: &Path, docker_config: Option<PathBuf>, limits: Limits) -> Result<Self, Fault> {
         let home = Home::at(home);
         home.check_exists()?;
+        let roots = home.load_site()?.roots;
+        let client =
+            Client::new(limits, &roots).map_err(|reason| Fault::new("component-source-unreachable", reason))?;
         let options =
-            EngineOptions { cache_dir: Some(home.cache_dir().join("components")), ..EngineOptions::default() };
+            EngineOptions { cache_dir: Some(home.cache_dir().join("components")), roots, ..EngineOptions::default() };
         let engine = Engine::new(options).map_err(|error| Fault::new("components-unavailable", sentence_of(&error)))?;
-        let client = Client::new(limits).map_err(|error| {
-            Fault::new("component-source-unreachable", format!("this machine's certificates can't be read: {error}"))
-        })?;
         let logins = FileLogins::new(home.registries_file(), docker_config);
         Ok(Self { home, engine, client, logins })
     }

@@ -50,8 +50,8 @@ pub struct BaseImageFile {
     pub files: Vec<String>,
     /// Where packages come from instead of the public places.
     pub mirrors: MirrorsTable,
-    /// Files with certificates (PEM) that the image must trust; relative to the home.
-    pub extra_ca: Vec<String>,
+    /// Files with certificates (PEM) that the image must trust; relative to the home. Those of `wharf.toml` by default.
+    pub extra_ca: Option<Vec<String>>,
     /// Labels of the image.
     pub labels: BTreeMap<String, String>,
     /// The image-recipe component that makes it. `image-debian` by default.
@@ -102,7 +102,15 @@ pub struct MirrorsTable {
 }
 
 /// Checks a parsed file and reads the certificates that it names; `home` is what their paths are relative to.
-pub(super) fn resolve(source: &Source<'_>, home: &Path, name: &str, file: BaseImageFile) -> Result<ImageSpec, Fault> {
+///
+/// `site_ca` has the certificates that an image trusts which names none.
+pub(super) fn resolve(
+    source: &Source<'_>,
+    home: &Path,
+    name: &str,
+    file: BaseImageFile,
+    site_ca: impl FnOnce() -> Result<Vec<ContextFile>, Fault>,
+) -> Result<ImageSpec, Fault> {
     let made_by = file.image_recipe.unwrap_or_else(|| USUAL_RECIPE.to_owned());
     if !is_name(&made_by) {
         return Err(source.fault(&["image_recipe"], not_a_name("an image-recipe component", &made_by)));
@@ -126,7 +134,10 @@ pub(super) fn resolve(source: &Source<'_>, home: &Path, name: &str, file: BaseIm
     if let Some(cuda) = &file.cuda {
         check_cuda(source, cuda)?;
     }
-    let extra_ca = certificates(source, home, &file.extra_ca)?;
+    let extra_ca = match &file.extra_ca {
+        Some(written) => certificates(source, home, written)?,
+        None => site_ca()?,
+    };
     let files = files(source, home, &file.files, &extra_ca)?;
     let fragment = |key: &str, text: Option<String>| fragment(source, name, key, text, &files);
     let pre_install = fragment("pre_install", file.pre_install)?;
@@ -303,7 +314,7 @@ fn check_url(source: &Source<'_>, path: &[&str], url: &str) -> Result<(), Fault>
 }
 
 /// Reads the certificate files. A private key in one of them would end up in a layer for everybody to read.
-fn certificates(source: &Source<'_>, home: &Path, written: &[String]) -> Result<Vec<ContextFile>, Fault> {
+pub(super) fn certificates(source: &Source<'_>, home: &Path, written: &[String]) -> Result<Vec<ContextFile>, Fault> {
     let mut files: Vec<ContextFile> = Vec::new();
     for (at, text) in written.iter().enumerate() {
         let at = at.to_string();
@@ -392,6 +403,33 @@ team = "data"
         );
         assert_eq!(image.made_by, "image-debian");
         assert_eq!(image.mirrors.pip.as_deref(), Some("https://pypi.example.com/simple"));
+    }
+
+    #[test]
+    fn who_names_no_authority_trusts_the_sites() {
+        let fixture = Fixture::new();
+        let site = wharf_exchange::TlsIdentity::generate().expect("a certificate").cert_pem;
+        fixture.write("certs/site.pem", &site);
+        fixture.write("certs/own.pem", CERTIFICATE);
+        fixture.write("wharf.toml", "extra_ca = [\"certs/site.pem\"]\n");
+        for (written, expected) in
+            [("", vec!["site.pem"]), ("extra_ca = [\"certs/own.pem\"]\n", vec!["own.pem"]), ("extra_ca = []\n", vec![])]
+        {
+            fixture.write("base-images/a.toml", &format!("from = \"a\"\n{written}"));
+            let image = fixture.home().load_base_image("a").expect("sound");
+            let names: Vec<&str> = image.extra_ca.iter().map(|file| file.name.as_str()).collect();
+            assert_eq!(names, expected, "{written}");
+        }
+        let loaded = fixture.home().load_site().expect("sound");
+        assert_eq!(loaded.extra_ca[0].contents, site.as_bytes());
+        assert_ne!(loaded.roots, wharf_fetch::Roots::default());
+        fixture.write("certs/site.pem", CERTIFICATE);
+        let fault = fixture.home().load_site().expect_err("half a certificate");
+        let shown = fixture.spell(&fault);
+        assert!(
+            shown.starts_with("wharf.toml:1: `extra_ca` names \"certs/site.pem\", which has a broken certificate"),
+            "{shown}"
+        );
     }
 
     #[test]

@@ -29,7 +29,7 @@ fn examples() -> Vec<(&'static str, &'static str)> {
 #[test]
 fn the_examples_are_sound() {
     let fixture = Fixture::new();
-    fixture.write("certs/corp.pem", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n");
+    fixture.write("certs/corp.pem", &wharf_exchange::TlsIdentity::generate().expect("a certificate").cert_pem);
     fixture.write("certs/krb5.conf", "[libdefaults]\n");
     fixture.write("activities/sales.py", "print(1)\n");
     fixture.write("data/sales.csv", "a\n1\n");

@@ -189,7 +189,7 @@ impl Home {
         self.check_exists()?;
         let file = self.site_file();
         let source = Source::open("site-invalid", &file)?;
-        site::resolve(&source, source.parse()?)
+        site::resolve(&source, &self.root, source.parse()?)
     }
 
     /// The names of the execution configurations, sorted.
@@ -278,7 +278,7 @@ impl Home {
             return Err(self.no_base_image(name));
         }
         let source = Source::open("base-image-invalid", &file)?;
-        base_image::resolve(&source, &self.root, name, source.parse()?)
+        base_image::resolve(&source, &self.root, name, source.parse()?, || Ok(self.load_site()?.extra_ca))
     }
 
     /// The names of the code environments, sorted.

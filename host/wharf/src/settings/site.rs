@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wharf_components::Trust;
+use wharf_fetch::Roots;
+use wharf_model::image::ContextFile;
 use wharf_model::{Activity, Fault};
 
+use super::base_image::certificates;
 use super::configuration::check_advertise;
 use super::name::{is_name, not_a_name};
 use super::source::Source;
@@ -35,6 +39,9 @@ pub struct SiteFile {
     pub canary: CanaryTable,
     /// What becomes of what an earlier process left.
     pub recovery: RecoveryTable,
+    /// Files with certificates (PEM) that are trusted beside the machine's own: by HTTP requests of the host and of components,
+    /// and by base images that name none themselves; relative to the home.
+    pub extra_ca: Vec<String>,
 }
 
 /// What differs for one project.
@@ -138,6 +145,12 @@ pub struct Site {
     pub canary: CanaryRules,
     /// What becomes of what an earlier process left.
     pub recovery: RecoveryTable,
+    /// The certificates that base images trust which name none.
+    #[serde(skip)]
+    pub extra_ca: Vec<ContextFile>,
+    /// Whom HTTP requests of the host and of components trust: these, and the machine's.
+    #[serde(skip)]
+    pub roots: Roots,
 }
 
 /// How components with `canary = true` are tried, and when they are taken back.
@@ -198,6 +211,8 @@ impl Default for Site {
             trust_shipped: true,
             canary: CanaryRules::default(),
             recovery: RecoveryTable::default(),
+            extra_ca: Vec::new(),
+            roots: Roots::default(),
         }
     }
 }
@@ -216,7 +231,7 @@ impl Site {
 }
 
 /// Checks a parsed file.
-pub(super) fn resolve(source: &Source<'_>, file: SiteFile) -> Result<Site, Fault> {
+pub(super) fn resolve(source: &Source<'_>, home: &Path, file: SiteFile) -> Result<Site, Fault> {
     let standard = Site::default();
     let named = |what: &str, path: &[&str], name: &str| {
         if is_name(name) { Ok(()) } else { Err(source.fault(path, not_a_name(what, name))) }
@@ -258,9 +273,16 @@ pub(super) fn resolve(source: &Source<'_>, file: SiteFile) -> Result<Site, Fault
         max_failures: file.canary.max_failures.unwrap_or(standard.canary.max_failures),
         window: file.canary.window.map_or(standard.canary.window, TimeSpan::duration),
     };
+    let extra_ca = certificates(source, home, &file.extra_ca)?;
+    let roots = Roots::with_pem(extra_ca.iter().map(|file| &*file.contents)).map_err(|(at, reason)| {
+        let message = format!("`extra_ca` names \"{}\", which has a broken certificate: {reason}", file.extra_ca[at]);
+        source.fault(&["extra_ca", &at.to_string()], message)
+    })?;
     Ok(Site {
         canary,
         recovery: file.recovery,
+        extra_ca,
+        roots,
         trust,
         trust_shipped,
         default_configuration: file.default_configuration,
