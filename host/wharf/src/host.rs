@@ -65,6 +65,8 @@ pub struct Host {
     inner: Arc<Inner>,
     server: JoinHandle<()>,
     calls: TaskTracker,
+    /// Ends what is remembered for too long.
+    history: JoinHandle<()>,
 }
 
 pub(crate) struct Inner {
@@ -108,7 +110,7 @@ impl Host {
         let lock = take_lock(&home)?;
         let id = kept(&home.state_dir().join("host-id"), || uuid::Uuid::new_v4().simple().to_string())
             .map_err(cannot("keep the home's id in", &home.state_dir()))?;
-        let store = Arc::new(Store::open(&home.store_file()).map_err(|error| store_fault(&error))?);
+        let store = Arc::new(crate::history::open_store(&home, &site)?);
         let exchange = open_exchange(&home, &site).await?;
         let datasets = FileStore::open(home.state_dir().join("commits"))
             .map_err(|error| Fault::new("home-locked", format!("the home can't be used: {}", sentence_of(&error))))?;
@@ -138,7 +140,8 @@ impl Host {
         let calls = TaskTracker::new();
         let server = tokio::spawn(server::serve(listener, Arc::clone(&inner), calls.clone()));
         inner.recover(&site).await?;
-        Ok(Self { inner, server, calls })
+        let history = tokio::spawn(crate::history::keep_swept(Arc::clone(&inner)));
+        Ok(Self { inner, server, calls, history })
     }
 
     /// Sends a message, as a caller at the socket would.
@@ -168,12 +171,14 @@ impl Host {
 
     /// Gives the home up, whatever runs: that goes on in its containers, and whoever opens the home next goes on with it, as after
     /// a crash.
-    pub async fn leave(self) {
+    pub async fn leave(mut self) {
         self.server.abort();
         let _ = std::fs::remove_file(self.inner.home.socket());
         self.inner.leaving.cancel();
         self.inner.runs.close();
         self.inner.runs.wait().await;
+        let _ = (&mut self.history).await;
+        self.inner.store.stop_checking();
         self.calls.close();
         // A caller that only listens isn't waited for: its run has ended.
         let _ = tokio::time::timeout(std::time::Duration::from_secs(2), self.calls.wait()).await;
@@ -185,6 +190,7 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         self.server.abort();
+        self.history.abort();
     }
 }
 
@@ -234,6 +240,11 @@ impl Inner {
     /// What the shutdown waits for.
     pub(crate) fn runs(&self) -> &TaskTracker {
         &self.runs
+    }
+
+    /// Cancelled when the home is given up.
+    pub(crate) fn leaving(&self) -> &CancellationToken {
+        &self.leaving
     }
 
     pub(crate) fn room(&self) -> &Notify {
@@ -487,9 +498,11 @@ pub(crate) fn store_fault(error: &StoreError) -> Fault {
     let fault = Fault::new("store-damaged", sentence_of(error));
     match error {
         StoreError::Damaged { file, .. } => fault.hint(format!(
-            "move {} away and open the home again: containers are found by their labels, the history is lost; or put back a copy",
+            "put a sound copy back; or set `on_damage = \"put-aside\"` under [history] in wharf.toml and open the home again: {} is kept under \
+             another name, and what can be read of it is taken over",
             file.display()
         )),
+        StoreError::NotPutAside { .. } => fault.hint("see whether the user of this process may write there, and whether the disk has room"),
         StoreError::TooNew { .. } => fault.hint("use the newer version of wharf"),
         _ => fault,
     }

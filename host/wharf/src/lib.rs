@@ -47,6 +47,7 @@ mod explain;
 mod follow;
 mod gate;
 mod heard;
+mod history;
 mod host;
 mod housekeeping;
 mod image_records;

@@ -5,6 +5,7 @@
 
 mod attach;
 mod corpus;
+mod crashes;
 mod data;
 mod decisions;
 mod ends;

@@ -10,6 +10,7 @@ use wharf_components::Trust;
 use wharf_model::{Activity, Fault};
 
 use super::configuration::check_advertise;
+use super::history::{self, History, HistoryTable};
 use super::name::{is_name, not_a_name};
 use super::source::Source;
 use super::time_span::TimeSpan;
@@ -29,6 +30,8 @@ pub struct SiteFile {
     pub exchange: SiteExchangeTable,
     /// How long the host waits for what.
     pub runs: RunsTable,
+    /// How long what has ended is remembered.
+    pub history: HistoryTable,
     /// Whose components are loaded.
     pub trust: TrustTable,
 }
@@ -77,6 +80,8 @@ pub struct Site {
     pub exchange: SiteExchange,
     /// How long the host waits for what.
     pub runs: RunTimes,
+    /// How long what has ended is remembered.
+    pub history: History,
     /// Whose components are loaded; what ships with the host isn't in it yet.
     #[serde(skip)]
     pub trust: Trust,
@@ -116,6 +121,7 @@ impl Default for Site {
                 start_timeout: Duration::from_secs(60),
                 silence_timeout: Duration::from_secs(15 * 60),
             },
+            history: History::default(),
             trust: Trust::default(),
             trust_shipped: true,
         }
@@ -172,7 +178,9 @@ pub(super) fn resolve(source: &Source<'_>, file: SiteFile) -> Result<Site, Fault
     }
     let trust_shipped = file.trust.shipped.unwrap_or(standard.trust_shipped);
     let trust = trust::resolve(source, &file.trust)?;
+    let history = history::resolve(source, &file.history)?;
     Ok(Site {
+        history,
         trust,
         trust_shipped,
         default_configuration: file.default_configuration,
