@@ -110,10 +110,16 @@ impl Host {
         let lock = take_lock(&home)?;
         let id = kept(&home.state_dir().join("host-id"), || uuid::Uuid::new_v4().simple().to_string())
             .map_err(cannot("keep the home's id in", &home.state_dir()))?;
-        let store = Arc::new(crate::history::open_store(&home, &site)?);
+        let opened = (home.clone(), site.clone());
+        let opening = tokio::task::spawn_blocking(move || crate::history::open_store(&opened.0, &opened.1));
+        let store = opening.await.map_err(|_| Fault::new("host-fault", "opening the record store failed"))?;
+        let store = Arc::new(store?);
         let exchange = open_exchange(&home, &site).await?;
         let datasets = FileStore::open(home.state_dir().join("commits"))
             .map_err(|error| Fault::new("home-locked", format!("the home can't be used: {}", sentence_of(&error))))?;
+        if let Err(error) = datasets.forget_ended(|run| store.is_open(run).unwrap_or(true)) {
+            tracing::warn!(error = %sentence_of(&error), "intents of commits are left");
+        }
         let gate = gate::of(&home, &site)?;
         let set = load_components(&home, options.signals_based_traps, gate).await?;
         let secrets = options.secrets.unwrap_or_else(|| Arc::new(SecretFolder::at(home.secrets_dir())));

@@ -33,6 +33,14 @@ impl Store {
         Ok(!found.is_empty())
     }
 
+    /// Whether there is a run of this id that hasn't ended.
+    ///
+    /// # Errors
+    /// The database refused.
+    pub fn is_open(&self, run: &str) -> Result<bool, StoreError> {
+        self.is_recent(run, u64::MAX >> 1)
+    }
+
     /// Forgets runs with all that is recorded of them, in one transaction. One that hasn't ended stays.
     ///
     /// # Errors
