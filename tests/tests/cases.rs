@@ -86,7 +86,8 @@ impl Dev {
     /// A project of a shipped policy that is built by copying it.
     fn start(name: &str) -> Self {
         let folder = tempfile::tempdir().expect("a project is made");
-        let component = wharf_bundle::components().iter().find(|component| component.name == name).expect("a project is made");
+        let component =
+            wharf_bundle::components().iter().find(|component| component.name == name).expect("a project is made");
         let cases = project(component).join("cases");
         fs::write(folder.path().join("source.wasm"), component.wasm).expect("a project is made");
         let build = "echo built >> builds && cp source.wasm built.wasm";
@@ -94,10 +95,13 @@ impl Dev {
             "name = {name:?}\nbuild = {build:?}\noutput = \"built.wasm\"\nwatch = [\"source.wasm\", \"cases\"]\n"
         );
         fs::write(folder.path().join("wharf-component.toml"), file).expect("a project is made");
-        for case in fs::read_dir(&cases).expect("a project is made").map(|case| case.expect("a project is made").path()) {
+        for case in fs::read_dir(&cases).expect("a project is made").map(|case| case.expect("a project is made").path())
+        {
             let copy = folder.path().join("cases").join(case.file_name().expect("a project is made"));
             fs::create_dir_all(&copy).expect("a project is made");
-            for file in fs::read_dir(&case).expect("a project is made").map(|file| file.expect("a project is made").path()) {
+            for file in
+                fs::read_dir(&case).expect("a project is made").map(|file| file.expect("a project is made").path())
+            {
                 fs::copy(&file, copy.join(file.file_name().expect("a project is made"))).expect("a project is made");
             }
         }

@@ -1,6 +1,7 @@
 //! Arguments as they are typed. What they mean is in [`crate::resolved`].
 
 mod component_new;
+mod doctor;
 
 use std::path::PathBuf;
 
@@ -8,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use wharf::settings::TimeSpan;
 
 pub(crate) use component_new::ComponentNewArguments;
+pub(crate) use doctor::DoctorArguments;
 
 use crate::exit_code;
 
@@ -86,7 +88,7 @@ pub(crate) enum Command {
     #[command(subcommand, arg_required_else_help = true)]
     Cluster(ClusterCommand),
     /// Look for whatever can be wrong with the home, its engines, and the machine.
-    Doctor,
+    Doctor(DoctorArguments),
     /// Print a generated part of the documentation.
     #[command(hide = true, subcommand)]
     Docs(DocsCommand),

@@ -271,6 +271,14 @@ impl Access {
         self.value(Request::Diagnose).await
     }
 
+    /// Looks at every page of the record store: takes as long as it is large.
+    ///
+    /// # Errors
+    /// It can't be opened, or the owner is gone.
+    pub async fn check_records(&self) -> Result<Vec<Finding>, Fault> {
+        self.value(Request::CheckRecords).await
+    }
+
     /// What a cluster lets this home do, and what it lacks; with `pod`, tried from inside of a pod, too.
     ///
     /// # Errors

@@ -52,6 +52,7 @@ pub(crate) fn call(host: Arc<Inner>, request: Request) -> BoxStream<'static, Rep
         Request::CompareImages { name, with } => one(async move { host.compare_images(&name, with.as_deref()).await }),
         Request::PruneImages(prune) => one(async move { host.prune_images(prune).await }),
         Request::Diagnose => one(async move { Ok(host.diagnose().await) }),
+        Request::CheckRecords => one(host.check_records()),
         Request::CheckCluster { configuration, pod } => {
             one(async move { host.check_cluster(&configuration, pod).await })
         }

@@ -17,6 +17,7 @@ impl Inner {
     pub(crate) async fn diagnose(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         self.look_at_files(&mut findings);
+        self.look_at_records(&mut findings);
         self.look_at_components(&mut findings).await;
         self.look_at_engines(&mut findings).await;
         self.look_at_secrets(&mut findings).await;
@@ -318,14 +319,14 @@ struct Users {
     attach: Vec<String>,
 }
 
-fn ok(name: &str, text: String) -> Finding {
+pub(crate) fn ok(name: &str, text: String) -> Finding {
     Finding { name: name.to_owned(), state: FindingState::Ok, text, hint: None }
 }
 
-fn warning(name: &str, text: String, hint: Option<String>) -> Finding {
+pub(crate) fn warning(name: &str, text: String, hint: Option<String>) -> Finding {
     Finding { name: name.to_owned(), state: FindingState::Warning, text, hint }
 }
 
-fn bad(name: &str, text: String, hint: Option<String>) -> Finding {
+pub(crate) fn bad(name: &str, text: String, hint: Option<String>) -> Finding {
     Finding { name: name.to_owned(), state: FindingState::Bad, text, hint }
 }

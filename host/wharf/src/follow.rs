@@ -8,9 +8,10 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use wharf_exchange::LogReader;
 use wharf_model::configuration::{LogSettings, WhenFull};
+use wharf_model::outcome::LogState;
 use wharf_model::protocol::frame::CONTINUES;
 use wharf_model::quantity::describe_bytes;
-use wharf_model::{Event, EventKind, Fault, Phase};
+use wharf_model::{Event, EventKind, Fault, Outcome, Phase};
 
 use crate::conclude::sentence_of;
 use crate::host::{Inner, store_fault};
@@ -93,6 +94,11 @@ impl Follower {
                 if last || matches!(event.kind, EventKind::PhaseEnded { phase: Phase::Run, .. }) {
                     self.tell_lines(to).await?;
                 }
+                if let EventKind::Ended(end) = &event.kind
+                    && let Some(gone) = self.removed_log(end, event.at)
+                {
+                    to.send(vec![gone]).await.map_err(|_| Stop::Gone)?;
+                }
                 self.seq = event.seq;
                 to.send(vec![Reply::Event(Box::new(event))]).await.map_err(|_| Stop::Gone)?;
                 if last {
@@ -160,6 +166,21 @@ impl Follower {
                 return Ok(());
             }
         }
+    }
+
+    /// What to say of lines that were here and are no more.
+    fn removed_log(&self, end: &Outcome, at: u64) -> Option<Reply> {
+        let (Some(LogState::Complete { lines, .. } | LogState::Limited { lines, .. }), None) = (&end.log, &self.log)
+        else {
+            return None;
+        };
+        let kind = EventKind::LogGap {
+            line: 0,
+            missing: *lines,
+            why: "the log was removed: `keep_logs` under [history] in wharf.toml says how long logs are kept"
+                .to_owned(),
+        };
+        (*lines > 0).then(|| Reply::Event(Box::new(Event { run: self.run.clone(), seq: self.seq, at, kind })))
     }
 
     fn why_lines_are_missing(&self) -> String {

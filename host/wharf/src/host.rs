@@ -70,6 +70,8 @@ pub struct Host {
     inner: Arc<Inner>,
     server: JoinHandle<()>,
     calls: TaskTracker,
+    /// Ends what is remembered for too long.
+    history: JoinHandle<()>,
 }
 
 pub(crate) struct Inner {
@@ -115,10 +117,16 @@ impl Host {
         let lock = take_lock(&home)?;
         let id = kept(&home.state_dir().join("host-id"), || uuid::Uuid::new_v4().simple().to_string())
             .map_err(cannot("keep the home's id in", &home.state_dir()))?;
-        let store = Arc::new(Store::open(&home.store_file()).map_err(|error| store_fault(&error))?);
+        let opened = (home.clone(), site.clone());
+        let opening = tokio::task::spawn_blocking(move || crate::history::open_store(&opened.0, &opened.1));
+        let store = opening.await.map_err(|_| Fault::new("host-fault", "opening the record store failed"))?;
+        let store = Arc::new(store?);
         let exchange = open_exchange(&home, &site).await?;
         let datasets = FileStore::open(home.state_dir().join("commits"))
             .map_err(|error| Fault::new("home-locked", format!("the home can't be used: {}", sentence_of(&error))))?;
+        if let Err(error) = datasets.forget_ended(|run| store.is_open(run).unwrap_or(true)) {
+            tracing::warn!(error = %sentence_of(&error), "intents of commits are left");
+        }
         let gate = gate::of(&home, &site)?;
         let set = load_components(&home, options.signals_based_traps, gate, site.roots.clone()).await?;
         let secrets = options.secrets.unwrap_or_else(|| Arc::new(SecretFolder::at(home.secrets_dir())));
@@ -149,7 +157,8 @@ impl Host {
         let calls = TaskTracker::new();
         let server = tokio::spawn(server::serve(listener, Arc::clone(&inner), calls.clone()));
         inner.recover(&site).await?;
-        Ok(Self { inner, server, calls })
+        let history = tokio::spawn(crate::history::keep_swept(Arc::clone(&inner)));
+        Ok(Self { inner, server, calls, history })
     }
 
     /// Sends a message, as a caller at the socket would.
@@ -179,12 +188,14 @@ impl Host {
 
     /// Gives the home up, whatever runs: that goes on in its containers, and whoever opens the home next goes on with it, as after
     /// a crash.
-    pub async fn leave(self) {
+    pub async fn leave(mut self) {
         self.server.abort();
         let _ = std::fs::remove_file(self.inner.home.socket());
         self.inner.leaving.cancel();
         self.inner.runs.close();
         self.inner.runs.wait().await;
+        let _ = (&mut self.history).await;
+        self.inner.store.stop_checking();
         self.calls.close();
         // A caller that only listens isn't waited for: its run has ended.
         let _ = tokio::time::timeout(std::time::Duration::from_secs(2), self.calls.wait()).await;
@@ -196,6 +207,7 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         self.server.abort();
+        self.history.abort();
     }
 }
 
@@ -254,6 +266,11 @@ impl Inner {
     /// For what every run computes before it waits for room: not all at once.
     pub(crate) fn turns(&self) -> &Arc<Turns> {
         &self.turns
+    }
+
+    /// Cancelled when the home is given up.
+    pub(crate) fn leaving(&self) -> &CancellationToken {
+        &self.leaving
     }
 
     pub(crate) fn log_path(&self, run: &str) -> PathBuf {
@@ -562,9 +579,11 @@ pub(crate) fn store_fault(error: &StoreError) -> Fault {
     let fault = Fault::new("store-damaged", sentence_of(error));
     match error {
         StoreError::Damaged { file, .. } => fault.hint(format!(
-            "move {} away and open the home again: containers are found by their labels, the history is lost; or put back a copy",
+            "put a sound copy back; or set `on_damage = \"put-aside\"` under [history] in wharf.toml and open the home again: {} is kept under \
+             another name, and what can be read of it is taken over",
             file.display()
         )),
+        StoreError::NotPutAside { .. } => fault.hint("see whether the user of this process may write there, and whether the disk has room"),
         StoreError::TooNew { .. } => fault.hint("use the newer version of wharf"),
         _ => fault,
     }

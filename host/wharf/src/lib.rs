@@ -49,6 +49,7 @@ mod field;
 mod follow;
 mod gate;
 mod heard;
+mod history;
 mod host;
 mod housekeeping;
 mod image_records;

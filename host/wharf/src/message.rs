@@ -130,6 +130,8 @@ pub enum Request {
     PruneImages(Prune),
     /// What is well and what isn't. Answers a list of [`Finding`].
     Diagnose,
+    /// Whether every page of the record store is sound; takes as long as it is large. Answers a list of [`Finding`].
+    CheckRecords,
     /// What a cluster lets this home do. Answers a list of [`Finding`].
     CheckCluster {
         /// The execution configuration.

@@ -5,6 +5,7 @@
 
 mod attach;
 mod corpus;
+mod crashes;
 mod crowd;
 mod data;
 mod decisions;

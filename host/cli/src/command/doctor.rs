@@ -4,16 +4,24 @@ use wharf::message::{Finding, FindingState};
 use wharf_model::Fault;
 
 use super::{Ending, open};
-use crate::arguments::GlobalArguments;
+use crate::arguments::{DoctorArguments, GlobalArguments};
 use crate::console::{Channel, Console, Tone};
 use crate::exit_code;
 use crate::failure::Failure;
 
-pub(super) async fn execute(global: &GlobalArguments, console: &mut Console) -> Ending {
+pub(super) async fn execute(global: &GlobalArguments, arguments: &DoctorArguments, console: &mut Console) -> Ending {
     console.spinner().start("looking");
     let findings = match open(global).await {
         Ok(access) => {
-            let findings = access.diagnose().await;
+            let mut findings = access.diagnose().await;
+            if arguments.deep
+                && let Ok(all) = &mut findings
+            {
+                match access.check_records().await {
+                    Ok(more) => all.extend(more),
+                    Err(fault) => all.push(closed(&fault)),
+                }
+            }
             access.shutdown().await;
             findings.map_err(Failure::from)
         }

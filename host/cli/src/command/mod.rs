@@ -118,7 +118,7 @@ pub(crate) async fn execute(arguments: Arguments, console: &mut Console) -> Endi
         Command::Cluster(ClusterCommand::Role { name, service_account, service_account_namespace }) => {
             cluster::role(&global, name, service_account, service_account_namespace.as_deref(), console)
         }
-        Command::Doctor => doctor::execute(&global, console).await,
+        Command::Doctor(arguments) => doctor::execute(&global, arguments, console).await,
         Command::Docs(DocsCommand::Cli) => docs::cli(console),
     }
 }

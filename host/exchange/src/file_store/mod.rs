@@ -73,6 +73,26 @@ impl FileStore {
         Ok(Self { inner: Arc::new(Inner { state_dir, schemas, stages, limits }) })
     }
 
+    /// Forgets commits of runs that have ended: of a host that was killed between an outcome's record and [`forget`](Self::forget).
+    /// Blocks for a moment.
+    ///
+    /// # Errors
+    /// The folder can't be read, or a file can't be removed.
+    pub fn forget_ended(&self, is_open: impl Fn(&str) -> bool) -> Result<(), StoreError> {
+        let dir = &self.inner.state_dir;
+        let failed = |source| StoreError::Io { operation: "read", path: dir.clone(), source };
+        for entry in fs::read_dir(dir).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let run = path.file_stem().and_then(|name| name.to_str()).and_then(|name| name.rsplit_once('.'));
+            if path.extension().is_some_and(|extension| extension == "committed")
+                && run.is_some_and(|(run, _)| !is_open(run))
+            {
+                remove_if_there(&path)?;
+            }
+        }
+        Ok(())
+    }
+
     async fn blocking<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,

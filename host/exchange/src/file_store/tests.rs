@@ -332,6 +332,27 @@ async fn outputs_are_in_place_together_and_not_before() {
 }
 
 #[tokio::test]
+async fn commits_of_runs_that_have_ended_are_forgotten() {
+    let place = Site::new();
+    let rows = place.dataset("out.csv");
+    place.put(&rows, Format::Csv, "new\n2\n").await.unwrap();
+    place.store.forget_ended(|_| false).unwrap();
+    assert_eq!(place.status().await, TokenStatus::Staged, "only what is carried out is forgotten");
+    place.commit().await.unwrap();
+    let asked = std::cell::RefCell::new(Vec::new());
+    let is_open = |run: &str| {
+        asked.borrow_mut().push(run.to_owned());
+        true
+    };
+    place.store.forget_ended(is_open).unwrap();
+    assert_eq!(place.status().await, TokenStatus::Committed);
+    assert_eq!(asked.take(), ["run-1"]);
+    place.store.forget_ended(|_| false).unwrap();
+    assert_eq!(place.status().await, TokenStatus::Unknown);
+    assert_eq!(place.everything(), ["out.csv", "out.csv.schema.json"]);
+}
+
+#[tokio::test]
 async fn a_folder_keeps_what_the_run_does_not_touch() {
     let place = Site::new();
     let files = place.folder("made");

@@ -13,6 +13,7 @@ mod configuration;
 pub(crate) mod fixture;
 #[cfg(test)]
 mod guide;
+mod history;
 mod home;
 mod kubernetes;
 mod label;
@@ -31,6 +32,7 @@ pub use base_image::{BaseImageFile, BootstrapTable, LanguageTable, LanguagesTabl
 pub use byte_size::ByteSize;
 pub use code_env::{Availability, CodeEnvFile, CodeEnvLanguage, CodeEnvSettings, ConfigurationNames, Names};
 pub use configuration::{ConfigurationFile, EngineType, ExchangeTable, LogsTable, PermissionsTable};
+pub use history::{History, HistoryTable, OnDamage};
 pub use home::Home;
 pub use kubernetes::{NamespacePolicyTable, PatienceTable, ScratchTable};
 pub(crate) use name::is_name;

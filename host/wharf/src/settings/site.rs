@@ -14,6 +14,7 @@ use wharf_model::{Activity, Fault};
 
 use super::base_image::certificates;
 use super::configuration::check_advertise;
+use super::history::{self, History, HistoryTable};
 use super::name::{is_name, not_a_name};
 use super::source::Source;
 use super::time_span::TimeSpan;
@@ -33,6 +34,8 @@ pub struct SiteFile {
     pub exchange: SiteExchangeTable,
     /// How long the host waits for what.
     pub runs: RunsTable,
+    /// How long what has ended is remembered.
+    pub history: HistoryTable,
     /// Whose components are loaded.
     pub trust: TrustTable,
     /// How components with `canary = true` are tried.
@@ -136,6 +139,8 @@ pub struct Site {
     pub exchange: SiteExchange,
     /// How long the host waits for what.
     pub runs: RunTimes,
+    /// How long what has ended is remembered.
+    pub history: History,
     /// Whose components are loaded; what ships with the host isn't in it yet.
     #[serde(skip)]
     pub trust: Trust,
@@ -207,6 +212,7 @@ impl Default for Site {
                 silence_timeout: Duration::from_secs(15 * 60),
                 max_open: 10_000,
             },
+            history: History::default(),
             trust: Trust::default(),
             trust_shipped: true,
             canary: CanaryRules::default(),
@@ -278,7 +284,9 @@ pub(super) fn resolve(source: &Source<'_>, home: &Path, file: SiteFile) -> Resul
         let message = format!("`extra_ca` names \"{}\", which has a broken certificate: {reason}", file.extra_ca[at]);
         source.fault(&["extra_ca", &at.to_string()], message)
     })?;
+    let history = history::resolve(source, &file.history)?;
     Ok(Site {
+        history,
         canary,
         recovery: file.recovery,
         extra_ca,

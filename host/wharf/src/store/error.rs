@@ -23,6 +23,14 @@ pub enum StoreError {
         /// What the integrity check said.
         reason: String,
     },
+    /// The file isn't a sound database, and can't be put aside.
+    #[error("the record store {} is damaged and can't be put aside", file.display())]
+    NotPutAside {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// A newer version of the host wrote it.
     #[error("the record store {} was written by a newer version (its tables have version {found}, this one knows {VERSION})", file.display())]
     TooNew {

@@ -144,9 +144,12 @@ impl Store {
     /// # Errors
     /// The database refused.
     pub fn ids_with_prefix(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        // GLOB's own characters can't be part of an id.
+        // Ids are letters and digits, and `~` comes after all of them. A range is looked up, where a pattern would be compared with
+        // every run that is remembered.
         let plain: String = prefix.chars().filter(char::is_ascii_alphanumeric).collect();
-        self.rows("SELECT id FROM runs WHERE id GLOB ? LIMIT 3", [format!("{plain}*")], |row| row.get(0))
+        self.rows("SELECT id FROM runs WHERE id >= ?1 AND id < ?1 || '~' ORDER BY id LIMIT 3", [plain], |row| {
+            row.get(0)
+        })
     }
 
     /// The activity and the final plan of a run.
@@ -165,11 +168,12 @@ impl Store {
         self.open_where("state <> 'ended'", [])
     }
 
+    /// The `+` keeps SQLite from going through all runs in the order of time, in search of the few that are open.
     fn open_where(&self, condition: &str, parameters: impl rusqlite::Params) -> Result<Vec<OpenRun>, StoreError> {
         type Raw = (RawSummary, String, Option<String>, Option<String>, Option<u64>, Option<String>);
         let rows: Vec<Raw> = self.rows(
             &format!(
-                "SELECT {SUMMARY}, activity, plan, launch, started_at, result FROM runs WHERE {condition} ORDER BY submitted_at, id"
+                "SELECT {SUMMARY}, activity, plan, launch, started_at, result FROM runs WHERE {condition} ORDER BY +submitted_at, id"
             ),
             parameters,
             |row| Ok((raw_summary(row)?, row.get(9)?, row.get(10)?, row.get(11)?, row.get(12)?, row.get(13)?)),

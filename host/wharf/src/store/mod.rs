@@ -4,16 +4,21 @@
 //! the one with its outcome. All others are written at once and may be lost with the power, not with the process.
 
 mod admission;
+pub(crate) mod damage;
 mod error;
+mod health;
 mod history;
 mod keys;
 mod record;
+mod salvage;
+mod sweep;
 mod tables;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rusqlite::{Connection, Row, params};
 use serde::Serialize;
@@ -21,42 +26,63 @@ use wharf_model::protocol::RunnerResult;
 use wharf_model::{Activity, Event, EventKind, Outcome, Plan};
 
 pub use admission::{Admission, Takes};
+pub use damage::{Damage, open_or_put_aside};
 pub use error::StoreError;
+pub use health::Health;
+use health::{Checker, Verdict, means_damage};
 pub use history::{HistoryPlace, RunFilter};
 pub use keys::Key;
 pub use record::{LaunchRecord, OpenRun, RunState, RunSummary};
+pub use salvage::Salvaged;
 use tables::{MIGRATIONS, VERSION};
+
+/// How large the write-ahead log stays, in bytes.
+const WAL_SIZE: i64 = 16 << 20;
 
 /// The record store of one home.
 #[derive(Debug)]
 pub struct Store {
     connection: Mutex<Connection>,
+    file: PathBuf,
+    checker: Mutex<Checker>,
 }
 
 impl Store {
-    /// Opens the store, makes its tables when it is new, and checks that it is sound.
+    /// Opens the store, makes its tables when it is new, and checks that it is sound: for half a second. Of a file that is too large
+    /// for that the rest is checked beside the work; see [`health`](Self::health).
     ///
     /// # Errors
     /// The file is damaged, newer than this library, or can't be opened.
     pub fn open(file: &Path) -> Result<Self, StoreError> {
+        Self::open_checking(file, health::AT_OPEN)
+    }
+
+    fn open_checking(file: &Path, budget: Duration) -> Result<Self, StoreError> {
         let failed = |operation| move |source| StoreError::Database { operation, source };
-        let damaged = |source: rusqlite::Error| match source.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
+        let damaged = |source: rusqlite::Error| {
+            if means_damage(&source) {
                 StoreError::Damaged { file: file.to_owned(), reason: source.to_string() }
+            } else {
+                StoreError::Database { operation: "open", source }
             }
-            _ => StoreError::Database { operation: "open", source },
         };
         let mut connection = Connection::open(file).map_err(damaged)?;
         connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(failed("open"))?;
+        let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0)).map_err(damaged)?;
+        if pages == 0 {
+            // Only of a file without any table at no cost.
+            sweep::gives_back(&connection).map_err(failed("open"))?;
+        }
         connection.pragma_update(None, "journal_mode", "WAL").map_err(damaged)?;
+        // After much was written at once, the log goes back to this size.
+        connection.pragma_update(None, "journal_size_limit", WAL_SIZE).map_err(failed("open"))?;
         connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed("open"))?;
         connection.pragma_update(None, "foreign_keys", true).map_err(failed("open"))?;
-        let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(damaged)?;
-        if sound != "ok" {
-            return Err(StoreError::Damaged { file: file.to_owned(), reason: sound });
+        let verdict = health::at_open(&connection, file, budget).map_err(damaged)?;
+        if let Verdict::Damaged(reason) = verdict {
+            return Err(StoreError::Damaged { file: file.to_owned(), reason });
         }
-        let version: i64 =
-            connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed("read its version"))?;
+        let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(damaged)?;
         if version > VERSION {
             return Err(StoreError::TooNew { file: file.to_owned(), found: version });
         }
@@ -69,7 +95,30 @@ impl Store {
             transaction.pragma_update(None, "user_version", VERSION).map_err(failed("make its tables"))?;
             transaction.commit().map_err(failed("make its tables"))?;
         }
-        Ok(Self { connection: Mutex::new(connection) })
+        if let Err(error) = sweep::gives_back(&connection) {
+            tracing::warn!(%error, "the record store keeps the room of what it forgets: see whether the disk has room for a copy of it");
+        }
+        let checker = Mutex::new(Checker::begin(file, &verdict));
+        Ok(Self { connection: Mutex::new(connection), file: file.to_owned(), checker })
+    }
+
+    /// Closes it, and puts all that was written into the one file.
+    fn close(self) -> Result<(), StoreError> {
+        self.stop_checking();
+        let connection = self.connection.into_inner().unwrap_or_else(PoisonError::into_inner);
+        connection.close().map_err(|(_, source)| StoreError::Database { operation: "be closed", source })
+    }
+
+    fn checker(&self) -> MutexGuard<'_, Checker> {
+        self.checker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What SQLite said. Of damage the next opening is told: this one has missed it.
+    fn failed(&self, operation: &'static str, source: rusqlite::Error) -> StoreError {
+        if means_damage(&source) {
+            health::suspect(&self.file);
+        }
+        StoreError::Database { operation, source }
     }
 
     pub(crate) fn connection(&self) -> MutexGuard<'_, Connection> {
@@ -99,7 +148,8 @@ impl Store {
             // Only makes later writes slower if it fails.
             let _ = connection.pragma_update(None, "synchronous", "NORMAL");
         }
-        result.map_err(|source| StoreError::Database { operation, source })
+        drop(connection);
+        result.map_err(|source| self.failed(operation, source))
     }
 
     /// Records a new run and its first event.
@@ -296,7 +346,7 @@ impl Store {
     ) -> Result<Vec<T>, StoreError> {
         let connection = self.connection();
         let run = || connection.prepare_cached(sql)?.query_map(parameters, read)?.collect::<rusqlite::Result<Vec<T>>>();
-        run().map_err(|source| StoreError::Database { operation: "read its records", source })
+        run().map_err(|source| self.failed("read its records", source))
     }
 }
 

@@ -1,10 +1,11 @@
 //! The tables, and how each version of them is made out of the one before.
 
 /// The version of the tables that this library writes.
-pub(super) const VERSION: i64 = 6;
+pub(super) const VERSION: i64 = 7;
 
 /// What makes the tables of each version out of those of the one before.
-pub(super) const MIGRATIONS: [&str; VERSION as usize] = [RUNS, IMAGES, RESULTS, GPUS, crate::questions::TABLE, KEYS];
+pub(super) const MIGRATIONS: [&str; VERSION as usize] =
+    [RUNS, IMAGES, RESULTS, GPUS, crate::questions::TABLE, KEYS, LONG_HISTORY];
 
 pub(super) const RUNS: &str = "
 CREATE TABLE runs (
@@ -73,4 +74,10 @@ CREATE TABLE keys (
   PRIMARY KEY (user, key)
 ) WITHOUT ROWID;
 CREATE INDEX keys_by_run ON keys (run);
+";
+
+/// What is asked often, and must not take longer with the number of runs that are remembered: what is in use, and who ended long ago.
+const LONG_HISTORY: &str = "
+CREATE INDEX runs_counted ON runs (user, configuration) WHERE admitted = 1;
+CREATE INDEX runs_by_end ON runs (ended_at) WHERE state = 'ended';
 ";
