@@ -65,7 +65,7 @@ class Model(metaclass=Refusing):
         key = None if version_id is None else str(version_id)
         if key not in self._predictors:
             # What isn't a number is no version's, and the error says which there are.
-            number = int(key) if key is not None and key.isdigit() else key
+            number = int(key) if key is not None and key.isdecimal() else key
             with _refusals():
                 version = _library().read_version(self._folder, number)
                 try:
