@@ -1,6 +1,6 @@
 //! Components come into a home: from files, web servers and registries; trusted or not, held back, granted and taken back.
 //!
-//! These need the command itself, Debian's `docker-registry` and `minisign`, and no Docker daemon.
+//! These need the command itself, Debian's `docker-registry` and `minisign`, and no Docker daemon; `wkg::` and `cosign::` those tools.
 
 #[cfg(test)]
 mod cosign;

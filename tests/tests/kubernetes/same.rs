@@ -8,11 +8,14 @@ use crate::home;
 
 /// As many rows as a day has flights, made up.
 fn flights() -> String {
-    let mut text = "carrier,dep_delay\n".to_owned();
+    let mut text = "carrier,dep_delay,arr_delay\n".to_owned();
     for n in 0..1000_u32 {
         let carrier = ["AA", "B6", "DL", "UA"][(n % 4) as usize];
-        let delay = if n % 17 == 0 { String::new() } else { (n * 37 % 90).to_string() };
-        writeln!(text, "{carrier},{delay}").expect("a text takes it");
+        let (delay, late) = match n % 17 {
+            0 => (String::new(), String::new()),
+            _ => ((n * 37 % 90).to_string(), (n * 53 % 120).to_string()),
+        };
+        writeln!(text, "{carrier},{delay},{late}").expect("a text takes it");
     }
     text
 }
@@ -25,6 +28,7 @@ fn the_demos_activities_give_the_same_bytes() {
     for (activity, outputs) in [
         ("flights-python", ["data/delays_by_carrier.csv", "data/report/summary.html"]),
         ("flights-r", ["data/delays_by_carrier_r.csv", "data/report_r/summary.html"]),
+        ("late-flights", ["data/flights_late.csv", "data/flights_late.csv.schema.json"]),
     ] {
         let file = home.path().join(format!("activities/{activity}.toml")).display().to_string();
         let run = |configuration: &str| {
