@@ -25,10 +25,12 @@ use wharf_model::{
     Activity, ActivityKind, Binding, Cause, EventKind, ExecutionConfiguration, Fault, Outcome, Plan, UsageEntry,
 };
 
+use crate::clock::{Clock, SystemClock};
 use crate::conclude::{outcome, sentence_of};
 use crate::engines::Engines;
+use crate::feed::{EventSink, Feed, Handing};
 use crate::gate::{self, GateFiles};
-use crate::journal::{Journal, now};
+use crate::journal::Journal;
 use crate::live::Live;
 use crate::message::{Reply, Request};
 use crate::opening::{kept, load_components, open_exchange, private_dir, take_lock};
@@ -37,6 +39,9 @@ use crate::server;
 use crate::settings::{Home, Site, check_reference};
 use crate::store::{Store, StoreError};
 use crate::way::{Asked, Step, Way, walk};
+
+/// How long the embedder may take for the last events.
+const LAST_EVENTS: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// How a host is set up, besides what the home's own files say.
 #[derive(Clone, Debug)]
@@ -49,11 +54,25 @@ pub struct HostOptions {
     /// Docker's own `config.json`, for registries that the home's `registries.json` doesn't have: whose logins `docker login`
     /// keeps. Without one, only the home's file counts.
     pub docker_config: Option<PathBuf>,
+    /// Where datasets and folders are; without one, files and folders of this machine
+    /// ([`FileStore`](crate::datasets::FileStore)).
+    pub datasets: Option<Arc<dyn DatasetStore>>,
+    /// What time it is; without one, the machine's own.
+    pub clock: Arc<dyn Clock>,
+    /// Who gets the events of all runs.
+    pub events: Option<Arc<dyn EventSink>>,
 }
 
 impl Default for HostOptions {
     fn default() -> Self {
-        Self { signals_based_traps: true, secrets: None, docker_config: None }
+        Self {
+            signals_based_traps: true,
+            secrets: None,
+            docker_config: None,
+            datasets: None,
+            clock: Arc::new(SystemClock),
+            events: None,
+        }
     }
 }
 
@@ -65,6 +84,7 @@ pub struct Host {
     inner: Arc<Inner>,
     server: JoinHandle<()>,
     calls: TaskTracker,
+    handing: Option<Handing>,
 }
 
 pub(crate) struct Inner {
@@ -108,10 +128,16 @@ impl Host {
         let lock = take_lock(&home)?;
         let id = kept(&home.state_dir().join("host-id"), || uuid::Uuid::new_v4().simple().to_string())
             .map_err(cannot("keep the home's id in", &home.state_dir()))?;
-        let store = Arc::new(Store::open(&home.store_file()).map_err(|error| store_fault(&error))?);
+        let feed = options.events.is_some().then(Arc::<Feed>::default);
+        let store = Store::open(&home.store_file()).map_err(|error| store_fault(&error))?;
+        let store = Arc::new(store.by(options.clock, feed.clone()));
         let exchange = open_exchange(&home, &site).await?;
-        let datasets = FileStore::open(home.state_dir().join("commits"))
-            .map_err(|error| Fault::new("home-locked", format!("the home can't be used: {}", sentence_of(&error))))?;
+        let datasets: Arc<dyn DatasetStore> = match options.datasets {
+            Some(datasets) => datasets,
+            None => Arc::new(FileStore::open(home.state_dir().join("commits")).map_err(|error| {
+                Fault::new("home-locked", format!("the home can't be used: {}", sentence_of(&error)))
+            })?),
+        };
         let gate = gate::of(&home, &site)?;
         let set = load_components(&home, options.signals_based_traps, gate).await?;
         let secrets = options.secrets.unwrap_or_else(|| Arc::new(SecretFolder::at(home.secrets_dir())));
@@ -122,7 +148,7 @@ impl Host {
             set: LiveSet::new(set),
             gate: GateFiles::default(),
             exchange,
-            datasets: Arc::new(datasets),
+            datasets,
             secrets,
             logins,
             engines: Engines::default(),
@@ -137,8 +163,17 @@ impl Host {
         let listener = server::bind(&socket).map_err(cannot("answer at", &socket))?;
         let calls = TaskTracker::new();
         let server = tokio::spawn(server::serve(listener, Arc::clone(&inner), calls.clone()));
+        let handing = match (feed, options.events) {
+            (Some(feed), Some(sink)) => {
+                if let Some(since) = sink.since() {
+                    inner.store.feed_again(&feed, since).map_err(|error| store_fault(&error))?;
+                }
+                Some(Handing::begin(feed, Arc::clone(&inner.store), sink))
+            }
+            _ => None,
+        };
         inner.recover(&site).await?;
-        Ok(Self { inner, server, calls })
+        Ok(Self { inner, server, calls, handing })
     }
 
     /// Sends a message, as a caller at the socket would.
@@ -168,7 +203,9 @@ impl Host {
 
     /// Gives the home up, whatever runs: that goes on in its containers, and whoever opens the home next goes on with it, as after
     /// a crash.
-    pub async fn leave(self) {
+    ///
+    /// When this returns, no task of the host is left; an [`EventSink`] has had five seconds for what it hadn't taken yet.
+    pub async fn leave(mut self) {
         self.server.abort();
         let _ = std::fs::remove_file(self.inner.home.socket());
         self.inner.leaving.cancel();
@@ -177,6 +214,9 @@ impl Host {
         self.calls.close();
         // A caller that only listens isn't waited for: its run has ended.
         let _ = tokio::time::timeout(std::time::Duration::from_secs(2), self.calls.wait()).await;
+        if let Some(handing) = self.handing.take() {
+            handing.end(LAST_EVENTS).await;
+        }
         // Whatever still looks something up in the background must not keep the home from the next one who opens it.
         let _ = self.inner.lock.unlock();
     }
@@ -316,7 +356,7 @@ impl Inner {
         let set = self.set().await;
         let run = uuid::Uuid::new_v4().simple().to_string();
         self.store
-            .begin(&run, now(), &recordable(&activity), &configuration.name)
+            .begin(&run, self.store.now(), &recordable(&activity), &configuration.name)
             .map_err(|error| store_fault(&error))?;
         let live = Arc::new(Live::new());
         self.live().insert(run.clone(), Arc::clone(&live));

@@ -9,10 +9,10 @@ mod history;
 mod record;
 mod tables;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, Row, params};
 use serde::Serialize;
@@ -24,10 +24,15 @@ pub use error::StoreError;
 pub use record::{LaunchRecord, OpenRun, RunState, RunSummary};
 use tables::{MIGRATIONS, VERSION};
 
+use crate::clock::{Clock, SystemClock};
+use crate::feed::Feed;
+
 /// The record store of one home.
 #[derive(Debug)]
 pub struct Store {
     connection: Mutex<Connection>,
+    clock: Arc<dyn Clock>,
+    feed: Option<Arc<Feed>>,
 }
 
 impl Store {
@@ -66,7 +71,24 @@ impl Store {
             transaction.pragma_update(None, "user_version", VERSION).map_err(failed("make its tables"))?;
             transaction.commit().map_err(failed("make its tables"))?;
         }
-        Ok(Self { connection: Mutex::new(connection) })
+        Ok(Self { connection: Mutex::new(connection), clock: Arc::new(SystemClock), feed: None })
+    }
+
+    /// The same store by another clock, which tells of each event that it records.
+    pub(crate) fn by(self, clock: Arc<dyn Clock>, feed: Option<Arc<Feed>>) -> Self {
+        Self { clock, feed, ..self }
+    }
+
+    /// The time of what is recorded now: milliseconds since 1970.
+    pub(crate) fn now(&self) -> u64 {
+        crate::journal::millis(self.clock.now())
+    }
+
+    /// Tells of an event, in the transaction that records it: whoever hears of it and reads waits for that one's end.
+    fn tell(&self, event: &Event) {
+        if let Some(feed) = &self.feed {
+            feed.recorded(event);
+        }
     }
 
     pub(crate) fn connection(&self) -> MutexGuard<'_, Connection> {
@@ -124,6 +146,7 @@ impl Store {
             ])?;
             transaction.prepare_cached("INSERT INTO events (run, seq, at, body) VALUES (?, 1, ?, ?)")?
                 .execute(params![run, at, first])?;
+            self.tell(&event);
             Ok(())
         })?;
         Ok(event)
@@ -135,7 +158,11 @@ impl Store {
     /// The database refused.
     pub fn append(&self, run: &str, at: u64, kind: EventKind) -> Result<Event, StoreError> {
         let mut event = Event { run: run.to_owned(), seq: 0, at, kind };
-        self.write("record an event", false, |transaction| insert_event(transaction, &mut event))?;
+        self.write("record an event", false, |transaction| {
+            insert_event(transaction, &mut event)?;
+            self.tell(&event);
+            Ok(())
+        })?;
         Ok(event)
     }
 
@@ -253,6 +280,7 @@ impl Store {
                 return Ok(None);
             }
             insert_event(transaction, &mut event)?;
+            self.tell(&event);
             Ok(Some(event))
         })
     }
