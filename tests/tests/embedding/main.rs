@@ -2,6 +2,9 @@
 //!
 //! These need a Docker daemon, a C compiler, Python, Maven and a JDK.
 
+mod rust;
+mod table_store;
+
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
