@@ -12,6 +12,7 @@ mod answer;
 mod arrow_stream;
 mod canonical;
 mod csv;
+mod csv_rows;
 mod exchange;
 mod file_store;
 mod folder_path;
@@ -27,6 +28,7 @@ mod strangers;
 mod ticket;
 mod types;
 
+pub use csv_rows::{CsvRows, Received};
 pub use exchange::{Exchange, ExchangeError};
 pub use file_store::FileStore;
 pub use folder_path::{BadPath, FolderPath};

@@ -56,6 +56,18 @@ impl Token {
         Self { run: run.to_owned(), attempt }
     }
 
+    /// Whose.
+    #[must_use]
+    pub fn run(&self) -> &str {
+        &self.run
+    }
+
+    /// Which attempt of it.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
     /// The token as a part of a file name.
     pub(crate) fn file_name(&self) -> String {
         let mut name = String::new();
@@ -326,4 +338,10 @@ pub trait DatasetStore: Send + Sync {
     /// # Errors
     /// None that matter to the run.
     async fn forget(&self, token: &Token) -> Result<(), StoreError>;
+}
+
+impl fmt::Debug for dyn DatasetStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DatasetStore")
+    }
 }

@@ -5,13 +5,15 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use tokio::runtime::{Builder, Runtime};
 use wharf::message::{Reply, Request};
 use wharf::model::Fault;
 use wharf::{Host, HostOptions};
 
+use crate::datasets::{CallerStore, ServeDatasets};
 use crate::log::{self, Sink};
-use crate::options::Options;
+use crate::options::{Datasets, Options};
 use crate::queue::Queue;
 use crate::to_text;
 
@@ -24,13 +26,29 @@ pub(crate) struct Embedded {
     runtime: Runtime,
     queue: Arc<Queue>,
     log: Sink,
+    datasets: Option<Arc<CallerStore>>,
+}
+
+/// What can be asked of a host.
+pub(crate) enum Message {
+    /// Of any host.
+    Any(Request),
+    /// Of a host in this process alone.
+    ServeDatasets,
+}
+
+/// What is left of a host while it is being closed: its queue can still be read, and its datasets are still served.
+#[derive(Clone)]
+pub(crate) struct Closing {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) datasets: Option<Arc<CallerStore>>,
 }
 
 #[derive(Default)]
 struct Hosts {
     last: u64,
-    /// None while a host is being closed: its queue can still be read.
-    open: HashMap<u64, (Option<Arc<Embedded>>, Arc<Queue>)>,
+    /// None while a host is being closed.
+    open: HashMap<u64, (Option<Arc<Embedded>>, Closing)>,
 }
 
 fn hosts() -> MutexGuard<'static, Hosts> {
@@ -51,9 +69,11 @@ impl Embedded {
         }
         let runtime = builder.build().map_err(cannot)?;
         let queue = Arc::new(Queue::new().map_err(cannot)?);
+        let datasets = (options.datasets == Datasets::Caller).then(|| CallerStore::new(runtime.handle().clone()));
         let settings = HostOptions {
             signals_based_traps: options.signals_based_traps,
             docker_config: options.docker_config,
+            datasets: datasets.clone().map(|datasets| datasets as _),
             ..HostOptions::default()
         };
         let home = std::path::PathBuf::from(home);
@@ -71,7 +91,8 @@ impl Embedded {
         let mut hosts = hosts();
         hosts.last += 1;
         let number = hosts.last;
-        hosts.open.insert(number, (Some(Arc::new(Self { host, runtime, queue: Arc::clone(&queue), log })), queue));
+        let closing = Closing { queue: Arc::clone(&queue), datasets: datasets.clone() };
+        hosts.open.insert(number, (Some(Arc::new(Self { host, runtime, queue, log, datasets })), closing));
         Ok(number)
     }
 
@@ -83,14 +104,14 @@ impl Embedded {
         })
     }
 
-    pub(crate) fn queue_of(number: u64) -> Option<Arc<Queue>> {
-        hosts().open.get(&number).map(|(_, queue)| Arc::clone(queue))
+    pub(crate) fn closing(number: u64) -> Option<Closing> {
+        hosts().open.get(&number).map(|(_, closing)| closing.clone())
     }
 
     /// Starts a call. `tell` gets its number before anything is said.
     pub(crate) fn call(
         &self,
-        request: Result<Request, Fault>,
+        request: Result<Message, Fault>,
         demand: u32,
         tell: impl FnOnce(u64) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
@@ -102,8 +123,15 @@ impl Embedded {
         let queue = Arc::clone(&self.queue);
         let _threads = self.runtime.enter();
         let mut replies = match request {
-            Ok(request) => self.host.call(request),
-            Err(fault) => futures_util::stream::iter([Reply::Fault(fault)]).boxed(),
+            Ok(Message::Any(request)) => self.host.call(request),
+            Ok(Message::ServeDatasets) => match &self.datasets {
+                Some(datasets) => Arc::clone(datasets).serve(),
+                None => faulty(
+                    Fault::new("usage", "this host has its datasets in files: nobody has to serve them")
+                        .hint("open it with the option `\"datasets\": \"caller\"`"),
+                ),
+            },
+            Err(fault) => faulty(fault),
         };
         let task = self.runtime.spawn(async move {
             loop {
@@ -121,20 +149,12 @@ impl Embedded {
         Ok(())
     }
 
-    pub(crate) fn demand(&self, call: u64, more: u32) {
-        self.queue.demand(call, more);
-    }
-
-    pub(crate) fn cancel(&self, call: u64) {
-        self.queue.cancel(call);
-    }
-
     /// Gives the home up. True when no run is left; none when there is no such host.
     pub(crate) fn close(number: u64, wait: Option<Duration>) -> Option<bool> {
-        let (host, queue) = {
+        let (host, closing) = {
             let mut hosts = hosts();
-            let (host, queue) = hosts.open.get_mut(&number)?;
-            (host.take()?, Arc::clone(queue))
+            let (host, closing) = hosts.open.get_mut(&number)?;
+            (host.take()?, closing.clone())
         };
         // Whoever is in the middle of another function has it for a moment more.
         let Self { host, runtime, log, .. } = alone(host);
@@ -148,13 +168,32 @@ impl Embedded {
                 Some(wait) => tokio::time::timeout(wait, ending).await.is_ok(),
             }
         });
-        queue.close();
+        // What was asked of the caller and isn't answered must not become the outcome of a run.
+        if let Some(datasets) = &closing.datasets {
+            datasets.close();
+        }
+        closing.queue.close();
         runtime.block_on(host.leave());
         runtime.shutdown_timeout(LAST_WORK);
         log.close();
         hosts().open.remove(&number);
         Some(ended)
     }
+}
+
+impl Message {
+    /// Reads a message.
+    pub(crate) fn parse(text: &str) -> Result<Self, Fault> {
+        match serde_json::from_str::<Request>(text) {
+            Ok(request) => Ok(Self::Any(request)),
+            Err(_) if serde_json::from_str::<ServeDatasets>(text).is_ok() => Ok(Self::ServeDatasets),
+            Err(error) => Err(Fault::new("usage", format!("that isn't a message of this version: {error}"))),
+        }
+    }
+}
+
+fn faulty(fault: Fault) -> BoxStream<'static, Reply> {
+    futures_util::stream::iter([Reply::Fault(fault)]).boxed()
 }
 
 /// Waits until nobody else has it.

@@ -13,12 +13,27 @@ pub(crate) struct Options {
     pub(crate) log_level: LogLevel,
     pub(crate) docker_config: Option<PathBuf>,
     pub(crate) signals_based_traps: bool,
+    pub(crate) datasets: Datasets,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { threads: 2, log_level: LogLevel::Warn, docker_config: None, signals_based_traps: false }
+        Self {
+            threads: 2,
+            log_level: LogLevel::Warn,
+            docker_config: None,
+            signals_based_traps: false,
+            datasets: Datasets::Files,
+        }
     }
+}
+
+/// Where datasets and folders are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Datasets {
+    Files,
+    Caller,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

@@ -11,7 +11,7 @@ use wharf_model::EventKind;
 use wharf_model::protocol::frame::FrameRef;
 use wharf_model::protocol::{RunnerResult, Stream, Usage};
 
-use crate::journal::{Journal, now};
+use crate::journal::Journal;
 
 /// How many of the last lines of the error output an outcome shows.
 const TAIL: usize = 12;
@@ -83,8 +83,7 @@ impl Heard {
     /// Notes that the runner is up, if that is news.
     fn is_up(&self) {
         if self.up.borrow().is_none() {
-            let at = now();
-            self.journal.up(at);
+            let at = self.journal.up();
             self.up.send_replace(Some(at));
         }
     }

@@ -153,7 +153,11 @@ mod tests {
 
     use super::*;
     use crate::conclude::outcome;
-    use crate::journal::now;
+    use crate::journal::millis;
+
+    fn now() -> u64 {
+        millis(std::time::SystemTime::now())
+    }
     use crate::settings::fixture::Fixture;
     use crate::{Access, Host, HostOptions};
 

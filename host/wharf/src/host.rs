@@ -26,10 +26,12 @@ use wharf_model::{
 };
 
 use crate::canary::Trials;
+use crate::clock::{Clock, SystemClock};
 use crate::conclude::{outcome, sentence_of};
 use crate::engines::Engines;
+use crate::feed::{EventSink, Feed, Handing};
 use crate::gate::{self, GateFiles};
-use crate::journal::{Journal, now};
+use crate::journal::Journal;
 use crate::live::Live;
 use crate::message::{Reply, Request};
 use crate::opening::{kept, load_components, open_exchange, private_dir, take_lock};
@@ -39,6 +41,9 @@ use crate::server;
 use crate::settings::{Home, Site, check_reference};
 use crate::store::{Key, Store, StoreError};
 use crate::way::{Asked, Step, Way, walk};
+
+/// How long the embedder may take for the last events.
+const LAST_EVENTS: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// How a host is set up, besides what the home's own files say.
 #[derive(Clone, Debug)]
@@ -51,11 +56,25 @@ pub struct HostOptions {
     /// Docker's own `config.json`, for registries that the home's `registries.json` doesn't have: whose logins `docker login`
     /// keeps. Without one, only the home's file counts.
     pub docker_config: Option<PathBuf>,
+    /// Where datasets and folders are; without one, files and folders of this machine
+    /// ([`FileStore`](crate::datasets::FileStore)).
+    pub datasets: Option<Arc<dyn DatasetStore>>,
+    /// What time it is; without one, the machine's own.
+    pub clock: Arc<dyn Clock>,
+    /// Who gets the events of all runs.
+    pub events: Option<Arc<dyn EventSink>>,
 }
 
 impl Default for HostOptions {
     fn default() -> Self {
-        Self { signals_based_traps: true, secrets: None, docker_config: None }
+        Self {
+            signals_based_traps: true,
+            secrets: None,
+            docker_config: None,
+            datasets: None,
+            clock: Arc::new(SystemClock),
+            events: None,
+        }
     }
 }
 
@@ -72,6 +91,7 @@ pub struct Host {
     calls: TaskTracker,
     /// Ends what is remembered for too long.
     history: JoinHandle<()>,
+    handing: Option<Handing>,
 }
 
 pub(crate) struct Inner {
@@ -120,13 +140,13 @@ impl Host {
         let opened = (home.clone(), site.clone());
         let opening = tokio::task::spawn_blocking(move || crate::history::open_store(&opened.0, &opened.1));
         let store = opening.await.map_err(|_| Fault::new("host-fault", "opening the record store failed"))?;
-        let store = Arc::new(store?);
+        let feed = options.events.is_some().then(Arc::<Feed>::default);
+        let store = Arc::new(store?.by(options.clock, feed.clone()));
         let exchange = open_exchange(&home, &site).await?;
-        let datasets = FileStore::open(home.state_dir().join("commits"))
-            .map_err(|error| Fault::new("home-locked", format!("the home can't be used: {}", sentence_of(&error))))?;
-        if let Err(error) = datasets.forget_ended(|run| store.is_open(run).unwrap_or(true)) {
-            tracing::warn!(error = %sentence_of(&error), "intents of commits are left");
-        }
+        let datasets: Arc<dyn DatasetStore> = match options.datasets {
+            Some(datasets) => datasets,
+            None => Arc::new(open_files(&home, &store)?),
+        };
         let gate = gate::of(&home, &site)?;
         let set = load_components(&home, options.signals_based_traps, gate, site.roots.clone()).await?;
         let secrets = options.secrets.unwrap_or_else(|| Arc::new(SecretFolder::at(home.secrets_dir())));
@@ -140,7 +160,7 @@ impl Host {
             gate: GateFiles::default(),
             trials: Arc::default(),
             exchange,
-            datasets: Arc::new(datasets),
+            datasets,
             secrets,
             logins,
             engines: Engines::default(),
@@ -156,9 +176,18 @@ impl Host {
         let listener = server::bind(&socket).map_err(cannot("answer at", &socket))?;
         let calls = TaskTracker::new();
         let server = tokio::spawn(server::serve(listener, Arc::clone(&inner), calls.clone()));
+        let handing = match (feed, options.events) {
+            (Some(feed), Some(sink)) => {
+                if let Some(since) = sink.since() {
+                    inner.store.feed_again(&feed, since).map_err(|error| store_fault(&error))?;
+                }
+                Some(Handing::begin(feed, Arc::clone(&inner.store), sink))
+            }
+            _ => None,
+        };
         inner.recover(&site).await?;
         let history = tokio::spawn(crate::history::keep_swept(Arc::clone(&inner)));
-        Ok(Self { inner, server, calls, history })
+        Ok(Self { inner, server, calls, history, handing })
     }
 
     /// Sends a message, as a caller at the socket would.
@@ -188,6 +217,8 @@ impl Host {
 
     /// Gives the home up, whatever runs: that goes on in its containers, and whoever opens the home next goes on with it, as after
     /// a crash.
+    ///
+    /// When this returns, no task of the host is left; an [`EventSink`] has had five seconds for what it hadn't taken yet.
     pub async fn leave(mut self) {
         self.server.abort();
         let _ = std::fs::remove_file(self.inner.home.socket());
@@ -199,6 +230,9 @@ impl Host {
         self.calls.close();
         // A caller that only listens isn't waited for: its run has ended.
         let _ = tokio::time::timeout(std::time::Duration::from_secs(2), self.calls.wait()).await;
+        if let Some(handing) = self.handing.take() {
+            handing.end(LAST_EVENTS).await;
+        }
         // Whatever still looks something up in the background must not keep the home from the next one who opens it.
         let _ = self.inner.lock.unlock();
     }
@@ -372,7 +406,7 @@ impl Inner {
         let run = uuid::Uuid::new_v4().simple().to_string();
         let (_, is_new) = self
             .store
-            .begin_once(&run, now(), &recordable(&activity), &configuration.name, key.as_ref())
+            .begin_once(&run, self.store.now(), &recordable(&activity), &configuration.name, key.as_ref())
             .map_err(|error| store_fault(&error))?;
         if !is_new {
             // Somebody submitted the same at the same moment.
@@ -602,4 +636,14 @@ fn has_port(address: &str) -> bool {
     address.parse::<SocketAddr>().is_ok()
         || (address.matches(':').count() == 1
             && address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()))
+}
+
+/// The files of this machine, and what an earlier process was about to put in place.
+fn open_files(home: &Home, store: &Store) -> Result<FileStore, Fault> {
+    let files = FileStore::open(home.state_dir().join("commits"))
+        .map_err(|error| Fault::new("home-locked", format!("the home can't be used: {}", sentence_of(&error))))?;
+    if let Err(error) = files.forget_ended(|run| store.is_open(run).unwrap_or(true)) {
+        tracing::warn!(error = %sentence_of(&error), "intents of commits are left");
+    }
+    Ok(files)
 }

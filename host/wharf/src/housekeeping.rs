@@ -10,7 +10,6 @@ use crate::builds::{Target, image_fault};
 use crate::conclude::sentence_of;
 use crate::host::{Inner, store_fault};
 use crate::image_records::ImageRecord;
-use crate::journal::now;
 use crate::message::{ImageDifference, ImageList, ImageSummary, Prune, PruneReport};
 
 /// How many lines that are the same are shown beside one that isn't.
@@ -56,7 +55,7 @@ impl Inner {
         let needed = self.needed().await?;
         let ImageList { images, unreachable } = self.listed(&needed).await?;
         let mut report = PruneReport { unreachable, ..PruneReport::default() };
-        let (mut going, kept) = chosen(images, &needed, prune, now());
+        let (mut going, kept) = chosen(images, &needed, prune, self.store().now());
         report.kept = u32::try_from(kept.len()).unwrap_or(u32::MAX);
         // What is built on another goes before it.
         going.sort_by_key(|image| std::cmp::Reverse(Kind::read(&image.kind)));

@@ -10,11 +10,6 @@ use wharf_model::{Decision, EventKind, Outcome, Phase};
 
 use crate::store::{Store, StoreError};
 
-/// Milliseconds since 1970.
-pub(crate) fn now() -> u64 {
-    millis(SystemTime::now())
-}
-
 /// A time in milliseconds since 1970.
 pub(crate) fn millis(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
@@ -47,7 +42,7 @@ impl Journal {
     pub(crate) fn note(&self, kind: EventKind) {
         match self {
             Self::Stored { run, store, news } => {
-                if let Err(error) = store.append(run, now(), kind) {
+                if let Err(error) = store.append(run, store.now(), kind) {
                     tracing::error!(run, error = %crate::conclude::sentence_of(&error), "an event is lost");
                 }
                 news.send_modify(|count| *count += 1);
@@ -72,19 +67,20 @@ impl Journal {
     /// Writes the outcome down, synced, as the last event.
     pub(crate) fn end(&self, outcome: &Outcome) -> Result<(), StoreError> {
         if let Self::Stored { run, store, news } = self {
-            store.end(run, now(), outcome)?;
+            store.end(run, store.now(), outcome)?;
             news.send_modify(|count| *count += 1);
         }
         Ok(())
     }
 
-    /// Writes down when the runner came up: a host that is started again goes on counting from there.
-    pub(crate) fn up(&self, at: u64) {
-        if let Self::Stored { run, store, .. } = self
-            && let Err(error) = store.up(run, at)
-        {
+    /// Writes down that the runner came up, and says when: a host that is started again goes on counting from there.
+    pub(crate) fn up(&self) -> u64 {
+        let Self::Stored { run, store, .. } = self else { return 0 };
+        let at = store.now();
+        if let Err(error) = store.up(run, at) {
             tracing::error!(run, error = %crate::conclude::sentence_of(&error), "when the runner came up is in memory only");
         }
+        at
     }
 
     /// Writes the runner's result down: it says it once.

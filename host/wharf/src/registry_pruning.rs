@@ -9,7 +9,6 @@ use crate::builds::image_fault;
 use crate::host::{Inner, store_fault};
 use crate::housekeeping::{Needed, chosen};
 use crate::image_records::{ImageRecord, PushedImage};
-use crate::journal::now;
 use crate::message::{ImageSummary, Prune, PruneReport};
 
 impl Inner {
@@ -27,7 +26,7 @@ impl Inner {
             records.into_iter().map(|record| (record.made_of.key.clone(), record)).collect();
         let pushed = self.store().pushed().map_err(|error| store_fault(&error))?;
         let images = pushed.iter().filter_map(|image| summary(image, &records, needed)).collect();
-        let (going, kept) = chosen(images, needed, prune, now());
+        let (going, kept) = chosen(images, needed, prune, self.store().now());
         // Under one digest there may be two keys: then both stay, or both go.
         let shared: HashSet<(&str, &str)> =
             kept.iter().map(|image| (repository_of(image), image.id.as_str())).collect();

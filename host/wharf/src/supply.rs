@@ -11,7 +11,6 @@ use crate::conclude::sentence_of;
 use crate::engines::DockerEngine;
 use crate::environment;
 use crate::host::Inner;
-use crate::journal::now;
 use crate::registry_hooks::RegistryHooks;
 
 impl Inner {
@@ -43,7 +42,7 @@ impl Inner {
                 (before, image)
             }
         };
-        if let Err(error) = self.store().images_used(&ingredients(&plan, &image.keys), now()) {
+        if let Err(error) = self.store().images_used(&ingredients(&plan, &image.keys), self.store().now()) {
             tracing::warn!(image = image.tag, error = %sentence_of(&error), "the use of an image isn't recorded");
         }
         if let Some(environment) = &plan.environment {

@@ -49,6 +49,63 @@ static char *next(uint64_t host, uint64_t call) {
     return reply;
 }
 
+/* The number after "id": in what the host asks. */
+static uint64_t id_of(const char *ask) {
+    const char *found = strstr(ask, "\"id\":");
+    if (found == NULL) {
+        fail(ask);
+    }
+    return strtoull(found + 5, NULL, 10);
+}
+
+/* Datasets that are this program's: the host asks before it begins, and hears the reason why not. */
+static void datasets(const char *home) {
+    uint64_t host = 0, serving = 0, submitting = 0, other = 0;
+    unsigned char bytes[8];
+    char *ask = NULL, *reply = NULL;
+    none(wharf_host_open(home, "{\"datasets\": \"caller\"}", NULL, NULL, &host));
+    none(wharf_host_call(host, "{\"request\": \"serve-datasets\"}", 1, &serving));
+    none(wharf_host_call(host, "{\"request\": \"serve-datasets\"}", 1, &other));
+    reply = next(host, other);
+    if (strstr(reply, "served by another call") == NULL) {
+        fail(reply);
+    }
+    wharf_text_free(reply);
+    none(wharf_host_call(host,
+        "{\"request\": \"submit\", \"activity\": {\"kind\": \"python\", \"code\": \"\","
+        " \"requester\": {\"user\": \"ana\", \"groups\": [\"analysts\"]}, \"outputs\": [],"
+        " \"inputs\": [{\"name\": \"t\", \"role\": \"main\", \"kind\": \"dataset\", \"place\": {\"path\": \"a table\"}}]}}",
+        1, &submitting));
+    ask = next(host, serving);
+    if (strstr(ask, "\"ask\":\"check\"") == NULL || strstr(ask, "\"path\":\"a table\"") == NULL) {
+        fail(ask);
+    }
+    /* It has no bytes. */
+    if (wharf_data_read(host, id_of(ask), bytes, sizeof bytes) != WHARF_DATA_GONE
+        || wharf_data_write(host, id_of(ask), bytes, sizeof bytes) != WHARF_DATA_GONE
+        || wharf_data_read(host, id_of(ask), NULL, 8) != WHARF_DATA_GONE
+        || wharf_data_write(host, 12345, bytes, sizeof bytes) != WHARF_DATA_GONE) {
+        fail("bytes of an ask that has none");
+    }
+    expect(wharf_data_answer(host, id_of(ask), "no answer"), "isn't an answer");
+    expect(wharf_data_answer(host, id_of(ask), "\"end\""), "`value` or `fault`");
+    expect(wharf_data_answer(host, id_of(ask), NULL), "`answer` is null");
+    none(wharf_data_answer(host, id_of(ask), "{\"fault\": {\"code\": \"unusable\", \"message\": \"it is Sunday\"}}"));
+    /* An answer that nobody waits for. */
+    none(wharf_data_answer(host, id_of(ask), "{\"value\": null}"));
+    wharf_text_free(ask);
+    reply = next(host, submitting);
+    if (strstr(reply, "input-missing") == NULL || strstr(reply, "it is Sunday") == NULL) {
+        fail(reply);
+    }
+    wharf_text_free(reply);
+    wharf_call_cancel(host, serving);
+    if (wharf_host_close(host, 0) != WHARF_CLOSED || wharf_data_read(host, 1, bytes, sizeof bytes) != WHARF_DATA_GONE) {
+        fail("closing a host with datasets");
+    }
+    expect(wharf_host_open(home, "{\"datasets\": \"nobody\"}", NULL, NULL, &host), "unknown variant");
+}
+
 int main(int argc, char **argv) {
     uint64_t host = 0, call = 0, other = 0;
     char *reply = NULL;
@@ -110,6 +167,7 @@ int main(int argc, char **argv) {
     }
     wharf_call_cancel(host, 1);
     wharf_text_free(NULL);
+    datasets(argv[1]);
     if (logged == 0) {
         fail("no line of the log");
     }

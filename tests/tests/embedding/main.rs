@@ -2,6 +2,10 @@
 //!
 //! These need a Docker daemon, a C compiler, Python, Maven and a JDK.
 
+#[cfg(test)]
+mod rust;
+mod table_store;
+
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;

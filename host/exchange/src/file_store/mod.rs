@@ -30,8 +30,10 @@ use crate::store::{
 use commit::{Manifest, done_path, manifest_path, sync_folder};
 use folder::{Folder, copy_out};
 use room::{Room, StagedFile};
-use sink::{write_no_rows, write_rows};
-use source::{FileFormat, SchemaCache, Source, object, schema_path};
+use sink::write_no_rows;
+pub(crate) use sink::write_rows;
+pub(crate) use source::{FileFormat, Source, object};
+use source::{SchemaCache, schema_path};
 use stage::{Item, Stage, journal_path};
 
 /// Datasets in CSV and Parquet files, and folders, on the host's own file systems.
@@ -200,7 +202,8 @@ impl DatasetStore for FileStore {
             };
             let new = inner.new_rows(&token, &binding)?;
             let set = schema.is_some();
-            let written = write_rows(&object(&binding), input, format, schema, new.file()?, new.format, &memory)?;
+            let written =
+                write_rows(&object(&binding), input, format, schema, new.file()?, new.format, &memory, |_| ())?;
             new.finish(&inner, &token, &binding, written.schema, set)?;
             Ok(StagedRows { rows: written.rows })
         })

@@ -29,17 +29,20 @@ pub(crate) struct Written {
     pub(crate) schema: Schema,
 }
 
-/// Writes rows from an upload into a new file. Blocks.
+/// Writes rows from an upload into a new file, or whatever else they go to. Blocks.
 ///
-/// `schema` is the one that was set; without it CSV makes strings and Arrow brings its own.
+/// `schema` is the one that was set; without it CSV makes strings and Arrow brings its own. `begun` gets the one that the rows
+/// follow, before the first of them.
+#[expect(clippy::too_many_arguments, reason = "where the rows come from, what they are, and where they go")]
 pub(crate) fn write_rows(
     object: &str,
     input: impl Read,
     format: Format,
     schema: Option<Schema>,
-    file: StagedFile,
+    file: impl Write + Send,
     stored: FileFormat,
     memory: &Arc<UploadMemory>,
+    begun: impl FnOnce(&Schema),
 ) -> Result<Written, StoreError> {
     let bad = |reason: String| StoreError::BadRows { object: object.to_owned(), reason };
     match format {
@@ -52,6 +55,7 @@ pub(crate) fn write_rows(
             let schema = schema.unwrap_or_else(|| strings(reader.columns()));
             same_columns(&schema, reader.columns().iter().map(String::as_str)).map_err(bad)?;
             let arrow = arrow_schema(&schema).map_err(bad)?;
+            begun(&schema);
             let wanted = (0..schema.columns.len()).collect();
             let mut batches = BatchReader::new(reader, arrow.clone(), wanted, None);
             let next = || batches.read().map_err(fail).transpose();
@@ -68,6 +72,7 @@ pub(crate) fn write_rows(
             let schema = schema.unwrap_or(own);
             same_columns(&schema, reader.schema().fields().iter().map(|field| field.name().as_str())).map_err(bad)?;
             let arrow = arrow_schema(&schema).map_err(bad)?;
+            begun(&schema);
             let next = || reader.read().map_err(fail).transpose();
             let batches = std::iter::from_fn(next).map(|batch| canonical(&batch?, &arrow).map_err(bad));
             let rows = write_batches(object, batches, &arrow, file, stored)?;
@@ -101,7 +106,7 @@ fn write_batches(
     object: &str,
     batches: impl Iterator<Item = Result<RecordBatch, StoreError>>,
     schema: &SchemaRef,
-    file: StagedFile,
+    file: impl Write + Send,
     stored: FileFormat,
 ) -> Result<u64, StoreError> {
     let fail = |source: io::Error| match source.kind() {

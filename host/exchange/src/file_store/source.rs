@@ -174,13 +174,9 @@ impl Source {
                 self.write_as_it_is(output)
             }
             (FileFormat::Csv, format) => {
-                let reader = CsvReader::new(self.open()?).map_err(|error| self.csv_error(error))?;
                 // As CSV the values stay as they are written.
-                let schema = if format == Format::Csv { strings(reader.columns()) } else { self.schema(cache)? };
-                let (schema, wanted) = self.choose(&schema, request)?;
-                let mut batches = BatchReader::new(reader, schema.clone(), wanted, request.limit);
-                let next = || batches.read().map_err(|error| self.csv_error(error)).transpose();
-                self.write_batches(std::iter::from_fn(next), &schema, format, output)
+                let schema = if format == Format::Csv { None } else { Some(self.schema(cache)?) };
+                self.write_csv(self.open()?, schema, request, output)
             }
             (FileFormat::Parquet, format) => {
                 let builder = self.parquet()?;
@@ -205,6 +201,21 @@ impl Source {
                 self.write_batches(batches, &schema, format, output)
             }
         }
+    }
+
+    /// Writes the rows that were asked for out of a CSV text, whose values are strings without a schema. Blocks.
+    pub(crate) fn write_csv(
+        &self,
+        text: impl Read,
+        schema: Option<Schema>,
+        request: &ReadRequest,
+        output: &mut StreamWriter,
+    ) -> Result<(), StoreError> {
+        let reader = CsvReader::new(text).map_err(|error| self.csv_error(error))?;
+        let (schema, wanted) = self.choose(&schema.unwrap_or_else(|| strings(reader.columns())), request)?;
+        let mut batches = BatchReader::new(reader, schema.clone(), wanted, request.limit);
+        let next = || batches.read().map_err(|error| self.csv_error(error)).transpose();
+        self.write_batches(std::iter::from_fn(next), &schema, request.format, output)
     }
 
     fn write_as_it_is(&self, output: &mut StreamWriter) -> Result<(), StoreError> {

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use wharf_components::{FilePrint, component_path};
 use wharf_model::Fault;
 
-use crate::journal::now;
+use crate::journal::millis;
 
 /// What came of a trial.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +101,7 @@ impl Ledger {
         match verdict {
             Verdict::Cleared { by } => {
                 all.held.remove(&name);
-                all.cleared.insert(name, Cleared { files, by: by.to_owned(), at: now() });
+                all.cleared.insert(name, Cleared { files, by: by.to_owned(), at: millis(SystemTime::now()) });
             }
             Verdict::Held { reason } => {
                 if all.cleared.get(&name).is_some_and(|cleared| cleared.files == files) {

@@ -143,7 +143,7 @@ impl Made {
 }
 
 pub(crate) fn record_all(store: &Store, runs: u64) -> Vec<Made> {
-    let now = crate::journal::now();
+    let now = crate::journal::millis(std::time::SystemTime::now());
     let made: Vec<Made> = (0..runs).map(Made::of).collect();
     made.iter().for_each(|made| made.record(store, now));
     made

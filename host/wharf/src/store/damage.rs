@@ -117,7 +117,7 @@ fn put_aside(file: &Path, intent: &Intent, logs: &Path) -> Result<Damage, StoreE
         let again = "the record store was damaged: this run is gone on with from what could be read of it";
         for run in store.open_runs()? {
             let event = EventKind::Progress { phase: Phase::Run, text: again.to_owned() };
-            store.append(&run.summary.run, crate::journal::now(), event)?;
+            store.append(&run.summary.run, store.now(), event)?;
         }
         store.close()?;
         File::open(&fresh).and_then(|file| file.sync_all()).map_err(cannot)?;

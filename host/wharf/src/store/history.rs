@@ -77,6 +77,20 @@ impl Store {
         bodies.iter().map(|body| parse(run, body)).collect()
     }
 
+    /// The runs with events that were recorded at a time or later: the number of the event before the first of them, that of the
+    /// last one, and when the first of them was recorded. Runs that had ended before are none of them.
+    ///
+    /// # Errors
+    /// The database refused.
+    pub(crate) fn events_since(&self, at: u64) -> Result<Vec<(String, u64, u64, u64)>, StoreError> {
+        self.rows(
+            "SELECT run, min(seq) - 1, max(seq), min(at) FROM events WHERE at >= ?1 \
+             AND run IN (SELECT id FROM runs WHERE ended_at IS NULL OR ended_at >= ?1) GROUP BY run ORDER BY min(at)",
+            params![at],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+        )
+    }
+
     /// Who asked first to end a run, if somebody did.
     ///
     /// # Errors

@@ -14,10 +14,10 @@ mod salvage;
 mod sweep;
 mod tables;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, Row, params};
@@ -36,6 +36,9 @@ pub use record::{LaunchRecord, OpenRun, RunState, RunSummary};
 pub use salvage::Salvaged;
 use tables::{MIGRATIONS, VERSION};
 
+use crate::clock::{Clock, SystemClock};
+use crate::feed::Feed;
+
 /// How large the write-ahead log stays, in bytes.
 const WAL_SIZE: i64 = 16 << 20;
 
@@ -45,6 +48,8 @@ pub struct Store {
     connection: Mutex<Connection>,
     file: PathBuf,
     checker: Mutex<Checker>,
+    clock: Arc<dyn Clock>,
+    feed: Option<Arc<Feed>>,
 }
 
 impl Store {
@@ -99,7 +104,13 @@ impl Store {
             tracing::warn!(%error, "the record store keeps the room of what it forgets: see whether the disk has room for a copy of it");
         }
         let checker = Mutex::new(Checker::begin(file, &verdict));
-        Ok(Self { connection: Mutex::new(connection), file: file.to_owned(), checker })
+        Ok(Self {
+            connection: Mutex::new(connection),
+            file: file.to_owned(),
+            checker,
+            clock: Arc::new(SystemClock),
+            feed: None,
+        })
     }
 
     /// Closes it, and puts all that was written into the one file.
@@ -119,6 +130,23 @@ impl Store {
             health::suspect(&self.file);
         }
         StoreError::Database { operation, source }
+    }
+
+    /// The same store by another clock, which tells of each event that it records.
+    pub(crate) fn by(self, clock: Arc<dyn Clock>, feed: Option<Arc<Feed>>) -> Self {
+        Self { clock, feed, ..self }
+    }
+
+    /// The time of what is recorded now: milliseconds since 1970.
+    pub(crate) fn now(&self) -> u64 {
+        crate::journal::millis(self.clock.now())
+    }
+
+    /// Tells of an event, in the transaction that records it: whoever hears of it and reads waits for that one's end.
+    fn tell(&self, event: &Event) {
+        if let Some(feed) = &self.feed {
+            feed.recorded(event);
+        }
     }
 
     pub(crate) fn connection(&self) -> MutexGuard<'_, Connection> {
@@ -205,6 +233,7 @@ impl Store {
                     .prepare_cached("INSERT INTO keys (user, key, run, activity) VALUES (?, ?, ?, ?)")?
                     .execute(params![user, key.text, run, key.activity])?;
             }
+            self.tell(&event);
             Ok(true)
         })?;
         Ok((event, is_new))
@@ -216,7 +245,11 @@ impl Store {
     /// The database refused.
     pub fn append(&self, run: &str, at: u64, kind: EventKind) -> Result<Event, StoreError> {
         let mut event = Event { run: run.to_owned(), seq: 0, at, kind };
-        self.write("record an event", false, |transaction| insert_event(transaction, &mut event))?;
+        self.write("record an event", false, |transaction| {
+            insert_event(transaction, &mut event)?;
+            self.tell(&event);
+            Ok(())
+        })?;
         Ok(event)
     }
 
@@ -334,6 +367,7 @@ impl Store {
                 return Ok(None);
             }
             insert_event(transaction, &mut event)?;
+            self.tell(&event);
             Ok(Some(event))
         })
     }

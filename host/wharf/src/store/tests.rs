@@ -4,13 +4,13 @@ use wharf_model::configuration::{EngineAddress, Security};
 use wharf_model::launch::LaunchSpec;
 use wharf_model::{ActivityKind, Cause, Identity, Limit, Phase, WhenFull};
 
-fn store() -> (tempfile::TempDir, Store) {
+pub(crate) fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("wharf.db")).unwrap();
     (dir, store)
 }
 
-fn activity(user: &str) -> Activity {
+pub(crate) fn activity(user: &str) -> Activity {
     Activity {
         kind: ActivityKind::Python,
         requester: Identity { user: user.to_owned(), groups: Vec::new() },
@@ -57,7 +57,7 @@ fn launch() -> LaunchRecord {
     }
 }
 
-fn ended() -> Outcome {
+pub(crate) fn ended() -> Outcome {
     crate::conclude::outcome(Cause::Succeeded, "the recipe succeeded")
 }
 

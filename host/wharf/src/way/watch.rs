@@ -14,7 +14,6 @@ use super::asking::Asking;
 use super::launch::Launched;
 use crate::conclude::{RUNNER_WITHOUT_HOST, conclude, outcome, sentence_of};
 use crate::evidence::{Evidence, Interruption, RunnerEnd};
-use crate::journal::now;
 use crate::live::Live;
 
 /// How long a container may take to end after its runner gave the result.
@@ -127,7 +126,7 @@ async fn watch(way: &Way, launched: &Launched, live: &Live) -> Watched {
         }
         () = launched.heard.wait_for_result() => None,
         by = live.stop_requested() => Some(Interruption::StoppedBy(by)),
-        limit = time_limit(launched) => Some(limit),
+        limit = time_limit(way, launched) => Some(limit),
         silence = silence(way, launched, &caller) => Some(silence),
     };
     match &interruption {
@@ -200,10 +199,10 @@ fn is_heard(launched: &Launched) -> bool {
 
 /// Returns when the run has had its time. That counts from the runner's first word: what a pod waited before, for a node or an
 /// image, isn't the recipe's. By our own clock alone: the start is in the record, so that a restarted host goes on counting.
-async fn time_limit(launched: &Launched) -> Interruption {
+async fn time_limit(way: &Way, launched: &Launched) -> Interruption {
     let Some(seconds) = launched.plan.time_limit else { return std::future::pending().await };
     let up = launched.heard.wait_until_up().await;
-    let up_for = Duration::from_millis(now().saturating_sub(up));
+    let up_for = Duration::from_millis(way.host.store().now().saturating_sub(up));
     sleep(Duration::from_secs(seconds).saturating_sub(up_for)).await;
     Interruption::TimeLimit(seconds)
 }

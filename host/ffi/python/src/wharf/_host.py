@@ -10,16 +10,23 @@ from typing import Any, Dict, Iterator, List, Optional
 from wharf._native import NativeTransport, library_version
 from wharf._socket import SocketTransport
 from wharf._transport import END, WINDOW, Call, Transport, content_of
+from wharf.datasets import DatasetStore
 from wharf.messages import Activity, Event, Outcome, RunSummary
 
 
 def embedded_transport(
-    home: str | os.PathLike[str], threads: int, log_level: str, docker_config: str | os.PathLike[str] | None
+    home: str | os.PathLike[str],
+    threads: int,
+    log_level: str,
+    docker_config: str | os.PathLike[str] | None,
+    datasets: DatasetStore | None,
 ) -> Transport:
     options: Dict[str, Any] = {"threads": threads, "log_level": log_level}
     if docker_config is not None:
         options["docker_config"] = os.fspath(docker_config)
-    return NativeTransport(os.fspath(home), options)
+    if datasets is not None:
+        options["datasets"] = "caller"
+    return NativeTransport(os.fspath(home), options, datasets)
 
 
 def socket_of(home: str | os.PathLike[str]) -> str:
@@ -42,13 +49,14 @@ class Host:
         threads: int = 2,
         log_level: str = "warn",
         docker_config: str | os.PathLike[str] | None = None,
+        datasets: DatasetStore | None = None,
     ) -> Host:
         """Opens a home in this process, and takes over the runs that an earlier process left.
 
-        The library's log goes to ``logging``, under ``wharf``. Raises ``Fault``: ``home-not-found``, ``home-busy`` (another process
+        ``datasets`` is a store of the caller's own, instead of files. The library's log goes to ``logging``, under ``wharf``. Raises ``Fault``: ``home-not-found``, ``home-busy`` (another process
         owns it: ``connect``), ``store-damaged`` and others.
         """
-        return cls(embedded_transport(home, threads, log_level, docker_config))
+        return cls(embedded_transport(home, threads, log_level, docker_config, datasets))
 
     @classmethod
     def connect(cls, home: str | os.PathLike[str]) -> Host:

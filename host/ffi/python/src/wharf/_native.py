@@ -10,13 +10,17 @@ import threading
 from pathlib import Path
 from typing import Any, Callable, Dict
 
+from wharf.datasets import Border, DatasetStore, Server
 from wharf._transport import OnReply, Reply, closed_fault, is_last
 from wharf.messages import Fault
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 _REPLY, _NOTHING = 1, 0
 _LOG = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)
 _LEVELS = {"ERROR": logging.ERROR, "WARN": logging.WARNING, "INFO": logging.INFO, "DEBUG": logging.DEBUG}
+
+_ASKS = 256
+"""Asks of datasets that are worked on at once: more than the 32 that may wait for containers."""
 
 _library: ctypes.CDLL | None = None
 _loading = threading.Lock()
@@ -51,6 +55,9 @@ def _declare(library: ctypes.CDLL) -> None:
         "wharf_call_cancel": (None, [number, number]),
         "wharf_host_next": (ctypes.c_int32, [number, ctypes.c_int64, ctypes.POINTER(number), ctypes.POINTER(owned)]),
         "wharf_host_fd": (ctypes.c_int32, [number]),
+        "wharf_data_read": (ctypes.c_int64, [number, number, ctypes.c_void_p, ctypes.c_size_t]),
+        "wharf_data_write": (ctypes.c_int64, [number, number, text, ctypes.c_size_t]),
+        "wharf_data_answer": (owned, [number, number, text]),
         "wharf_host_close": (ctypes.c_int32, [number, ctypes.c_int64]),
     }
     for name, (result, arguments) in functions.items():
@@ -106,7 +113,7 @@ class _Call:
 class NativeTransport:
     """A host of this process, and the thread that hands its replies out."""
 
-    def __init__(self, home: str, options: Dict[str, Any]) -> None:
+    def __init__(self, home: str, options: Dict[str, Any], datasets: DatasetStore | None = None) -> None:
         self._library = load_library()
         self._log = _LOG(_log)
         self._calls: Dict[int, OnReply] = {}
@@ -119,6 +126,40 @@ class NativeTransport:
         self._host = host.value
         self._thread = threading.Thread(target=self._deliver, name="wharf-replies", daemon=True)
         self._thread.start()
+        if datasets is not None:
+            self._serve(datasets)
+
+    def _serve(self, datasets: DatasetStore) -> None:
+        """Has a store answer what this host asks. At most so many asks are worked on at once."""
+        host = self._host
+
+        def read(ask: int, buffer: Any, capacity: int) -> int:
+            into = (ctypes.c_char * capacity).from_buffer(buffer)
+            count: int = self._library.wharf_data_read(host, ask, into, capacity)
+            return count
+
+        def write(ask: int, data: bytes) -> int:
+            count: int = self._library.wharf_data_write(host, ask, data, len(data))
+            return count
+
+        def answer(ask: int, text: bytes) -> None:
+            _check(self._library, self._library.wharf_data_answer(host, ask, text))
+
+        server = Server(datasets, Border(read, write, answer))
+        call: _Call | None = None
+        begun = threading.Event()
+
+        def done() -> None:
+            begun.wait()
+            if call is not None:
+                call.demand(1)
+
+        def take(reply: Reply) -> None:
+            if not is_last(reply):
+                server.take(reply["value"], done)
+
+        call = self.call({"request": "serve-datasets"}, _ASKS, take)
+        begun.set()
 
     def call(self, request: Dict[str, Any], demand: int, on_reply: OnReply) -> _Call:
         number = ctypes.c_uint64()

@@ -9,6 +9,7 @@ from typing import Any, AsyncIterator, Dict, List, Optional
 from wharf._host import embedded_transport, socket_of
 from wharf._socket import SocketTransport
 from wharf._transport import END, WINDOW, Transport, content_of
+from wharf.datasets import DatasetStore
 from wharf.messages import Activity, Event, Outcome, RunSummary
 
 
@@ -26,9 +27,10 @@ class Host:
         threads: int = 2,
         log_level: str = "warn",
         docker_config: str | os.PathLike[str] | None = None,
+        datasets: DatasetStore | None = None,
     ) -> Host:
-        """As ``wharf.Host.embedded``."""
-        return cls(await asyncio.to_thread(embedded_transport, home, threads, log_level, docker_config))
+        """As ``wharf.Host.embedded``. A store's methods are called on threads, as there."""
+        return cls(await asyncio.to_thread(embedded_transport, home, threads, log_level, docker_config, datasets))
 
     @classmethod
     async def connect(cls, home: str | os.PathLike[str]) -> Host:

@@ -25,7 +25,7 @@ class Identity(TypedDict):
 
 
 class Place(TypedDict):
-    """Where data is: an absolute path of the host's machine."""
+    """Where data is: an absolute path of the host's machine, or what the embedder's own store makes of it."""
 
     path: str
 

@@ -25,7 +25,8 @@ public record Binding(String name, String role, Kind kind, Place place) {
     /**
      * Where data is.
      *
-     * @param path an absolute path of the host's machine: a .csv or .parquet file for a dataset, a directory for a folder
+     * @param path an absolute path of the host's machine: a .csv or .parquet file for a dataset, a directory for a folder; or what
+     *     the embedder's {@link DatasetStore} makes of it
      */
     public record Place(String path) {}
 
@@ -38,6 +39,17 @@ public record Binding(String name, String role, Kind kind, Place place) {
      */
     public static Binding dataset(String name, Path path) {
         return new Binding(name, "main", Kind.DATASET, new Place(path.toAbsolutePath().toString()));
+    }
+
+    /**
+     * A dataset of the embedder's own store.
+     *
+     * @param name the name in the recipe
+     * @param place what the {@link DatasetStore} finds it by, such as the name of a table
+     * @return the binding, in the role {@code main}
+     */
+    public static Binding dataset(String name, String place) {
+        return new Binding(name, "main", Kind.DATASET, new Place(place));
     }
 
     /**

@@ -2,6 +2,7 @@ package io.wharf;
 
 import com.sun.jna.Callback;
 import com.sun.jna.Library;
+import com.sun.jna.Memory;
 import com.sun.jna.Native;
 import com.sun.jna.Pointer;
 import com.sun.jna.ptr.LongByReference;
@@ -30,6 +31,12 @@ final class JnaLibrary implements NativeLibrary {
         void wharf_call_cancel(long host, long call);
 
         int wharf_host_next(long host, long milliseconds, LongByReference call, PointerByReference reply);
+
+        long wharf_data_read(long host, long ask, Pointer buffer, long capacity);
+
+        long wharf_data_write(long host, long ask, Pointer bytes, long length);
+
+        Pointer wharf_data_answer(long host, long ask, String answer);
 
         int wharf_host_close(long host, long milliseconds);
     }
@@ -94,6 +101,30 @@ final class JnaLibrary implements NativeLibrary {
             code = functions.wharf_host_next(host, -1, call, reply);
         } while (code == NOTHING);
         return code == REPLY ? new Reply(call.getValue(), taken(reply.getValue())) : null;
+    }
+
+    @Override
+    public int dataRead(long host, long ask, byte[] into, int offset, int length) {
+        try (Memory buffer = new Memory(length)) {
+            int count = (int) functions.wharf_data_read(host, ask, buffer, length);
+            if (count > 0) {
+                buffer.read(0, into, offset, count);
+            }
+            return count;
+        }
+    }
+
+    @Override
+    public boolean dataWrite(long host, long ask, byte[] from, int offset, int length) {
+        try (Memory buffer = new Memory(length)) {
+            buffer.write(0, from, offset, length);
+            return functions.wharf_data_write(host, ask, buffer, length) >= 0;
+        }
+    }
+
+    @Override
+    public void dataAnswer(long host, long ask, String answer) {
+        check(functions.wharf_data_answer(host, ask, answer));
     }
 
     @Override

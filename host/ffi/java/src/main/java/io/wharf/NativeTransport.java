@@ -22,10 +22,16 @@ final class NativeTransport implements Transport {
         if (options.dockerConfig() != null) {
             json.addProperty("docker_config", options.dockerConfig().toString());
         }
+        if (options.datasets() != null) {
+            json.addProperty("datasets", "caller");
+        }
         host = library.open(home.toString(), json.toString(), options.log());
         thread = new Thread(this::deliver, "wharf-replies");
         thread.setDaemon(true);
         thread.start();
+        if (options.datasets() != null) {
+            DatasetServer.serve(library, host, this, options.datasets());
+        }
     }
 
     @Override

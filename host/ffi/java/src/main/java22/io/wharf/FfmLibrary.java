@@ -32,6 +32,9 @@ final class FfmLibrary implements NativeLibrary {
     private final MethodHandle callCancel;
     private final MethodHandle hostNext;
     private final MethodHandle hostClose;
+    private final MethodHandle dataRead;
+    private final MethodHandle dataWrite;
+    private final MethodHandle dataAnswer;
     /** What is called from the library lives as long as its host. */
     private final Map<Long, Arena> logs = new ConcurrentHashMap<>();
 
@@ -46,6 +49,9 @@ final class FfmLibrary implements NativeLibrary {
         callDemand = function("wharf_call_demand", FunctionDescriptor.ofVoid(LONG, LONG, INT));
         callCancel = function("wharf_call_cancel", FunctionDescriptor.ofVoid(LONG, LONG));
         hostNext = function("wharf_host_next", FunctionDescriptor.of(INT, LONG, LONG, POINTER, POINTER));
+        dataRead = function("wharf_data_read", FunctionDescriptor.of(LONG, LONG, LONG, POINTER, LONG));
+        dataWrite = function("wharf_data_write", FunctionDescriptor.of(LONG, LONG, LONG, POINTER, LONG));
+        dataAnswer = function("wharf_data_answer", FunctionDescriptor.of(POINTER, LONG, LONG, POINTER));
         hostClose = function("wharf_host_close", FunctionDescriptor.of(INT, LONG, LONG));
     }
 
@@ -137,6 +143,40 @@ final class FfmLibrary implements NativeLibrary {
                 code = (int) hostNext.invokeExact(host, -1L, call, reply);
             } while (code == NOTHING);
             return code == REPLY ? new Reply(call.get(LONG, 0), taken(reply.get(ValueLayout.ADDRESS, 0))) : null;
+        } catch (Throwable error) {
+            throw unexpected(error);
+        }
+    }
+
+    @Override
+    public int dataRead(long host, long ask, byte[] into, int offset, int length) {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment buffer = arena.allocate(length);
+            int count = (int) (long) dataRead.invokeExact(host, ask, buffer, (long) length);
+            if (count > 0) {
+                MemorySegment.copy(buffer, ValueLayout.JAVA_BYTE, 0, into, offset, count);
+            }
+            return count;
+        } catch (Throwable error) {
+            throw unexpected(error);
+        }
+    }
+
+    @Override
+    public boolean dataWrite(long host, long ask, byte[] from, int offset, int length) {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment buffer = arena.allocate(length);
+            MemorySegment.copy(from, offset, buffer, ValueLayout.JAVA_BYTE, 0, length);
+            return (long) dataWrite.invokeExact(host, ask, buffer, (long) length) >= 0;
+        } catch (Throwable error) {
+            throw unexpected(error);
+        }
+    }
+
+    @Override
+    public void dataAnswer(long host, long ask, String answer) {
+        try (Arena arena = Arena.ofConfined()) {
+            check((MemorySegment) dataAnswer.invokeExact(host, ask, arena.allocateFrom(answer)));
         } catch (Throwable error) {
             throw unexpected(error);
         }
