@@ -449,7 +449,7 @@ impl Drop for Served {
         }
         let open = std::mem::take(&mut self.shared.state().open);
         for open in open.into_values() {
-            open.settle(Err(Fault::new("unusable", "the process that has the datasets serves them no longer")));
+            open.settle(Err(Fault::new("host-closed", "the process that has the datasets serves them no longer")));
         }
         // What waited in line was among them.
         while self.asks.try_recv().is_ok() {}
