@@ -116,7 +116,8 @@ fn every_item_of_the_sdk_has_an_example() {
                 items += 1;
             }
             // Attributes stand between a comment and its item.
-            documented = line.starts_with("/// ```") || documented && (line.starts_with("///") || line.starts_with("#["));
+            documented =
+                line.starts_with("/// ```") || documented && (line.starts_with("///") || line.starts_with("#["));
         }
     }
     assert!(items > 90, "only {items} items");

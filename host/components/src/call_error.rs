@@ -290,7 +290,9 @@ mod tests {
         assert_eq!(message, "ValueError: no group analysts in here");
         assert_eq!(at, " (in look_up at component.py:58, called by evaluate at component.py:45)");
         assert!(panic_message(RAISED).unwrap().starts_with(PYTHON));
-        for no in ["", "Traceback", "Traceback (most recent call last):\n", "Traceback (most recent call last):\n  File \""] {
+        for no in
+            ["", "Traceback", "Traceback (most recent call last):\n", "Traceback (most recent call last):\n  File \""]
+        {
             assert_eq!(exception(no), None, "{no}");
         }
         assert_eq!(frame("/a/b.py\", line 1, in f").unwrap(), "f at /a/b.py:1");

@@ -55,7 +55,8 @@ impl Distribution {
         let home = Home::at(home);
         home.check_exists()?;
         let roots = home.load_site()?.roots;
-        let client = Client::new(limits, &roots).map_err(|reason| Fault::new("component-source-unreachable", reason))?;
+        let client =
+            Client::new(limits, &roots).map_err(|reason| Fault::new("component-source-unreachable", reason))?;
         let options =
             EngineOptions { cache_dir: Some(home.cache_dir().join("components")), roots, ..EngineOptions::default() };
         let engine = Engine::new(options).map_err(|error| Fault::new("components-unavailable", sentence_of(&error)))?;

@@ -426,7 +426,10 @@ team = "data"
         fixture.write("certs/site.pem", CERTIFICATE);
         let fault = fixture.home().load_site().expect_err("half a certificate");
         let shown = fixture.spell(&fault);
-        assert!(shown.starts_with("wharf.toml:1: `extra_ca` names \"certs/site.pem\", which has a broken certificate"), "{shown}");
+        assert!(
+            shown.starts_with("wharf.toml:1: `extra_ca` names \"certs/site.pem\", which has a broken certificate"),
+            "{shown}"
+        );
     }
 
     #[test]
