@@ -62,35 +62,60 @@ fn the_header_is_that_of_the_library() {
     assert_eq!(std::fs::read_to_string(&file).unwrap_or_default(), header, "WHARF_UPDATE=1 writes {}", file.display());
 }
 
-#[test]
-#[ignore = "needs docker (runs containers)"]
-fn a_c_program_embeds_a_host() {
-    let home = Home::demo();
+/// Compiles the C program, with the library that it is to be run with.
+fn c_program(home: &Home) -> Command {
     let program = home.data("embed");
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/embedding/embed.c");
     let library = library();
     run(Command::new("cc")
-        .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-I"])
+        .args(["-std=c11", "-g", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-I"])
         .arg(ffi().join("include"))
         .arg("-o")
         .arg(&program)
         .arg(here)
         .arg(&library)
         .arg(format!("-Wl,-rpath,{}", library.parent().unwrap().display())));
+    Command::new(program)
+}
+
+#[test]
+#[ignore = "needs docker (runs containers)"]
+fn a_c_program_embeds_a_host() {
+    let home = Home::demo();
+    run(c_program(&home).arg(home.path()));
+}
+
+/// The same program under valgrind: no byte is read or written that isn't its own, and none is lost.
+#[test]
+#[ignore = "needs docker (runs containers)"]
+fn valgrind_finds_nothing_in_a_c_program_with_a_host() {
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        println!("skipped: valgrind isn't installed");
+        return;
+    }
+    let home = Home::demo();
+    // Compiled before, so that it is loaded and not compiled under valgrind, which is fifty times slower.
+    let program = c_program(&home).get_program().to_owned();
     run(Command::new(&program).arg(home.path()));
+    run(Command::new("valgrind")
+        .args(["--error-exitcode=9", "--leak-check=full", "--show-leak-kinds=definite", "--errors-for-leak-kinds=definite"])
+        .args(["--quiet", "--fair-sched=yes", "--num-callers=30"])
+        .arg(format!(
+            "--suppressions={}",
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/embedding/valgrind.supp").display()
+        ))
+        .arg(program)
+        .arg(home.path()));
 }
 
 #[test]
 #[ignore = "needs docker (runs containers)"]
 fn a_python_process_embeds_a_host() {
     let home = Home::demo();
-    run(Command::new(env::var("WHARF_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned()))
-        .args(["-m", "unittest", "discover", "-v", "-s"])
-        .arg(ffi().join("python/tests"))
-        .env("PYTHONPATH", ffi().join("python/src"))
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env("WHARF_LIBRARY", library())
-        .env("WHARF_TEST_HOME", home.path()));
+    run(Command::new(ffi().join("python/run-tests"))
+        .arg(library())
+        .arg(home.path())
+        .env("PYTHON", env::var("WHARF_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned())));
 }
 
 #[test]
