@@ -114,7 +114,8 @@ impl Host {
         let opening = tokio::task::spawn_blocking(move || crate::history::open_store(&opened.0, &opened.1));
         let store = opening.await.map_err(|_| Fault::new("host-fault", "opening the record store failed"))?;
         let store = Arc::new(store?);
-        let exchange = open_exchange(&home, &site).await?;
+        let expected = store.open_tickets().map_err(|error| store_fault(&error))?;
+        let exchange = open_exchange(&home, &site, expected).await?;
         let datasets = FileStore::open(home.state_dir().join("commits"))
             .map_err(|error| Fault::new("home-locked", format!("the home can't be used: {}", sentence_of(&error))))?;
         if let Err(error) = datasets.forget_ended(|run| store.is_open(run).unwrap_or(true)) {
