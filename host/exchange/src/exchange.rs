@@ -373,10 +373,4 @@ mod tests {
         session.close().await;
         assert!(matches!(attempts.shown(&left).await, Shown::Stranger), "it is over");
     }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_runner_that_waited_for_long_is_told_to_come_again() {
-        let attempts = Attempts { expected: RwLock::new(HashSet::from([[7; 32]])), ..Attempts::default() };
-        assert!(matches!(attempts.shown(&[7; 32]).await, Shown::NotYet));
-    }
 }

@@ -83,10 +83,8 @@ impl Call {
 /// The process that owns the home now, if it is one of these calls.
 fn owner(home: &Home, calls: &mut BTreeMap<usize, Call>) -> Option<usize> {
     let process: u32 = fs::read_to_string(home.path().join("state/lock")).ok()?.trim().parse().ok()?;
-    calls
-        .iter_mut()
-        .find(|(_, call)| call.child.id() == process && matches!(call.child.try_wait(), Ok(None)))
-        .map(|(number, _)| *number)
+    let mut going = calls.iter_mut().filter(|(_, call)| call.child.id() == process);
+    going.find_map(|(number, call)| matches!(call.child.try_wait(), Ok(None)).then_some(*number))
 }
 
 /// Looks at the outputs all the time, and at which file each is: one that is put in place a second time is another file.
