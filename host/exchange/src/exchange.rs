@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -8,7 +8,7 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -22,6 +22,8 @@ use crate::strangers::Strangers;
 const CONNECTIONS: usize = 4096;
 /// How long a connection may take for the handshake, and again until its first request has shown a ticket.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a request waits for a run that this host is about to go on with. Less than [`PATIENCE`]: its connection is still a stranger's.
+const GOING_ON: Duration = Duration::from_secs(6);
 /// How often a silent connection is asked whether it is still there, and how long it may take to answer.
 const PING: Duration = Duration::from_secs(20);
 /// How long the last answers of a connection have to get through.
@@ -67,14 +69,53 @@ struct Shared {
 #[derive(Default)]
 pub(crate) struct Attempts {
     by_ticket: RwLock<HashMap<[u8; 32], Arc<Attempt>>>,
+    /// Tickets of runs that a host before this one left, until each has its session.
+    expected: RwLock<HashSet<[u8; 32]>>,
+    opened: Notify,
+}
+
+/// Who shows a ticket.
+pub(crate) enum Shown {
+    /// A run that goes on.
+    Run(Arc<Attempt>),
+    /// A run that this host will go on with, and doesn't yet.
+    NotYet,
+    Stranger,
 }
 
 impl Attempts {
     pub(crate) fn insert(&self, attempt: Arc<Attempt>) {
-        let mut map = self.by_ticket.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(former) = map.insert(attempt.ticket_sha256, attempt) {
+        let ticket = attempt.ticket_sha256;
+        let former = self.by_ticket.write().unwrap_or_else(PoisonError::into_inner).insert(ticket, attempt);
+        if let Some(former) = former {
             former.closed.cancel();
         }
+        // After that, so that nobody finds it in neither.
+        self.expected.write().unwrap_or_else(PoisonError::into_inner).remove(&ticket);
+        self.opened.notify_waiters();
+    }
+
+    fn expects(&self, ticket_sha256: &[u8; 32]) -> bool {
+        self.expected.read().unwrap_or_else(PoisonError::into_inner).contains(ticket_sha256)
+    }
+
+    /// Whose ticket that is. One of a run that a host before this one left waits for its session: a runner that is refused gives up.
+    pub(crate) async fn shown(&self, ticket_sha256: &[u8; 32]) -> Shown {
+        let waiting = async {
+            loop {
+                let opened = self.opened.notified();
+                tokio::pin!(opened);
+                opened.as_mut().enable();
+                // Asked first: what is opened in between is found by the second question.
+                let expected = self.expects(ticket_sha256);
+                match self.find(ticket_sha256) {
+                    Some(attempt) => return Shown::Run(attempt),
+                    None if !expected => return Shown::Stranger,
+                    None => opened.await,
+                }
+            }
+        };
+        tokio::time::timeout(GOING_ON, waiting).await.unwrap_or(Shown::NotYet)
     }
 
     pub(crate) fn remove(&self, attempt: &Arc<Attempt>) {
@@ -85,7 +126,7 @@ impl Attempts {
         }
     }
 
-    pub(crate) fn find(&self, ticket_sha256: &[u8; 32]) -> Option<Arc<Attempt>> {
+    fn find(&self, ticket_sha256: &[u8; 32]) -> Option<Arc<Attempt>> {
         self.by_ticket.read().unwrap_or_else(PoisonError::into_inner).get(ticket_sha256).cloned()
     }
 }
@@ -96,13 +137,26 @@ impl Exchange {
     /// # Errors
     /// The address can't be listened on, or the identity is unusable.
     pub async fn bind(listen: SocketAddr, identity: &TlsIdentity) -> Result<Self, ExchangeError> {
+        Self::bind_expecting(listen, identity, HashSet::new()).await
+    }
+
+    /// Listens as [`bind`](Self::bind) does, and knows from the first moment on which runs it will go on with, by the hashes of their
+    /// tickets: their runners wait until [`open`](Self::open) is called for them, where others are refused.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub async fn bind_expecting(
+        listen: SocketAddr,
+        identity: &TlsIdentity,
+        expected: HashSet<[u8; 32]>,
+    ) -> Result<Self, ExchangeError> {
         let acceptor = TlsAcceptor::from(identity.server_config()?);
         let fail = |source| ExchangeError::Listen { address: listen, source };
         let listener = TcpListener::bind(listen).await.map_err(fail)?;
         let local_addr = listener.local_addr().map_err(fail)?;
         let shared = Arc::new(Shared {
             acceptor,
-            attempts: Arc::default(),
+            attempts: Arc::new(Attempts { expected: RwLock::new(expected), ..Attempts::default() }),
             strangers: Arc::default(),
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
             stop: CancellationToken::new(),
@@ -280,5 +334,43 @@ mod tests {
         let (_inside, outside) = duplex(1 << 16);
         let (served, ()) = tokio::join!(exchange.serve_stream(outside), async { stop.cancel() });
         assert_eq!(served, Ok(()));
+    }
+
+    struct Deaf;
+
+    impl crate::SessionSink for Deaf {
+        fn event(&self, _: crate::SessionEvent) {}
+    }
+
+    #[tokio::test]
+    async fn a_runner_of_a_run_that_will_be_gone_on_with_waits() {
+        let (left, stranger) = ([7; 32], [8; 32]);
+        let identity = TlsIdentity::generate().unwrap();
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let exchange = Exchange::bind_expecting(listen, &identity, HashSet::from([left])).await.unwrap();
+        let attempts = Arc::clone(&exchange.shared.attempts);
+        assert!(matches!(attempts.shown(&stranger).await, Shown::Stranger));
+        let early = tokio::spawn({
+            let attempts = Arc::clone(&attempts);
+            async move { attempts.shown(&left).await }
+        });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(!early.is_finished());
+        let folder = tempfile::tempdir().unwrap();
+        let session = exchange.open(SessionSpec {
+            run: "run".to_owned(),
+            attempt: 1,
+            ticket_sha256: left,
+            task: Err("none".to_owned()),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            output_limit: None,
+            store: Arc::new(crate::FileStore::open(folder.path().join("commits")).unwrap()),
+            log: crate::LogFile::open(folder.path().join("log")).unwrap(),
+            sink: Arc::new(Deaf),
+        });
+        assert!(matches!(early.await.unwrap(), Shown::Run(_)));
+        session.close().await;
+        assert!(matches!(attempts.shown(&left).await, Shown::Stranger), "it is over");
     }
 }

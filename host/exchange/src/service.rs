@@ -16,7 +16,7 @@ use wharf_model::protocol::{Advance, HeartbeatAck, LogAck, Received, RunnerResul
 use wharf_model::{Binding, BindingKind};
 
 use crate::answer::{self, Body, Held, Refused};
-use crate::exchange::Attempts;
+use crate::exchange::{Attempts, Shown};
 use crate::route::Route;
 use crate::session::{Attempt, SessionEvent};
 use crate::store::{ByteStream, Format, StoreError, Token};
@@ -76,8 +76,12 @@ impl Connection {
     }
 
     pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let attempt = match self.attempt(&request) {
-            Ok(attempt) => attempt,
+        let attempt = match self.attempt(&request).await {
+            Ok(Some(attempt)) => attempt,
+            Ok(None) => {
+                let reason = "this host was started again, and doesn't go on with this run yet";
+                return Refused::new(StatusCode::SERVICE_UNAVAILABLE, "not-yet", reason).answer();
+            }
             Err(refused) => {
                 // One guess a connection.
                 self.failed.cancel();
@@ -94,14 +98,24 @@ impl Connection {
         result.unwrap_or_else(|refused| refused.answer())
     }
 
-    fn attempt(&self, request: &Request<Incoming>) -> Result<Arc<Attempt>, Refused> {
+    /// The attempt of the ticket that is shown; none of one that this host will go on with, and doesn't yet.
+    async fn attempt(&self, request: &Request<Incoming>) -> Result<Option<Arc<Attempt>>, Refused> {
         let hash = request.headers().get(AUTHORIZATION).and_then(|value| Ticket::hash_of_header(value.as_bytes()));
-        let attempt = hash.and_then(|hash| self.attempts.find(&hash)).ok_or_else(|| {
-            Refused::new(StatusCode::UNAUTHORIZED, "bad-ticket", "the ticket is not good for any run that is going on")
-        })?;
+        let shown = match hash {
+            Some(hash) => self.attempts.shown(&hash).await,
+            None => Shown::Stranger,
+        };
+        let attempt = match shown {
+            Shown::Run(attempt) => attempt,
+            Shown::NotYet => return Ok(None),
+            Shown::Stranger => {
+                let reason = "the ticket is not good for any run that is going on";
+                return Err(Refused::new(StatusCode::UNAUTHORIZED, "bad-ticket", reason));
+            }
+        };
         if let Some((known, _)) = self.known.get() {
             return if Arc::ptr_eq(known, &attempt) {
-                Ok(attempt)
+                Ok(Some(attempt))
             } else {
                 Err(Refused::new(StatusCode::UNAUTHORIZED, "bad-ticket", "this connection belongs to another ticket"))
             };
@@ -113,7 +127,7 @@ impl Connection {
         let _ = self.known.set((Arc::clone(&attempt), place));
         self.stranger.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.shown.cancel();
-        Ok(attempt)
+        Ok(Some(attempt))
     }
 }
 

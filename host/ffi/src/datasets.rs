@@ -511,7 +511,7 @@ impl About {
         let (object, reason) = (self.object.clone(), fault.message);
         match fault.code.as_str() {
             "not-found" => StoreError::NotFound { object: reason },
-            "unusable" => StoreError::Unusable { object, reason },
+            "unusable" | "host-closed" => StoreError::Unusable { object, reason },
             "bad-rows" => StoreError::BadRows { object, reason },
             "full" => StoreError::Full { object, source: io::Error::new(io::ErrorKind::StorageFull, reason) },
             "closed" => StoreError::Closed { token: object },

@@ -142,7 +142,8 @@ impl Host {
         let store = opening.await.map_err(|_| Fault::new("host-fault", "opening the record store failed"))?;
         let feed = options.events.is_some().then(Arc::<Feed>::default);
         let store = Arc::new(store?.by(options.clock, feed.clone()));
-        let exchange = open_exchange(&home, &site).await?;
+        let expected = store.open_tickets().map_err(|error| store_fault(&error))?;
+        let exchange = open_exchange(&home, &site, expected).await?;
         let datasets: Arc<dyn DatasetStore> = match options.datasets {
             Some(datasets) => datasets,
             None => Arc::new(open_files(&home, &store)?),

@@ -1,5 +1,6 @@
 //! What a host takes when it opens a home: the lock, the exchange's key and port, the components.
 
+use std::collections::HashSet;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -57,8 +58,9 @@ pub(crate) fn take_lock(home: &Home) -> Result<File, Fault> {
     }
 }
 
-/// Opens the exchange under the key and, where it is still free, the port that runners know.
-pub(crate) async fn open_exchange(home: &Home, site: &Site) -> Result<Exchange, Fault> {
+/// Opens the exchange under the key and, where it is still free, the port that runners know. Those of runs that go on may dial before the
+/// host has looked for their containers: it knows them by the hashes of their tickets.
+pub(crate) async fn open_exchange(home: &Home, site: &Site, expected: HashSet<[u8; 32]>) -> Result<Exchange, Fault> {
     let dir = home.exchange_dir();
     let cannot = |error: &dyn std::error::Error| {
         Fault::new("exchange-unavailable", format!("containers could not reach this host: {}", sentence_of(error)))
@@ -77,7 +79,7 @@ pub(crate) async fn open_exchange(home: &Home, site: &Site) -> Result<Exchange, 
     if listen.port() == 0 {
         let known = std::fs::read_to_string(&port_file).ok().and_then(|text| text.trim().parse().ok());
         if let Some(port) = known {
-            match Exchange::bind(SocketAddr::new(listen.ip(), port), &identity).await {
+            match Exchange::bind_expecting(SocketAddr::new(listen.ip(), port), &identity, expected.clone()).await {
                 Ok(exchange) => return Ok(exchange),
                 Err(error) => tracing::warn!(
                     port,
@@ -88,7 +90,7 @@ pub(crate) async fn open_exchange(home: &Home, site: &Site) -> Result<Exchange, 
         }
         listen.set_port(0);
     }
-    let exchange = Exchange::bind(listen, &identity).await.map_err(|error| cannot(&error))?;
+    let exchange = Exchange::bind_expecting(listen, &identity, expected).await.map_err(|error| cannot(&error))?;
     std::fs::write(&port_file, exchange.local_addr().port().to_string()).map_err(|error| cannot(&error))?;
     Ok(exchange)
 }

@@ -74,7 +74,7 @@ fn c_program(home: &Home) -> Command {
         .arg(&program)
         .arg(here)
         .arg(&library)
-        .arg(format!("-Wl,-rpath,{}", library.parent().unwrap().display())));
+        .arg(format!("-Wl,-rpath,{}", library.parent().expect("it is in a folder").display())));
     Command::new(program)
 }
 
@@ -98,7 +98,12 @@ fn valgrind_finds_nothing_in_a_c_program_with_a_host() {
     let program = c_program(&home).get_program().to_owned();
     run(Command::new(&program).arg(home.path()));
     run(Command::new("valgrind")
-        .args(["--error-exitcode=9", "--leak-check=full", "--show-leak-kinds=definite", "--errors-for-leak-kinds=definite"])
+        .args([
+            "--error-exitcode=9",
+            "--leak-check=full",
+            "--show-leak-kinds=definite",
+            "--errors-for-leak-kinds=definite",
+        ])
         .args(["--quiet", "--fair-sched=yes", "--num-callers=30"])
         .arg(format!(
             "--suppressions={}",

@@ -1,5 +1,7 @@
 //! Runs and their events, read back.
 
+use std::collections::HashSet;
+
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, params, params_from_iter};
 use schemars::JsonSchema;
@@ -172,6 +174,23 @@ impl Store {
     /// The database refused, or they can't be read back.
     pub fn details(&self, run: &str) -> Result<Option<OpenRun>, StoreError> {
         Ok(self.open_where("id = ?", params![run])?.into_iter().next())
+    }
+
+    /// The tickets of runs that may have a container: their hashes.
+    ///
+    /// # Errors
+    /// The database refused.
+    pub fn open_tickets(&self) -> Result<HashSet<[u8; 32]>, StoreError> {
+        let hashes: Vec<Option<String>> = self.rows(
+            "SELECT json_extract(launch, '$.ticket_sha256') FROM runs WHERE state <> 'ended' AND launch IS NOT NULL",
+            [],
+            |row| row.get(0),
+        )?;
+        let read = |text: String| {
+            let mut hash = [0; 32];
+            hex::decode_to_slice(text, &mut hash).ok().map(|()| hash)
+        };
+        Ok(hashes.into_iter().flatten().filter_map(read).collect())
     }
 
     /// The runs that haven't ended, oldest first.
