@@ -104,7 +104,9 @@ fn main() {
         })
     };
     let ratio = seconds(|turn| turn.bare) / seconds(|turn| turn.library);
-    println!("\nThroughput, whole: {ratio:.3} of the bare loop's\n\n| part of a run | median, ms | 90 %, ms |\n| --- | ---: | ---: |");
+    println!(
+        "\nThroughput, whole: {ratio:.3} of the bare loop's\n\n| part of a run | median, ms | 90 %, ms |\n| --- | ---: | ---: |"
+    );
     for (phase, times) in &mut phases {
         times.sort_unstable();
         println!("| {phase} | {} | {} |", times[times.len() / 2], times[times.len() * 9 / 10]);
@@ -152,7 +154,8 @@ fn status(name: &str) -> u64 {
 
 fn activity() -> Activity {
     let requester = json!({ "user": USER, "groups": [GROUP] });
-    serde_json::from_value(json!({ "kind": "python", "requester": requester, "code": RECIPE })).expect("that is an activity")
+    serde_json::from_value(json!({ "kind": "python", "requester": requester, "code": RECIPE }))
+        .expect("that is an activity")
 }
 
 fn bare_loop(daemon: &Daemon, object: &Value, count: usize, at_once: usize) -> Duration {
@@ -210,7 +213,10 @@ fn library_loop(
                     }
                 }
                 EventKind::Log { line: 0, .. } => {
-                    phases.entry("of it until the first line".to_owned()).or_default().push(event.at.saturating_sub(launched));
+                    phases
+                        .entry("of it until the first line".to_owned())
+                        .or_default()
+                        .push(event.at.saturating_sub(launched));
                 }
                 _ => {}
             }

@@ -59,11 +59,7 @@ pub(crate) fn take_lock(home: &Home) -> Result<File, Fault> {
 
 /// Opens the exchange under the key and, where it is still free, the port that runners know. Those of runs that go on may dial before the
 /// host has looked for their containers: it knows them by the hashes of their tickets.
-pub(crate) async fn open_exchange(
-    home: &Home,
-    site: &Site,
-    expected: HashSet<[u8; 32]>,
-) -> Result<Exchange, Fault> {
+pub(crate) async fn open_exchange(home: &Home, site: &Site, expected: HashSet<[u8; 32]>) -> Result<Exchange, Fault> {
     let dir = home.exchange_dir();
     let cannot = |error: &dyn std::error::Error| {
         Fault::new("exchange-unavailable", format!("containers could not reach this host: {}", sentence_of(error)))

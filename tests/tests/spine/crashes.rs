@@ -208,7 +208,9 @@ fn a_host_that_is_killed_again_and_again_ends_every_run_once() {
     }
     let allowed: BTreeSet<String> =
         ended.keys().flat_map(|number| [format!("{number}/"), format!("{number}/n")]).collect();
-    wrong.extend(home.data_listing().into_iter().filter(|path| !allowed.contains(path)).map(|path| format!("left: {path}")));
+    wrong.extend(
+        home.data_listing().into_iter().filter(|path| !allowed.contains(path)).map(|path| format!("left: {path}")),
+    );
     let containers = home.containers();
     if !containers.is_empty() {
         wrong.push(format!("containers are left: {containers:?}"));
@@ -234,7 +236,8 @@ fn a_host_that_is_killed_again_and_again_ends_every_run_once() {
 /// What Python's own SQLite says, as somebody who reads the record would ask it.
 fn sqlite(file: &Path, write: bool, script: &str) -> String {
     let mode = if write { "rw" } else { "ro" };
-    let script = format!("import sqlite3\ndb = sqlite3.connect('file:{}?mode={mode}', uri=True)\n{script}", file.display());
+    let script =
+        format!("import sqlite3\ndb = sqlite3.connect('file:{}?mode={mode}', uri=True)\n{script}", file.display());
     let output = Command::new("python3").args(["-c", &script]).output().unwrap();
     assert!(output.status.success(), "{script}\n{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()

@@ -93,8 +93,8 @@ fn within(connection: &Connection, budget: Duration) -> rusqlite::Result<Verdict
 /// Table by table, so that nobody who writes waits for the end of one long reading: the most needed one first.
 fn tables(connection: &Connection, over: impl Fn() -> bool) -> rusqlite::Result<Verdict> {
     let names = || -> rusqlite::Result<Vec<String>> {
-        let mut query =
-            connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name <> 'runs', rootpage")?;
+        let mut query = connection
+            .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name <> 'runs', rootpage")?;
         query.query_map([], |row| row.get(0))?.collect()
     };
     let outcome = names().and_then(|names| {
@@ -102,11 +102,10 @@ fn tables(connection: &Connection, over: impl Fn() -> bool) -> rusqlite::Result<
             if over() {
                 return Ok(Verdict::Unfinished);
             }
-            let said: String = connection.query_row(
-                &format!("PRAGMA quick_check(\"{}\")", name.replace('"', "\"\"")),
-                [],
-                |row| row.get(0),
-            )?;
+            let said: String =
+                connection.query_row(&format!("PRAGMA quick_check(\"{}\")", name.replace('"', "\"\"")), [], |row| {
+                    row.get(0)
+                })?;
             if said != "ok" {
                 // It tells many, below a title of stars.
                 let first = said.lines().find(|line| !line.starts_with("***")).unwrap_or(&said);

@@ -211,7 +211,8 @@ impl Reading<'_> {
 
     /// The values of a row that is what it should be. What a damaged page holds may look like a row.
     fn sound(&self, row: &Row<'_>) -> Option<Vec<Value>> {
-        let values = (0..self.columns.len()).map(|at| row.get(at + 1)).collect::<rusqlite::Result<Vec<Value>>>().ok()?;
+        let values =
+            (0..self.columns.len()).map(|at| row.get(at + 1)).collect::<rusqlite::Result<Vec<Value>>>().ok()?;
         let all = self.columns.iter().zip(&values).all(|(column, value)| match (self.table, column.as_str(), value) {
             (_, _, Value::Null) => true,
             ("runs", "activity", Value::Text(text)) => is::<Activity>(text),
@@ -220,7 +221,9 @@ impl Reading<'_> {
             ("runs", "result", Value::Text(text)) => is::<RunnerResult>(text),
             ("runs", "outcome", Value::Text(text)) => is::<Outcome>(text),
             ("runs", "state", Value::Text(text)) => RunState::read(text).as_str() == text,
-            ("runs", "id", Value::Text(text)) => !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+            ("runs", "id", Value::Text(text)) => {
+                !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            }
             ("runs", "submitted_at" | "started_at" | "ended_at", Value::Integer(at)) => *at >= 0,
             ("events", "body", Value::Text(text)) => is::<Event>(text),
             ("questions", "body", Value::Text(text)) => is::<Question>(text),

@@ -464,8 +464,9 @@ fn the_tables_are_documented() {
         .unwrap();
     assert_eq!(documented, real, "docs/records.md has the tables in the order in which they are made");
     assert!(page.contains(&format!("`user_version` is {VERSION}")), "the version of the tables");
-    let indices: Vec<String> =
-        store.rows("SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL", [], |row| row.get(0)).unwrap();
+    let indices: Vec<String> = store
+        .rows("SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL", [], |row| row.get(0))
+        .unwrap();
     for index in indices {
         assert!(page.contains(&format!("`{index}`")), "{index}");
     }
@@ -493,12 +494,8 @@ fn a_long_history_is_read_fast() {
     timed("the events of one run", || assert_eq!(store.events(&id, 0, 100).unwrap().len(), 10));
     timed("what is in use", || store.usage().unwrap());
     timed("runs that haven't ended", || store.open_runs().unwrap());
-    let limits = [Limit {
-        scope: "user:ana".to_owned(),
-        counter: "memory".to_owned(),
-        maximum: 10,
-        when_full: WhenFull::Wait,
-    }];
+    let limits =
+        [Limit { scope: "user:ana".to_owned(), counter: "memory".to_owned(), maximum: 10, when_full: WhenFull::Wait }];
     store.begin("open", 1, &activity("ana"), "small").unwrap();
     timed("admission", || store.admit("open", &limits, takes(1)).unwrap());
     timed("a look for what ended long ago, and there is none", || store.ended_before(0, 100).unwrap());
@@ -515,8 +512,7 @@ fn a_long_history_is_read_fast() {
     drop(store);
     damage(&file, "events", 50);
     std::fs::write(super::damage::beside(&file, "suspect"), "").unwrap();
-    let (_, found) = timed("putting it aside with a fiftieth of it damaged", || {
-        open_or_put_aside(&file, dir.path()).unwrap()
-    });
+    let (_, found) =
+        timed("putting it aside with a fiftieth of it damaged", || open_or_put_aside(&file, dir.path()).unwrap());
     println!("{:?}", found.expect("it is damaged").salvaged);
 }
