@@ -148,17 +148,17 @@ fn a_change_is_built_and_what_it_changes_is_shown() {
     let mut dev = Dev::start("forced-security");
     let of = |said: &[String], case: &str| said.iter().any(|line| line.contains(case));
     let both = ["allowed-is-left-alone", "everything-is-forced"];
-    let first = dev.until("2 passed");
+    let first = dev.until("7 passed");
     assert!(both.iter().all(|case| of(&first, case)) && first.last().unwrap().contains("Ctrl-C"), "{first:?}");
 
     // Another expectation: that case alone is shown, with the difference.
     let expected = dev.file("cases/everything-is-forced/expected.json");
     let right = fs::read_to_string(&expected).unwrap();
     fs::write(&expected, "{}\n").unwrap();
-    let changed = dev.until("1 passed, 1 failed");
+    let changed = dev.until("6 passed, 1 failed");
     assert!(of(&changed, both[1]) && of(&changed, "+++ answered") && !of(&changed, both[0]), "{changed:?}");
     fs::write(&expected, right).unwrap();
-    let mended = dev.until("2 passed");
+    let mended = dev.until("7 passed");
     assert!(of(&mended, both[1]) && !of(&mended, both[0]), "{mended:?}");
 
     // What can't be loaded, and what can't be built.
@@ -169,7 +169,7 @@ fn a_change_is_built_and_what_it_changes_is_shown() {
     dev.until("error[component-not-built]");
     fs::write(dev.file("source.wasm"), wasm).unwrap();
     // As before, so that there is nothing to show but that.
-    let again = dev.until("2 passed");
+    let again = dev.until("7 passed");
     assert!(!both.iter().any(|case| of(&again, case)), "{again:?}");
     assert_eq!(fs::read_to_string(dev.file("builds")).unwrap().lines().count(), 6);
 
