@@ -17,8 +17,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use wharf::datasets::{
-    Access, ByteStream, Committed, CsvRows, DatasetStore, FileInfo, FolderPath, Format, ReadRequest, Schema, StagedRows,
-    StoreError, Token, TokenStatus,
+    Access, ByteStream, Committed, CsvRows, DatasetStore, FileInfo, FolderPath, Format, ReadRequest, Schema,
+    StagedRows, StoreError, Token, TokenStatus,
 };
 use wharf::message::Reply;
 use wharf::model::{Binding, BindingKind, Fault};
@@ -181,13 +181,21 @@ impl CallerStore {
         open.settle(answer);
     }
 
-    async fn begin(&self, mut ask: Map<String, Value>, up: Option<ByteStream>, down: Option<mpsc::Sender<Bytes>>) -> Asked {
+    async fn begin(
+        &self,
+        mut ask: Map<String, Value>,
+        up: Option<ByteStream>,
+        down: Option<mpsc::Sender<Bytes>>,
+    ) -> Asked {
         let (sender, answer) = oneshot::channel();
-        ask.insert("stream".to_owned(), match (&up, &down) {
-            (Some(_), _) => json!("read"),
-            (_, Some(_)) => json!("write"),
-            _ => Value::Null,
-        });
+        ask.insert(
+            "stream".to_owned(),
+            match (&up, &down) {
+                (Some(_), _) => json!("read"),
+                (_, Some(_)) => json!("write"),
+                _ => Value::Null,
+            },
+        );
         let open = Arc::new(Open {
             answer: Mutex::new(Some(sender)),
             up: up.map(|stream| Mutex::new(Up { stream, current: Bytes::new(), ended: false, broken: None })),
@@ -271,7 +279,13 @@ impl CallerStore {
         self.ask(&About::of("find out the staged schema of", binding), ask).await
     }
 
-    async fn stage(&self, token: &Token, binding: &Binding, schema: &Schema, csv: ByteStream) -> Result<u64, StoreError> {
+    async fn stage(
+        &self,
+        token: &Token,
+        binding: &Binding,
+        schema: &Schema,
+        csv: ByteStream,
+    ) -> Result<u64, StoreError> {
         let ask = asking("stage", json!({"token": of(token), "binding": binding, "schema": schema}));
         self.send(&About::of("write", binding), ask, token, csv).await
     }

@@ -18,7 +18,13 @@ pub(crate) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { threads: 2, log_level: LogLevel::Warn, docker_config: None, signals_based_traps: false, datasets: Datasets::Files }
+        Self {
+            threads: 2,
+            log_level: LogLevel::Warn,
+            docker_config: None,
+            signals_based_traps: false,
+            datasets: Datasets::Files,
+        }
     }
 }
 

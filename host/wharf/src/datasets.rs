@@ -4,7 +4,7 @@
 //! their rows as CSV; containers read Arrow, too. `tests/tests/embedding/table_store.rs` of the source is one over SQLite.
 
 pub use wharf_exchange::{
-    Access, BadPath, ByteStream, Committed, CsvRows, DatasetStore, FileStore, FolderPath, Format, ReadRequest, Received,
-    StagedRows, StoreError, Token, TokenStatus,
+    Access, BadPath, ByteStream, Committed, CsvRows, DatasetStore, FileStore, FolderPath, Format, ReadRequest,
+    Received, StagedRows, StoreError, Token, TokenStatus,
 };
 pub use wharf_model::protocol::{Column, FileInfo, Schema};

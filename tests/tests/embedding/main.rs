@@ -97,7 +97,12 @@ fn valgrind_finds_nothing_in_a_c_program_with_a_host() {
     let program = c_program(&home).get_program().to_owned();
     run(Command::new(&program).arg(home.path()));
     run(Command::new("valgrind")
-        .args(["--error-exitcode=9", "--leak-check=full", "--show-leak-kinds=definite", "--errors-for-leak-kinds=definite"])
+        .args([
+            "--error-exitcode=9",
+            "--leak-check=full",
+            "--show-leak-kinds=definite",
+            "--errors-for-leak-kinds=definite",
+        ])
         .args(["--quiet", "--fair-sched=yes", "--num-callers=30"])
         .arg(format!(
             "--suppressions={}",

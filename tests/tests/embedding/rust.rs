@@ -118,7 +118,8 @@ fn two_hosts_in_one_process_leave_no_thread_and_no_task() {
             host.shutdown().await;
         }
         assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0);
-        let soon = |at: u64| Duration::from_millis(at) > UNIX_EPOCH.elapsed().unwrap() + FAST - Duration::from_secs(300);
+        let soon =
+            |at: u64| Duration::from_millis(at) > UNIX_EPOCH.elapsed().unwrap() + FAST - Duration::from_secs(300);
         for (sink, run) in sinks.iter().zip(&runs) {
             let events = sink.0.lock().unwrap();
             let numbers: Vec<u64> = events.iter().map(|event| event.seq).collect();
@@ -130,7 +131,8 @@ fn two_hosts_in_one_process_leave_no_thread_and_no_task() {
     // The runtime's own pool of threads for what blocks is the embedder's.
     runtime.shutdown_timeout(Duration::from_secs(10));
     let mut after = threads();
-    let names = |all: &BTreeMap<String, u32>| all.keys().filter(|name| name.starts_with("wharf")).cloned().collect::<Vec<_>>();
+    let names =
+        |all: &BTreeMap<String, u32>| all.keys().filter(|name| name.starts_with("wharf")).cloned().collect::<Vec<_>>();
     let until = std::time::Instant::now() + Duration::from_secs(2);
     while names(&after) != names(&before) && std::time::Instant::now() < until {
         std::thread::sleep(Duration::from_millis(20));

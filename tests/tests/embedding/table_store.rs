@@ -61,8 +61,7 @@ impl TableStore {
     ) -> Result<T, StoreError> {
         let connection = self.connect();
         let worked = tokio::task::spawn_blocking(move || work(&mut connection?)).await;
-        let failed =
-            |source| StoreError::Other { operation: what, object: "the tables of a run".to_owned(), source };
+        let failed = |source| StoreError::Other { operation: what, object: "the tables of a run".to_owned(), source };
         worked.map_err(|error| failed(error.into()))?.map_err(|error| failed(error.into()))
     }
 
@@ -93,7 +92,13 @@ impl TableStore {
         }
     }
 
-    async fn stage(&self, token: &Token, binding: &Binding, schema: &Schema, csv: ByteStream) -> Result<u64, StoreError> {
+    async fn stage(
+        &self,
+        token: &Token,
+        binding: &Binding,
+        schema: &Schema,
+        csv: ByteStream,
+    ) -> Result<u64, StoreError> {
         // A database that takes rows as they come would need no more than this channel; SQLite has one writer, so they are taken
         // whole before its turn.
         let mut csv = pin!(csv);
@@ -105,8 +110,11 @@ impl TableStore {
         self.with("write", move |connection| {
             let transaction = connection.transaction()?;
             let table = format!("staged {token} {}", binding.name);
-            let columns: Vec<String> =
-                schema.columns.iter().map(|column| format!("{} {}", quoted(&column.name), declared(&column.kind))).collect();
+            let columns: Vec<String> = schema
+                .columns
+                .iter()
+                .map(|column| format!("{} {}", quoted(&column.name), declared(&column.kind)))
+                .collect();
             transaction.execute_batch(&format!(
                 "DROP TABLE IF EXISTS {0}; CREATE TABLE {0} ({1});",
                 quoted(&table),
@@ -179,7 +187,8 @@ impl DatasetStore for TableStore {
             };
             if let Err(error) = read() {
                 let object = "a table".to_owned();
-                let _ = sender.blocking_send(Err(StoreError::Other { operation: "read", object, source: error.into() }));
+                let _ =
+                    sender.blocking_send(Err(StoreError::Other { operation: "read", object, source: error.into() }));
             }
         });
         let csv = futures_util::stream::unfold(receiver, |mut receiver| async {
@@ -293,8 +302,10 @@ impl DatasetStore for TableStore {
 
     async fn forget(&self, token: &Token) -> Result<(), StoreError> {
         let token = token.to_string();
-        self.with("forget", move |connection| connection.execute("DELETE FROM tokens WHERE token = ?", [token]).map(drop))
-            .await
+        self.with("forget", move |connection| {
+            connection.execute("DELETE FROM tokens WHERE token = ?", [token]).map(drop)
+        })
+        .await
     }
 }
 
@@ -377,7 +388,11 @@ fn records(text: &str) -> impl Iterator<Item = Vec<Option<String>>> {
                 Some(quoted) => {
                     let mut end = 0;
                     while !quoted[end..].starts_with('"') || quoted[end..].starts_with("\"\"") {
-                        end += if quoted[end..].starts_with("\"\"") { 2 } else { quoted[end..].chars().next()?.len_utf8() };
+                        end += if quoted[end..].starts_with("\"\"") {
+                            2
+                        } else {
+                            quoted[end..].chars().next()?.len_utf8()
+                        };
                     }
                     (Some(quoted[..end].replace("\"\"", "\"")), &quoted[end + 1..])
                 }
@@ -404,5 +419,8 @@ fn quoted(name: &str) -> String {
 }
 
 fn no_folders(binding: &Binding) -> StoreError {
-    StoreError::Unusable { object: format!("folder {:?}", binding.name), reason: "this store has tables alone".to_owned() }
+    StoreError::Unusable {
+        object: format!("folder {:?}", binding.name),
+        reason: "this store has tables alone".to_owned(),
+    }
 }

@@ -182,7 +182,8 @@ impl DatasetStore for FileStore {
             };
             let new = inner.new_rows(&token, &binding)?;
             let set = schema.is_some();
-            let written = write_rows(&object(&binding), input, format, schema, new.file()?, new.format, &memory, |_| ())?;
+            let written =
+                write_rows(&object(&binding), input, format, schema, new.file()?, new.format, &memory, |_| ())?;
             new.finish(&inner, &token, &binding, written.schema, set)?;
             Ok(StagedRows { rows: written.rows })
         })
