@@ -22,6 +22,33 @@
 //! # }
 //! ```
 //!
+//! Who asks is said with each activity, and the embedder's word counts. What would happen can be asked before, a run can be stopped,
+//! and every run that ever was is found again:
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use wharf::model::Activity;
+//!
+//! let activity: Activity = serde_json::from_value(serde_json::json!({
+//!     "kind": "python",
+//!     "requester": { "user": "ana", "groups": ["analysts"] },
+//!     "code": "print('hello')",
+//! }))?;
+//! let access = wharf::Access::open("home".as_ref(), wharf::HostOptions::default()).await?;
+//! let explained = access.explain(activity.clone()).await?;
+//! assert!(explained.decisions.iter().all(|decision| !decision.component.is_empty()));
+//!
+//! let run = access.submit(activity).await?;
+//! access.stop(&run, "ana").await?;
+//! access.wait(&run).await?;
+//! assert!(access.runs(10).await?.iter().any(|known| known.run == run));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`HostOptions`] takes what an embedder has of its own: a [`DatasetStore`](datasets::DatasetStore), a [`SecretStore`], a [`Clock`], an
+//! [`EventSink`]. There is no global state: one process may have any number of hosts, and after a shutdown nothing of one is left.
+//!
 //! The library never prints, and reads the environment only in [`docker_config`], for who asks for it. Whatever it has to say besides its answers goes to `tracing`.
 //! Dropping a future of it loses nothing: a run goes on until it has ended or [`Access::stop`] is called.
 
