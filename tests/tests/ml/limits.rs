@@ -145,19 +145,20 @@ fn a_scoring_that_ends_in_the_middle_says_why_and_leaves_nothing() {
     let nothing_left = |run: &Finished| {
         assert!(!home.path().join("data/scored.csv").exists(), "nothing half is left: {run}");
     };
-    // More rows at once than there is memory for.
-    let tight = ["--resource", "memory=190m", "--param", "chunk_rows=10000000"];
-    let run = activity(&home, "many-score", &tight).exits(14);
+    // More rows at once, with the reasons of each, than there is memory for.
+    let all = "[parameters]\nchunk_rows = 10000000\nreasons = 5\n";
+    home.replace("activities/many-score.toml", "[inputs]", &format!("{all}\n[inputs]"));
+    let run = activity(&home, "many-score", &["--resource", "memory=230m"]).exits(14);
     assert!(run.log().iter().any(|(_, line)| line.contains("scoring many with version 1")), "it began: {run}");
     let end = run.outcome();
     assert_eq!(end.cause, Cause::OutOfMemory, "{}", end.sentence);
-    assert!(end.sentence.contains("its limit of 190 MiB"), "{}", end.sentence);
+    assert!(end.sentence.contains("its limit of 230 MiB"), "{}", end.sentence);
     assert!(end.advice.as_ref().is_some_and(|advice| advice.contains("--resource memory")), "{:?}", end.advice);
     println!("{}", end.sentence);
     nothing_left(&run);
 
     // Slow enough to be met while it works.
-    home.replace("activities/many-score.toml", "[inputs]", "[parameters]\nchunk_rows = 50\n\n[inputs]");
+    home.replace("activities/many-score.toml", all, "[parameters]\nchunk_rows = 50\n");
     let scoring = || {
         let mut run = home.start(arguments(&home, "many-score", &[]));
         run.until(
