@@ -126,6 +126,8 @@ impl Blocking {
     /// Called on the runtime that the stream belongs to.
     fn new(stream: ByteStream) -> (Self, Broken) {
         let broken = Broken::default();
+        // Whoever reads asks once more behind the end.
+        let stream = stream.fuse().boxed();
         (Self { stream, runtime: Handle::current(), current: Bytes::new(), broken: broken.clone() }, broken)
     }
 }
