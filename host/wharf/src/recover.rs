@@ -129,7 +129,8 @@ async fn go_on(way: &Way, run: OpenRun, live: &Live) -> Outcome {
             Ok(Some(launched)) => watch::to_the_end(way, launched, live).await,
             Ok(None) => {
                 abort(way, &record).await;
-                if run.summary.state == RunState::Launching {
+                // A runner that was heard of has begun, whatever was recorded of its container by then.
+                if run.summary.state == RunState::Launching && run.started_at.is_none() {
                     if let Some(way) = anew(way, &run) {
                         return begin_again(&way, live).await;
                     }

@@ -67,7 +67,7 @@ fn with_rows(rows: usize) -> Home {
         "activities/few-train.toml",
         format!(
             "kind = \"ml-train\"\n{common}\n[inputs]\nmain = \"../data/few.csv\"\n\n[outputs]\nmodel = \"../data/models/few-model/\"\n\n\
-             [parameters]\nprediction_type = \"binary\"\ntarget = \"target\"\nmetric = \"roc_auc\"\nexplanations = false\n\
+             [parameters]\nprediction_type = \"binary\"\ntarget = \"target\"\nmetric = \"roc_auc\"\nthreshold = 0.5\nexplanations = false\n\
              features = {{ id = {{ role = \"rejected\" }} }}\nalgorithms = [{{ name = \"logistic\" }}]\n"
         ),
     );

@@ -45,7 +45,7 @@ fn a_plugin_is_installed_shown_replaced_and_removed() {
     let plugin = installed.plugin.unwrap();
     assert_eq!((plugin.id.as_str(), plugin.version.as_deref()), ("kitchen", Some("1.2.0")));
     let names: Vec<&str> = plugin.recipes.iter().map(|recipe| recipe.name.as_str()).collect();
-    assert_eq!(names, ["describe", "environment", "failing", "old", "secretive", "words"]);
+    assert_eq!(names, ["describe", "environment", "failing", "old", "peek", "predict", "secretive", "words"]);
     let notes: Vec<String> = plugin.unknown.iter().map(|note| format!("{} {:?}", note.file, note.line)).collect();
     assert_eq!(notes, ["custom-recipes/describe/recipe.json Some(36)"]);
     assert!(plugin.faults.is_empty(), "{:?}", plugin.faults);

@@ -94,7 +94,7 @@ impl Ledger {
         self.cleared.iter().map(|(name, cleared)| (name.clone(), print(&cleared.files))).collect()
     }
 
-    /// Writes a verdict down. Of two that are written at the same moment one may be lost: that trial is made again.
+    /// Writes a verdict down. One that another process writes at the same moment may be lost: that trial is made again.
     pub(crate) fn note(ledger: &Path, file: &Path, print: &FilePrint, verdict: Verdict) -> Result<(), Fault> {
         let mut all = Self::read(ledger);
         let (name, files) = (component_path(file), Files::of(print));

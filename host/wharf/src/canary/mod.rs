@@ -5,7 +5,7 @@ mod trial;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,9 @@ const HELD_BACK: &str = "component-held-back";
 #[derive(Default)]
 pub(crate) struct Trials {
     running: Mutex<BTreeMap<PathBuf, FilePrint>>,
-    /// When which component in force failed.
+    /// Held while a verdict is written down: of two at the same moment one would be lost.
+    writing: Mutex<()>,
+    /// When which component in force failed, with which settings.
     failures: Mutex<HashMap<String, VecDeque<Instant>>>,
 }
 
@@ -58,15 +60,21 @@ impl Trials {
             tasks.spawn(async move {
                 let trial = trial::run(&home, &store, &set, &file, &print);
                 let Some(verdict) = leaving.run_until_cancelled(trial).await else { return };
+                let writing = trials.writing();
                 if let Err(fault) = Ledger::note(&home.canary_file(), &file, &print, verdict) {
                     tracing::error!("what came of the trial of {} can't be kept: {fault}", file.display());
                 }
+                drop(writing);
                 let mut running = trials.running.lock().unwrap_or_else(PoisonError::into_inner);
                 if running.get(&file) == Some(&print) {
                     running.remove(&file);
                 }
             });
         }
+    }
+
+    fn writing(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a component's failures, and takes it back when there were too many.
@@ -76,7 +84,7 @@ impl Trials {
             return;
         };
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let times = failures.entry(format!("{} {}", info.name, info.digest)).or_default();
+        let times = failures.entry(format!("{} {} {}", info.name, info.digest, info.settings_digest)).or_default();
         times.push_back(Instant::now());
         while times.front().is_some_and(|at| at.elapsed() > rules.window) {
             times.pop_front();
@@ -89,6 +97,7 @@ impl Trials {
             );
             times.clear();
             drop(failures);
+            let _writing = self.writing();
             take_back(home, info, &why);
         }
     }
