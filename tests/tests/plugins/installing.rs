@@ -70,7 +70,7 @@ fn a_plugin_is_installed_shown_replaced_and_removed() {
     let zipped = zipped.display().to_string();
     let replaced: InstalledPlugin =
         home.call(["--json", "plugin", "install", "--replace", &zipped]).exits(0).document();
-    assert_eq!(replaced.plugin.unwrap().recipes.len(), 6);
+    assert_eq!(replaced.plugin.unwrap().recipes.len(), 8);
     let python = replaced.folder.join("python-lib/kitchen_lib/spices.py");
     assert_eq!(
         fs::read(python).unwrap(),
