@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
-use wharf_model::{Limit, WhenFull};
+use wharf_model::Limit;
 
 use crate::store::{Admission, Store, StoreError, Takes};
 
@@ -113,24 +113,20 @@ impl Queue {
             Ok(shares) => shares,
             Err(error) => return fail(&mut state, &error),
         };
-        let mut full: HashMap<String, (Limit, u64)> = HashMap::new();
+        // By scope, what is in use there.
+        let mut full: HashMap<String, u64> = HashMap::new();
         let mut place = 0;
         for number in order(&state, &shares) {
             let Some(waiter) = state.waiters.get_mut(&number) else { continue };
-            let blocked = waiter.wish.limits.iter().find_map(|limit| full.get(&limit.scope)).cloned();
-            let answer = match blocked {
-                Some((limit, used)) => Ok(Admission::Full { limit, used }),
-                None => self.store.admit(&waiter.wish.run, &waiter.wish.limits, waiter.wish.takes),
-            };
+            let answer = self.ask(&waiter.wish, &full);
             let told = match answer {
                 Ok(Admission::Admitted) => Told::Admitted,
                 Ok(Admission::Full { limit, used }) => {
-                    let never = limit.maximum < waiter.wish.takes.of(&limit.counter);
-                    if limit.when_full == WhenFull::Reject || never {
+                    if waiter.wish.takes.may_not_wait(&limit) {
                         Told::Refused(limit, used)
                     } else {
                         place += 1;
-                        full.entry(limit.scope.clone()).or_insert_with(|| (limit.clone(), used));
+                        full.entry(limit.scope.clone()).or_insert(used);
                         if !waiter.is_news(place) {
                             continue;
                         }
@@ -145,6 +141,27 @@ impl Queue {
                 state.waiters.remove(&number);
             }
         }
+    }
+
+    /// Takes room for a run, unless somebody before it waits in a scope that it counts in. What may not wait for room hears so
+    /// all the same.
+    fn ask(&self, wish: &Wish, full: &HashMap<String, u64>) -> Result<Admission, StoreError> {
+        let Wish { run, limits, takes, .. } = wish;
+        let behind = limits.iter().find_map(|limit| Some((limit, *full.get(&limit.scope)?)));
+        let Some((limit, used)) = behind else { return self.store.admit(run, limits, *takes) };
+        if limits.iter().any(|limit| takes.may_not_wait(limit)) {
+            match self.store.full(run, limits, *takes)? {
+                Some(Admission::Full { limit, used }) if takes.may_not_wait(&limit) => {
+                    return Ok(Admission::Full { limit, used });
+                }
+                _ => {}
+            }
+            // Under a limit by which nobody waits, nobody stands in line.
+            if takes.may_not_wait(limit) {
+                return self.store.admit(run, limits, *takes);
+            }
+        }
+        Ok(Admission::Full { limit: limit.clone(), used })
     }
 
     /// How many runs of each user have room now.

@@ -1,4 +1,4 @@
-use wharf_model::Cause;
+use wharf_model::{Cause, WhenFull};
 
 use super::*;
 use crate::conclude::outcome;
@@ -132,4 +132,22 @@ fn places_are_told_when_they_are_news() {
     {
         assert_eq!(waiter(before).is_news(place), is_news, "{before:?} {place}");
     }
+}
+
+#[test]
+fn behind_those_who_wait_a_no_is_told_at_once() {
+    let site = Site::new();
+    let limits = [limit("all", "memory", 10)];
+    let takes = |memory| Takes { memory, ..Takes::default() };
+    let reject = [Limit { when_full: WhenFull::Reject, ..limits[0].clone() }];
+    let one = site.enter("one", "ana", 0, &limits, takes(8));
+    let large = site.enter("large", "ana", 0, &limits, takes(10));
+    assert!(is_in(&one) && position(&large) == 1);
+    let full = site.enter("full", "ana", 0, &reject, takes(3));
+    assert!(matches!(&*full.told.borrow(), Told::Refused(_, 8)), "{:?}", full.told.borrow());
+    let never = site.enter("never", "ana", 0, &limits, takes(11));
+    assert!(matches!(&*never.told.borrow(), Told::Refused(..)), "{:?}", never.told.borrow());
+    let fits = site.enter("fits", "ana", 0, &reject, takes(2));
+    assert!(is_in(&fits), "nobody stands in line for a limit by which nobody waits");
+    assert!(!is_in(&large));
 }

@@ -1,6 +1,6 @@
 //! Room under limits: taken and counted in one transaction.
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
 use wharf_model::{Limit, UsageEntry, WhenFull};
 
 use super::{Store, StoreError, json};
@@ -26,6 +26,12 @@ impl Takes {
             "gpus" => self.gpus,
             _ => 1,
         }
+    }
+
+    /// Whether a limit that is reached is a no: it says so, or it would never be otherwise.
+    #[must_use]
+    pub fn may_not_wait(&self, limit: &Limit) -> bool {
+        limit.when_full == WhenFull::Reject || limit.maximum < self.of(&limit.counter)
     }
 }
 
@@ -54,34 +60,8 @@ impl Store {
         let scopes: Vec<&str> = limits.iter().map(|limit| limit.scope.as_str()).collect();
         let scopes = json("scopes", &scopes)?;
         self.write("admit a run", false, |transaction| {
-            // One that says no at once goes before one that says wait.
-            let mut full: Option<Admission> = None;
-            for limit in limits {
-                let mine = takes.of(&limit.counter);
-                let sum = match limit.counter.as_str() {
-                    "cpus" => "coalesce(sum(cpus), 0)",
-                    "memory" => "coalesce(sum(memory), 0)",
-                    "gpus" => "coalesce(sum(gpus), 0)",
-                    _ => "count(*)",
-                };
-                let used: u64 = transaction
-                    .prepare_cached(&format!(
-                        "SELECT {sum} FROM runs WHERE admitted = 1 AND id <> ?1
-                         AND EXISTS (SELECT 1 FROM json_each(scopes) WHERE value = ?2)"
-                    ))?
-                    .query_row(params![run, limit.scope], |row| row.get(0))?;
-                let alone = limit.maximum < mine;
-                if used.saturating_add(mine) > limit.maximum {
-                    let answer = Admission::Full { limit: limit.clone(), used };
-                    // What doesn't fit into an empty site would wait for ever.
-                    if limit.when_full == WhenFull::Reject || alone {
-                        return Ok(answer);
-                    }
-                    full.get_or_insert(answer);
-                }
-            }
-            if let Some(answer) = full {
-                return Ok(answer);
+            if let Some(full) = full(transaction, run, limits, takes)? {
+                return Ok(full);
             }
             transaction
                 .prepare_cached(
@@ -90,6 +70,15 @@ impl Store {
                 .execute(params![cpus, memory, gpus, scopes, run])?;
             Ok(Admission::Admitted)
         })
+    }
+
+    /// The limit that is reached, if one is; no room is taken.
+    ///
+    /// # Errors
+    /// The database refused.
+    pub fn full(&self, run: &str, limits: &[Limit], takes: Takes) -> Result<Option<Admission>, StoreError> {
+        full(&self.connection(), run, limits, takes)
+            .map_err(|source| StoreError::Database { operation: "look for room", source })
     }
 
     /// What is in use by admitted runs: the snapshot that components see.
@@ -112,4 +101,32 @@ impl Store {
             },
         )
     }
+}
+
+/// The limit that keeps a run out. One that says no at once goes before one that says wait.
+fn full(connection: &Connection, run: &str, limits: &[Limit], takes: Takes) -> rusqlite::Result<Option<Admission>> {
+    let mut full = None;
+    for limit in limits {
+        let mine = takes.of(&limit.counter);
+        let sum = match limit.counter.as_str() {
+            "cpus" => "coalesce(sum(cpus), 0)",
+            "memory" => "coalesce(sum(memory), 0)",
+            "gpus" => "coalesce(sum(gpus), 0)",
+            _ => "count(*)",
+        };
+        let used: u64 = connection
+            .prepare_cached(&format!(
+                "SELECT {sum} FROM runs WHERE admitted = 1 AND id <> ?1
+                 AND EXISTS (SELECT 1 FROM json_each(scopes) WHERE value = ?2)"
+            ))?
+            .query_row(params![run, limit.scope], |row| row.get(0))?;
+        if used.saturating_add(mine) > limit.maximum {
+            let answer = Admission::Full { limit: limit.clone(), used };
+            if takes.may_not_wait(limit) {
+                return Ok(Some(answer));
+            }
+            full.get_or_insert(answer);
+        }
+    }
+    Ok(full)
 }
