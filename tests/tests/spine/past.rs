@@ -1,9 +1,14 @@
 //! Policies tried on runs that happened.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use wharf_tests::Home;
+use wharf::{Access, HostOptions};
+use wharf_model::Cause;
+use wharf_tests::{GROUP, Home, USER};
+
+const HOSTILE: &str = env!("WHARF_HOSTILE_POLICY");
 
 const CEILING: &str = "policies/resource-ceiling.toml";
 
@@ -60,4 +65,44 @@ fn a_policys_effect_is_known_before_it_is_switched_on() {
     let _ = home.run_python("print('large')", &["--resource", "memory=512m"]).exits(0);
     let _ = home.call(["component", "release", "resource-ceiling"]).exits(0);
     let _ = home.run_python("print('large')", &["--resource", "memory=512m"]).exits(12);
+}
+
+/// By a host that goes on: one that fails in real runs is watched, and the version before comes back.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs docker (runs containers)"]
+async fn a_canary_that_traps_in_runs_is_taken_back() {
+    let home = tokio::task::block_in_place(Home::demo);
+    let site = fs::read_to_string(home.path().join("wharf.toml")).unwrap();
+    home.write("wharf.toml", format!("{site}\n[canary]\nmax_failures = 2\n"));
+    home.drop_policy("newcomer", HOSTILE, "canary = true\n[settings]\ndo = \"accept\"\n");
+    let access = Access::open(&home.path(), HostOptions::default()).await.unwrap();
+    let cause = async || {
+        let requester = json!({ "user": USER, "groups": [GROUP] });
+        let activity = json!({ "kind": "python", "requester": requester, "code": "print(1)" });
+        let run = access.submit(serde_json::from_value(activity).unwrap()).await.unwrap();
+        access.wait(&run).await.unwrap().cause
+    };
+    let loaded = async |what: &str| {
+        let started = Instant::now();
+        loop {
+            let report = access.components().await.unwrap();
+            if report.failed.is_empty() && report.loaded.iter().any(|component| component.name == "newcomer") {
+                return;
+            }
+            assert!(started.elapsed() < Duration::from_secs(30), "{what}: {:?}", report.failed);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    loaded("its first trial").await;
+    assert_eq!(cause().await, Cause::Succeeded);
+    home.write("policies/newcomer.toml", "canary = true\n[settings]\ndo = \"panic\"\n");
+    let released = tokio::task::block_in_place(|| home.call(["component", "release", "newcomer"]));
+    let _ = released.exits(0);
+    for _ in 0..3 {
+        assert_eq!(cause().await, Cause::Rejected, "it traps, and a failed policy is a no");
+    }
+    assert_eq!(cause().await, Cause::Succeeded, "the version before judges again");
+    let reason = fs::read_to_string(home.path().join("policies/newcomer.taken-back.txt")).unwrap();
+    assert!(reason.contains("it failed 3 times within 600 s"), "{reason}");
+    access.shutdown().await;
 }
