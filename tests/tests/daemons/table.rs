@@ -21,14 +21,11 @@ fn every_test_in_the_table_of_faults_exists() {
             let file = folder.join(module).with_extension("rs");
             let source =
                 std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{test}: {}: {error}", file.display()));
-            let declared = source
-                .split_once(&format!("fn {name}("))
-                .map(|(before, _)| before.lines().rev().take(4).collect::<String>());
-            assert!(
-                declared.is_some_and(|before| before.contains("test]")),
-                "{}: there is no test {name}",
-                file.display()
-            );
+            let is_test = source.split_once(&format!("fn {name}(")).is_some_and(|(before, _)| {
+                let mut attributes = before.lines().rev().skip(1).take_while(|line| line.starts_with("#["));
+                attributes.any(|line| line == "#[test]" || line.starts_with("#[tokio::test"))
+            });
+            assert!(is_test, "{}: there is no test {name}", file.display());
             named += 1;
         }
     }

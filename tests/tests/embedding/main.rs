@@ -7,6 +7,7 @@ mod rust;
 mod table_store;
 
 use std::env;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -117,6 +118,20 @@ fn valgrind_finds_nothing_in_a_c_program_with_a_host() {
         ))
         .arg(program)
         .arg(home.path()));
+}
+
+#[test]
+#[ignore = "needs docker (runs containers)"]
+fn a_rust_process_embeds_a_host() {
+    let home = Home::demo();
+    let example = library().with_file_name("examples").join("follow_and_stop");
+    let killed =
+        Command::new(&example).arg(home.path()).status().unwrap_or_else(|error| panic!("{example:?}: {error}"));
+    assert_eq!(killed.signal(), Some(9), "{killed}");
+    let again = Command::new(&example).arg(home.path()).arg("again").output().expect("it was started before");
+    let said = String::from_utf8_lossy(&again.stdout);
+    assert!(again.status.success() && said.contains("found again: the recipe succeeded"), "{again:?}");
+    assert!((0..50).all(|line| said.lines().any(|said| said == line.to_string())), "{said}");
 }
 
 #[test]

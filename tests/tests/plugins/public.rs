@@ -4,7 +4,8 @@
 //! `tests/plugins/public/sources.json`, which says where they are from. The examples are, in `tests/plugins/public`:
 //! - `PLUGIN/RECIPE/` or `PLUGIN/RECIPE@VARIANT/` with `example.json` ([`Example`]), its inputs, and `expected/` with its outputs as
 //!   `tests/plugins/shim/expect.py` made them, or with `failure.txt`, the last line of a recipe that fails by its own fault;
-//! - `environments/NAME/` with `requirements.txt` for Python, or `packages.txt` with Debian's packages for R;
+//! - `environments/NAME/` with `requirements.txt` for Python, or `packages.txt` with Debian's packages for R; and
+//!   `system-packages.txt` with Debian's packages of the programs that a recipe calls, which `expect.py` finds installed;
 //! - `left-out.json`: why a recipe, or all of a plugin (`*`), has no example.
 //!
 //! Prints a table, which `WHARF_UPDATE=1` writes into `docs/public-plugins.md`. `WHARF_TEST_ONLY` chooses plugins by the beginning of
@@ -272,6 +273,9 @@ fn run(home: &Home, plugins: &Path, case: &Case, built: &mut Vec<String>) -> (St
     if let Some(environment) = &example.environment {
         build(home, environment, built);
         arguments.extend(["--code-env".to_owned(), environment.clone()]);
+        if system_packages(environment).is_some() {
+            arguments.extend(["--config".to_owned(), environment.clone()]);
+        }
     }
     if let Some(project) = &example.project {
         arguments.extend(["--project".to_owned(), project.clone()]);
@@ -328,12 +332,26 @@ fn fault(stdout: &str) -> String {
     answer["fault"]["message"].as_str().unwrap_or("no answer").replace(['\n', '|'], " ")
 }
 
-/// Makes a code environment of one in `environments`, once.
+/// The packages of the programs that an environment's recipes call.
+fn system_packages(environment: &str) -> Option<Vec<String>> {
+    let listed = fs::read_to_string(examples().join("environments").join(environment).join("system-packages.txt"));
+    Some(listed.ok()?.lines().map(str::to_owned).collect())
+}
+
+/// Makes a code environment of one in `environments`, once. One that needs programs gets a base image that has them, and a
+/// configuration with that base image.
 fn build(home: &Home, name: &str, built: &mut Vec<String>) {
     if built.iter().any(|other| other == name) {
         return;
     }
     built.push(name.to_owned());
+    if let Some(packages) = system_packages(name) {
+        let here = |file: &str| fs::read_to_string(home.path().join(file)).unwrap();
+        let base = here("base-images/python-r.toml");
+        home.write(&format!("base-images/{name}.toml"), format!("system_packages = {packages:?}\n{base}"));
+        let configuration = here("configs/docker-local.toml").replace("\"python-r\"", &format!("{name:?}"));
+        home.write(&format!("configs/{name}.toml"), configuration);
+    }
     let folder = examples().join("environments").join(name);
     if let Ok(packages) = fs::read_to_string(folder.join("packages.txt")) {
         let packages: Vec<&str> = packages.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
